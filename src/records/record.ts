@@ -1,0 +1,22 @@
+/** A record as features see it. On disk and on the wire it is part of a record batch v2 (`batch.ts`, KIP-98). */
+export interface Header {
+  readonly key: string;
+  readonly value: Buffer | null;
+}
+
+export interface NewRecord {
+  readonly key: Buffer | null;
+  /** Null is a tombstone. */
+  readonly value: Buffer | null;
+  readonly headers?: readonly Header[];
+  /** Milliseconds since the epoch; the time of the append when left out. */
+  readonly timestamp?: number;
+}
+
+export interface StoredRecord {
+  readonly offset: number;
+  readonly timestamp: number;
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  readonly headers: readonly Header[];
+}
