@@ -1,0 +1,67 @@
+/**
+ * What the compiler hands to the applier: a view as SQL text. The compiler (`compile.ts` and what it calls) is pure,
+ * needs no database and knows nothing of batches; the applier (`applier.ts`) knows nothing of classes.
+ *
+ * Names in the store. Mirrors are `"<source>"."<table>"` (or `"<source>"."<schema>.<table>"`), with the columns of the
+ * table's shape in their store types; a table without a key has a hidden key column `_millrace_offset bigint` (the
+ * offset of the inserting record). While a batch runs, the connection has for each mirror with id N a temporary table
+ * `pg_temp.d_N (w integer not null, <all columns of the mirror>)`: −1 for each old image, +1 for each new one, rows
+ * that did not change left out. State tables are `millrace."<name>__<version>"`, change rows
+ * `millrace."<name>__<version>_log"`, both in group main.
+ */
+import type { ViewDefinition } from "../catalog/definitions.ts";
+import type { TableShape } from "../schema/table-shape.ts";
+
+export const hiddenKey = "_millrace_offset";
+
+export interface MirrorBinding {
+  readonly id: number;
+  readonly shape: TableShape;
+}
+
+export interface CompileRequest {
+  readonly view: ViewDefinition;
+  /** Every captured table, found by source, schema and table. */
+  readonly mirrors: readonly MirrorBinding[];
+  readonly version: number;
+}
+
+/** One statement of the telescoping batch: it adds contributions of a mirror's delta to the view's `dv` table. */
+export interface DeltaTerm {
+  readonly mirrorId: number;
+  /** Before or after the mirror takes the batch. */
+  readonly place: "before" | "after";
+  readonly sql: string;
+}
+
+export interface CompiledView {
+  readonly name: string;
+  readonly version: number;
+  /** SHA-256 over the definition, the shapes it uses and the pinned settings: another hash means a rebuild. */
+  readonly hash: string;
+  readonly class: "linear" | "additive";
+  /** The definition over the mirrors, as one select with the public columns in their order: what the view must equal. */
+  readonly query: string;
+  readonly key: readonly string[];
+  readonly publicColumns: readonly string[];
+  /** Mirrors read, each with the columns that the view uses. */
+  readonly uses: readonly { readonly mirrorId: number; readonly columns: readonly string[] }[];
+  /** Quoted and qualified. */
+  readonly stateTable: string;
+  readonly logTable: string;
+  /** Makes the state table with its indexes (one of them unique over the key), and the log table `(batch bigint not null, w smallint not null, <public columns>)` with an index on batch. */
+  readonly create: readonly string[];
+  /** `create or replace view views."<name>" as select <public columns> from <state>`, with what `having` hides left out. */
+  readonly publicView: string;
+  /** Fills the empty state from the mirrors. */
+  readonly fill: string;
+  /** Once per connection: the temporary tables of the view (`pg_temp."dv_<name>__<version>"`). */
+  readonly connect: readonly string[];
+  /** At the start of each batch: empties them. */
+  readonly clear: readonly string[];
+  readonly terms: readonly DeltaTerm[];
+  /** Nets the contributions, merges them into the state and writes the change rows (−1 old row, +1 new row, only what really changed), all in one statement; `batch` is an SQL expression for the batch number. */
+  readonly merge: (batch: string) => string;
+  /** Indexes that the terms probe. */
+  readonly mirrorIndexes: readonly { readonly mirrorId: number; readonly columns: readonly string[] }[];
+}
