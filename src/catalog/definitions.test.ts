@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { MillraceError } from "../base/errors.ts";
+import { arrange, collectDefinitions } from "./collect.ts";
+import { postgres, sql, view } from "./definitions.ts";
+
+const url = "postgres://shop@127.0.0.1/shop";
+const shop = postgres("shop", { url, tables: ["orders", "audit.events", { name: "clicks", appendOnly: true }] });
+
+function refused(code: string, message: RegExp, act: () => unknown): void {
+  assert.throws(act, (error) => MillraceError.is(error) && error.code === code && message.test(error.message));
+}
+
+test("a source's tables are references that spell themselves in SQL", () => {
+  const query = sql`select * from ${shop.orders} join ${shop["audit.events"]} using (id)`;
+  assert.equal(query.text, 'select * from "shop"."orders" join "shop"."audit.events" using (id)');
+  const second = query.references[1];
+  assert.ok(second);
+  assert.equal(query.text.slice(second.start, second.end), '"shop"."audit.events"');
+});
+
+test("a table may be declared append-only", () => {
+  assert.deepEqual(
+    shop.tables.map((table) => [table.schema, table.table, table.appendOnly]),
+    [
+      ["public", "orders", false],
+      ["audit", "events", false],
+      ["public", "clicks", true],
+    ],
+  );
+});
+
+test("a value in SQL that is no reference is refused with its number", () => {
+  refused("DEFINITION_INVALID", /number 1/, () => sql`select ${5 as never}`);
+  refused(
+    "DEFINITION_INVALID",
+    /number 1/,
+    () => sql`select * from ${(shop as never as Record<string, never>).missing as never}`,
+  );
+});
+
+test("bad names, urls and tables are refused where they are written", () => {
+  refused("DEFINITION_INVALID", /source name "Shop"/, () => postgres("Shop", { url, tables: ["a"] }));
+  refused("DEFINITION_INVALID", /taken/, () => postgres("views", { url, tables: ["a"] }));
+  refused("DEFINITION_INVALID", /needs a url/, () => postgres("shop", { url: undefined as never, tables: ["a"] }));
+  refused("DEFINITION_INVALID", /names no tables/, () => postgres("shop", { url, tables: [] }));
+  refused("DEFINITION_DUPLICATE", /twice/, () => postgres("shop", { url, tables: ["a", "a"] }));
+  refused("DEFINITION_INVALID", /view name/, () => view("a-b", sql`select 1`));
+  refused("DEFINITION_INVALID", /needs its query/, () => view("a", "select 1" as never));
+});
+
+test("the exports of a module are collected once each, arrays included", () => {
+  const cards = view("cards", sql`select * from ${shop.orders}`);
+  const found = collectDefinitions({ shop, cards, again: cards, list: [shop], other: 5, nothing: null });
+  assert.deepEqual(new Set(found), new Set([shop, cards]));
+});
+
+test("two definitions of one name, and a source that is not exported, are refused", () => {
+  const cards = view("cards", sql`select * from ${shop.orders}`);
+  refused("DEFINITION_DUPLICATE", /two views are called "cards"/, () =>
+    arrange([shop, cards, view("cards", sql`select 1`)]),
+  );
+  refused("DEFINITION_DUPLICATE", /two sources/, () => arrange([shop, postgres("shop", { url, tables: ["x"] })]));
+  refused("DEFINITION_INVALID", /does not export/, () => arrange([cards]));
+  refused("DEFINITION_DUPLICATE", /"public.orders" twice/, () =>
+    arrange([postgres("s", { url, tables: ["orders", "public.orders"] })]),
+  );
+});
