@@ -23,7 +23,8 @@ export interface ViewColumn {
 export interface ViewInfo {
   readonly name: string;
   readonly sql: string;
-  readonly class: "linear" | "additive";
+  /** `unknown` while the definition does not compile. */
+  readonly class: "linear" | "additive" | "unknown";
   readonly columns: readonly ViewColumn[];
   /** Empty for a view of exactly one row. */
   readonly key: readonly string[];

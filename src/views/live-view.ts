@@ -1,0 +1,48 @@
+/**
+ * What the reading half (`reader.ts`) is given by the group: which views there are, where their rows and change rows
+ * stand in the store, and how to wait. `group.ts` implements it; nothing here touches the store.
+ */
+import type { CompiledView } from "./compiled-view.ts";
+import type { GroupPosition, ViewColumn, ViewInfo, WaitTarget } from "./view-info.ts";
+
+/** One version of a view that can be read. Immutable: a rebuild or a new definition makes another one. */
+export interface LiveView {
+  readonly name: string;
+  readonly version: number;
+  readonly hash: string;
+  /** The definition as its author wrote it. */
+  readonly sql: string;
+  /** Quoted and qualified: what readers select from (`views."order_cards"`). */
+  readonly publicView: string;
+  /** Quoted and qualified; holds hidden columns too. */
+  readonly stateTable: string;
+  /** Quoted and qualified: `(batch bigint, w smallint, <public columns>)`, indexed by batch; −1 an old row, +1 a new one. */
+  readonly logTable: string;
+  /** The public columns in their order, with PostgreSQL's names of their types. */
+  readonly columns: readonly ViewColumn[];
+  /** Empty for a view of exactly one row. */
+  readonly key: readonly string[];
+  readonly compiled: CompiledView;
+}
+
+export interface GroupViews {
+  list(): ViewInfo[];
+  /** Throws `VIEW_UNKNOWN`, with the nearest name. */
+  info(view: string): ViewInfo;
+  /** Throws `VIEW_UNKNOWN`, `VIEW_BUILDING` with the progress in its details, `VIEW_FAILED`. A removed view that `start` keeps is answered. */
+  readable(view: string): LiveView;
+  /** The compiled form, whatever the view's state; null when it does not compile (`info().state` has the error) or was removed. */
+  compiled(view: string): CompiledView | null;
+  /** The position of the last committed batch that this process knows. */
+  position(): GroupPosition;
+  /**
+   * A select of one row `(generation, batch, oldest_batch)`, bigint each, from the group's row: run it in the same
+   * REPEATABLE READ transaction as the rows, and the answer is exactly their position. Change rows of batches from
+   * `oldest_batch` on are kept; the reader's role may select it.
+   */
+  readonly positionSql: string;
+  /** Called after every committed batch and every change of a view's state. Must not throw. Returns the unsubscribe. */
+  onChange(listener: () => void): () => void;
+  /** Throws `TOKEN_TIMEOUT`, `SOURCE_UNKNOWN`, or the signal's reason. */
+  waitFor(target: WaitTarget, waitMs: number, signal?: AbortSignal): Promise<void>;
+}
