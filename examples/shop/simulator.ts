@@ -1,6 +1,6 @@
 /**
- * Customers who order, pay and receive. About half of the transactions insert an order, the others move one on; past
- * `ordersMax` the oldest delivered orders are deleted for every new one, so that the database stops growing.
+ * Customers who order, pay and receive. One transaction in six places an order, the others move one on or change a
+ * price. At `ordersMax` orders the oldest delivered one goes for each new one, so that the database stops growing.
  *
  * Alone: `node -C source examples/shop/simulator.ts postgres://… --rate 50 --orders-max 5000`.
  */
@@ -21,15 +21,16 @@ const nextStatus = `
 
 const newOrder = `
   with o as (
-    insert into orders (customer_id) select id from customers order by random() limit 1 returning id
+    insert into orders (customer_id)
+    select id from customers where (select count(*) from orders) < $1 order by random() limit 1 returning id
   )
   insert into order_lines (order_id, line, product_id, quantity, price)
   select o.id, row_number() over (), p.id, 1 + floor(random() * 4)::int, p.price
   from o, lateral (select id, price from products order by random() limit 1 + floor(random() * 3)::int) p`;
 
 const dropOldest = `
-  delete from orders where id in (select id from orders where status = 'delivered' order by id limit 2)
-  and (select count(*) from orders) > $1`;
+  delete from orders where id = (select min(id) from orders where status = 'delivered')
+  and (select count(*) from orders) >= $1`;
 
 const newPrice =
   "update products set price = round((price * (0.95 + random() * 0.1))::numeric, 2) where id = (select id from products order by random() limit 1)";
@@ -55,13 +56,13 @@ export async function simulate({ url, rate, ordersMax, signal }: SimulatorOption
 async function trade(client: pg.Client, rate: number, ordersMax: number, signal: AbortSignal): Promise<void> {
   for (let i = 0; !signal.aborted; i++) {
     const began = performance.now();
-    if (i % 2 === 0) {
+    if (i % 6 === 0) {
       await client.query("begin");
-      await client.query(newOrder);
       await client.query(dropOldest, [ordersMax]);
+      await client.query(newOrder, [ordersMax]);
       await client.query("commit");
     } else {
-      await client.query(i % 50 === 49 ? newPrice : nextStatus);
+      await client.query(i % 60 === 59 ? newPrice : nextStatus);
     }
     await pause(1_000 / rate - (performance.now() - began), signal);
   }
