@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { VirtualClock } from "../base/virtual-clock.ts";
+import type { SourceStatus } from "../capture/source.ts";
+import type { Views } from "../views/view-info.ts";
+import { collectProcess, collectSources, collectViews, watchEventLoop } from "./collectors.ts";
+import { MetricsRegistry } from "./metrics.ts";
+
+const status: SourceStatus = {
+  name: "shop",
+  type: "postgres",
+  state: { kind: "streaming" },
+  url: "postgres://shop@db/shop",
+  tables: [],
+  changes: 12,
+  transactions: 3,
+  position: "0/16B3748",
+  lagBytes: 512,
+  lagMs: 1500,
+  slot: "millrace_shop",
+  warnings: [],
+};
+
+test("a source's lag is told in bytes and seconds, and left out while it is not known", () => {
+  const metrics = new MetricsRegistry();
+  let current = status;
+  collectSources(metrics, () => [current]);
+  assert.match(metrics.render(), /millrace_source_lag_seconds\{source="shop"\} 1\.5\n/);
+  assert.match(metrics.render(), /millrace_source_lag_bytes\{source="shop"\} 512\n/);
+  assert.match(metrics.render(), /millrace_source_state\{source="shop",state="streaming"\} 1\n/);
+  assert.match(metrics.render(), /millrace_source_changes_total\{source="shop"\} 12\n/);
+  current = { ...status, lagBytes: null, lagMs: null, state: { kind: "connecting" } };
+  assert.doesNotMatch(metrics.render(), /lag_/);
+  assert.match(metrics.render(), /state="connecting"/);
+});
+
+test("views tell their states and their group's batch", () => {
+  const metrics = new MetricsRegistry();
+  const views: Pick<Views, "list" | "position"> = {
+    list: () => [
+      {
+        name: "order_cards",
+        sql: "select 1",
+        class: "linear",
+        columns: [],
+        key: [],
+        hash: "",
+        state: { kind: "live" },
+        rowsEstimated: 7,
+        changes: 9,
+      },
+    ],
+    position: () => ({ generation: 2, batch: 41 }),
+  };
+  collectViews(metrics, views as Views);
+  const text = metrics.render();
+  assert.match(text, /millrace_view_state\{state="live",view="order_cards"\} 1/);
+  assert.match(text, /millrace_view_changes_total\{view="order_cards"\} 9/);
+  assert.match(text, /millrace_views_batch\{group="main"\} 41/);
+  assert.match(text, /millrace_views_generation\{group="main"\} 2/);
+});
+
+test("a stall of the event loop is seen as a late timer, and watching ends with close", async () => {
+  const metrics = new MetricsRegistry();
+  const clock = new VirtualClock();
+  let stallMs = 0;
+  // The timer fires when it is due, but the clock it then reads has gone on by the stall.
+  const stalled = Object.assign(Object.create(clock), {
+    monotonicMs: () => clock.monotonicMs() + stallMs,
+    after: (delayMs: number, fn: () => void) => clock.after(delayMs, fn),
+  });
+  const watch = watchEventLoop(metrics, stalled);
+  await clock.advance(250);
+  stallMs = 700;
+  await clock.advance(250);
+  const text = metrics.render();
+  assert.match(text, /delay_seconds_bucket\{le="0\.001"\} 1\n/);
+  assert.match(text, /delay_seconds_bucket\{le="1"\} 2\n/);
+  assert.match(text, /delay_seconds_bucket\{le="0\.25"\} 1\n/);
+  watch.close();
+  await clock.advance(1_000);
+  assert.match(metrics.render(), /delay_seconds_count 2\n/);
+});
+
+test("the process tells its memory and age", async () => {
+  const metrics = new MetricsRegistry();
+  const clock = new VirtualClock();
+  collectProcess(metrics, clock);
+  await clock.advance(2_000);
+  assert.match(metrics.render(), /millrace_process_uptime_seconds 2\n/);
+  assert.match(metrics.render(), /millrace_process_resident_bytes \d+\n/);
+});
