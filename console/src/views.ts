@@ -68,10 +68,12 @@ function Details({ view }: { view: ViewInfo }) {
 function LiveTable({ view }: { view: ViewInfo }) {
   const live = useLiveView(view.name, view.key, true);
   const [filter, setFilter] = useState("");
-  const rows = useMemo(() => visible([...live.rows.values()], filter), [live.rows, filter]);
+  const [recent, setRecent] = useState(false);
+  const rows = useMemo(() => visible(view, [...live.rows.values()], filter, recent), [live.rows, filter, recent]);
   return html`
     <div class="title"><h2>Rows</h2><${Badge} tone=${live.kind === "live" ? "good" : live.kind === "failed" ? "bad" : "busy"}>${live.kind}<//>
       <span class="quiet num">${plural(live.rows.size, "row")}, ${plural(live.changes, "change")} seen</span>
+      <label class="check"><input type="checkbox" checked=${recent} onChange=${() => setRecent(!recent)} /> last changed first</label>
       <input type="search" data-key="/" placeholder="Filter rows" aria-label="Filter rows" value=${filter} onInput=${(event: InputEvent) => setFilter((event.target as HTMLInputElement).value)} /></div>
     ${live.problem ? html`<${Trouble} problem=${live.problem} />` : null}
     ${live.notice ? html`<p class="notice">${live.notice}</p>` : null}
@@ -83,13 +85,17 @@ function LiveTable({ view }: { view: ViewInfo }) {
     ${rows.length > shownMax ? html`<p class="quiet">The first ${count(shownMax)} of ${count(rows.length)} rows are shown; filter to see others.</p>` : null}`;
 }
 
-function visible(rows: LiveRow[], filter: string): LiveRow[] {
+/** Rows stand in the order of their key, numbers from the newest on, so that a change stays where the eye is. */
+function visible(view: ViewInfo, rows: LiveRow[], filter: string, recent: boolean): LiveRow[] {
   const text = filter.toLowerCase();
-  const found =
-    text === ""
-      ? rows
-      : rows.filter(({ row }) => Object.values(row).some((value) => cell(value).toLowerCase().includes(text)));
-  return found.sort((a, b) => b.changedAt - a.changedAt || (a.id < b.id ? -1 : 1));
+  const has = ({ row }: LiveRow) => Object.values(row).some((value) => cell(value).toLowerCase().includes(text));
+  const found = text === "" ? rows : rows.filter(has);
+  const key = view.key.length === 1 ? view.columns.find((column) => column.name === view.key[0]) : undefined;
+  const numeric = key !== undefined && isNumeric(key.type);
+  return found.sort((a, b) => {
+    if (recent && a.changedAt !== b.changedAt) return b.changedAt - a.changedAt;
+    return numeric ? Number(b.row[key.name]) - Number(a.row[key.name]) : a.id < b.id ? -1 : 1;
+  });
 }
 
 function FirstPage({ view }: { view: ViewInfo }) {
