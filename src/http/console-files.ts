@@ -26,7 +26,7 @@ const libraries: Readonly<Record<string, string>> = {
   "preact-hooks.js": "preact/hooks",
   "htm.js": "htm",
   "htm-preact.js": "htm/preact",
-  "uplot.js": "uplot",
+  "uplot.js": "uplot/dist/uPlot.esm.js",
   "uplot.css": "uplot/dist/uPlot.min.css",
 };
 
