@@ -1,0 +1,146 @@
+import assert from "node:assert/strict";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import pg from "pg";
+import { type Browser, chromium, type Page } from "playwright-core";
+import { eventually, type Program, runProgram } from "../support/program.ts";
+
+const chromiumPath = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
+const skip = chromiumPath ? false : "skipped: no Chromium on this machine (apt-get install chromium)";
+
+describe("the console in a browser", { skip }, () => {
+  let program: Program;
+  let browser: Browser;
+
+  before(async () => {
+    program = await runProgram({ script: ["examples/shop/start.ts"], env: { SHOP_RATE: "20" } });
+    browser = await chromium.launch({
+      executablePath: chromiumPath ?? "",
+      args: [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+      ],
+    });
+    await eventually(async () => {
+      const { items } = (await (await fetch(`${program.address}/v1/views`)).json()) as {
+        items: { state: { kind: string } }[];
+      };
+      return items.length === 3 && items.every((view) => view.state.kind === "live") ? true : undefined;
+    });
+  });
+
+  after(async () => {
+    await browser?.close();
+    await program?.[Symbol.asyncDispose]();
+  });
+
+  async function open(path: string, width = 1280): Promise<{ page: Page; errors: string[] }> {
+    const page = await browser.newPage({ viewport: { width, height: 800 } });
+    const errors: string[] = [];
+    page.on("pageerror", (error) => errors.push(error.message));
+    page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
+    await page.goto(`${program.address}/${path}`);
+    return { page, errors };
+  }
+
+  test("the overview shows the source streaming, its topics and its live views", async () => {
+    const { page, errors } = await open("");
+    await page.getByRole("link", { name: /shop.*streaming/s }).waitFor();
+    await page.getByRole("link", { name: /shop\.public\.orders/ }).waitFor();
+    await page.getByRole("link", { name: /order_cards.*live/s }).waitFor();
+    assert.deepEqual(errors, []);
+    await page.close();
+  });
+
+  test("a row that is changed in the shop's database changes in the page", async () => {
+    const { page, errors } = await open("#/views/category_sales");
+    await page.getByText("live", { exact: true }).first().waitFor();
+    const running = JSON.parse(readFileSync(join(program.data, "running.json"), "utf8"));
+    const shop = new pg.Client({ connectionString: `postgres://shop:shop@127.0.0.1:${running.store.port}/shop` });
+    await shop.connect();
+    try {
+      await shop.query("update products set category = 'Renamed by a test' where category = 'Paper'");
+    } finally {
+      await shop.end();
+    }
+    await page.getByRole("cell", { name: "Renamed by a test" }).waitFor();
+    assert.equal(await page.getByRole("cell", { name: "Paper", exact: true }).count(), 0);
+    assert.deepEqual(errors, []);
+    await page.close();
+  });
+
+  test("a topic's tail shows events as they are committed, and pauses", async () => {
+    const { page, errors } = await open("#/topics/shop.public.orders");
+    await page.locator("tr.event").nth(2).waitFor();
+    await page.keyboard.press("p");
+    await page.getByText("paused").waitFor();
+    assert.deepEqual(errors, []);
+    await page.close();
+  });
+
+  test("rooms are reached by keyboard", async () => {
+    const { page } = await open("");
+    await page.getByRole("heading", { name: "Overview" }).waitFor();
+    for (const [keys, heading] of [
+      ["gv", "Views"],
+      ["gt", "Topics"],
+      ["gs", "Sources"],
+      ["go", "Overview"],
+    ] as const) {
+      for (const key of keys) await page.keyboard.press(key);
+      await page.getByRole("heading", { name: heading, level: 1 }).waitFor();
+    }
+    await page.keyboard.press("?");
+    await page.getByRole("dialog").waitFor();
+    await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    await page.close();
+  });
+
+  test("no page is wider than the window at three widths", async () => {
+    for (const width of [1360, 800, 375]) {
+      for (const path of [
+        "",
+        "#/views",
+        "#/views/order_cards",
+        "#/topics",
+        "#/topics/shop.public.orders",
+        "#/sources",
+        "#/sources/shop",
+      ]) {
+        const { page } = await open(path, width);
+        await page.getByRole("heading", { level: 1 }).waitFor();
+        await page.locator(".loading").first().waitFor({ state: "detached" });
+        const excess = await page.evaluate(
+          () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+        );
+        assert.ok(excess <= 0, `${path || "overview"} is ${excess} pixels too wide at ${width}`);
+        await page.close();
+      }
+    }
+  });
+
+  test("a name that does not exist gets a page that says what to do", async () => {
+    const { page } = await open("#/views/nothing_here");
+    await page.getByText("There is no view of this name").waitFor();
+    await page.close();
+  });
+
+  test("the theme that was chosen stays", async () => {
+    const { page } = await open("");
+    const before = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    await page.getByRole("button", { name: /light and dark/ }).click();
+    const chosen = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    assert.notEqual(chosen, before);
+    await page.reload();
+    await page.getByRole("heading", { name: "Overview" }).waitFor();
+    assert.equal(await page.evaluate(() => getComputedStyle(document.body).backgroundColor), chosen);
+    await page.close();
+  });
+});
