@@ -1,19 +1,14 @@
 /**
- * The console's files, read once and kept. From source, types are stripped when a file is first asked for; published,
- * `dist/console` holds plain JavaScript under the same addresses.
+ * The console's files, read once and kept. In the repository types are stripped when a file is first asked for; in the
+ * published package the same names hold JavaScript already.
  */
 import { createHash } from "node:crypto";
 import { stripTypeScriptTypes } from "node:module";
 import { fileURLToPath } from "node:url";
 import type { Disk } from "../base/disk.ts";
+import type { StaticFile, StaticFiles } from "./static-files.ts";
 
-export interface StaticFile {
-  readonly contentType: string;
-  readonly body: Buffer;
-  readonly etag: string;
-}
-
-const contentTypes: Readonly<Record<string, string>> = {
+const types: Readonly<Record<string, string>> = {
   html: "text/html; charset=utf-8",
   css: "text/css; charset=utf-8",
   js: "text/javascript; charset=utf-8",
@@ -21,6 +16,7 @@ const contentTypes: Readonly<Record<string, string>> = {
   svg: "image/svg+xml",
 };
 
+/** The names of the import map, and what of `node_modules` they are. */
 const libraries: Readonly<Record<string, string>> = {
   "preact.js": "preact",
   "preact-hooks.js": "preact/hooks",
@@ -30,39 +26,56 @@ const libraries: Readonly<Record<string, string>> = {
   "uplot.css": "uplot/dist/uPlot.min.css",
 };
 
-/** Answers undefined for a path that is none of the console's. */
-export function openConsoleFiles(disk: Disk): (path: string) => Promise<StaticFile | undefined> {
+export function openConsoleFiles(disk: Disk): StaticFiles {
   const kept = new Map<string, Promise<StaticFile | undefined>>();
   return (path) => {
-    const name =
-      path === "/" ? "index.html" : /^\/console\/((?:src\/|lib\/)?[a-z][a-z0-9-]*\.(?:css|js|ts|svg))$/.exec(path)?.[1];
+    const name = path === "/" ? "index.html" : fileName(path);
     if (name === undefined) return Promise.resolve(undefined);
-    let file = kept.get(name);
-    if (file === undefined) {
-      file = readStatic(disk, name).catch((error: NodeJS.ErrnoException) => {
-        kept.delete(name);
-        if (error.code === "ENOENT") return undefined;
-        throw error;
-      });
-      kept.set(name, file);
-    }
+    const file = kept.get(name) ?? readFile(disk, name).catch(missing);
+    kept.set(name, file);
     return file;
+    function missing(error: NodeJS.ErrnoException): undefined {
+      kept.delete(name as string);
+      if (error.code !== "ENOENT") throw error;
+    }
   };
 }
 
-async function readStatic(disk: Disk, name: string): Promise<StaticFile | undefined> {
+function fileName(path: string): string | undefined {
+  return /^\/console\/((?:src\/|lib\/)?[a-z][a-z0-9-]*\.(?:css|js|ts|svg))$/.exec(path)?.[1];
+}
+
+async function readFile(disk: Disk, name: string): Promise<StaticFile | undefined> {
   const extension = name.slice(name.lastIndexOf(".") + 1);
-  let body: Buffer;
+  const type = types[extension] ?? "application/octet-stream";
   if (name.startsWith("lib/")) {
     const specifier = libraries[name.slice(4)];
     if (specifier === undefined) return undefined;
-    body = await readWhole(disk, fileURLToPath(import.meta.resolve(specifier)));
-  } else {
-    body = await readWhole(disk, fileURLToPath(new URL(`../../console/${name}`, import.meta.url)));
-    if (extension === "ts") body = Buffer.from(stripTypeScriptTypes(body.toString("utf8")));
+    return { type, body: await readWhole(disk, fileURLToPath(import.meta.resolve(specifier))) };
   }
-  const etag = `"${createHash("sha256").update(body).digest("base64url").slice(0, 22)}"`;
-  return { contentType: contentTypes[extension] ?? "application/octet-stream", body, etag };
+  let body = await readWhole(disk, fileURLToPath(new URL(`../../console/${name}`, import.meta.url)));
+  if (extension === "ts" && !isPublished) body = Buffer.from(stripTypeScriptTypes(body.toString("utf8")));
+  return extension === "html"
+    ? { type, body, headers: { "content-security-policy": policyFor(body) } }
+    : { type, body };
+}
+
+const isPublished = import.meta.url.endsWith(".js");
+
+/** Only our own files run; the import map, the one script that stands in the page itself, is named by its hash. */
+function policyFor(page: Buffer): string {
+  const map = /<script type="importmap">([\s\S]*?)<\/script>/.exec(page.toString("utf8"))?.[1] ?? "";
+  const hash = createHash("sha256").update(map).digest("base64");
+  return [
+    "default-src 'none'",
+    `script-src 'self' 'sha256-${hash}'`,
+    "style-src 'self'",
+    "img-src 'self'",
+    "connect-src 'self'",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+  ].join("; ");
 }
 
 async function readWhole(disk: Disk, path: string): Promise<Buffer> {
