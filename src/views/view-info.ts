@@ -87,7 +87,10 @@ export interface ViewChange {
 
 export interface ChangeBatch {
   readonly position: GroupPosition;
+  /** By key, each key once. */
   readonly changes: readonly ViewChange[];
+  /** Too many to be held at once: `changes` is empty, `ViewsReader.changesOf` reads them by pages. */
+  readonly large?: true;
 }
 
 export type ChangesAnswer =
@@ -114,7 +117,10 @@ export interface Views {
     view: string,
     filter: Filter | null,
   ): Promise<{ position: GroupPosition; pages: AsyncIterable<readonly string[]> }>;
-  /** Net changes after `from`; with a filter, a row that leaves it is a delete. */
+  /**
+   * Changes after `from`, net within each batch; with a filter, a row that leaves it is a delete. The answer is bounded:
+   * `upTo` may lie before the head, and the next call goes on from there. Batches without a change are left out.
+   */
   changesSince(view: string, from: GroupPosition, filter: Filter | null): Promise<ChangesAnswer>;
   /** The position of the last committed batch. */
   position(): GroupPosition;
@@ -132,3 +138,13 @@ export interface Views {
 export type WaitTarget =
   | { readonly kind: "group"; readonly position: GroupPosition }
   | { readonly kind: "source"; readonly source: string; readonly lsn: string };
+
+/** What `openReader` answers: the doors need `Views`, feeds also read batches that are too large for one answer. */
+export interface ViewsReader extends Views {
+  /** All changes of one batch by pages, from one snapshot; null when it is no longer kept, or of another generation. */
+  changesOf(
+    view: string,
+    position: GroupPosition,
+    filter: Filter | null,
+  ): Promise<AsyncIterable<readonly ViewChange[]> | null>;
+}

@@ -1,0 +1,74 @@
+/**
+ * Reads of a view's change rows as SQL. The filter is evaluated on old and new rows alike: a row that leaves the filter
+ * has only its old image in the answer, which is a delete to who filters (`change-net.ts`).
+ */
+import { filterSql, Parameters } from "./row-filter.ts";
+import { jsonObject } from "./row-json.ts";
+import { keyColumns, keyOrder, orderSql, type ReadableView, type Statement } from "./row-sql.ts";
+import type { Filter } from "./view-info.ts";
+
+/** As PostgreSQL answers them: `w` is −1 for an old image (without its row) and 1 for a new one. */
+export interface ChangeRow {
+  readonly batch: string;
+  readonly w: number;
+  readonly key: string;
+  readonly row: string | null;
+}
+
+export interface ChangeBounds {
+  readonly after: number;
+  readonly rowsMax: number;
+  readonly bytesMax: number;
+}
+
+/**
+ * Rows `(generation, current, oldest, batch, w, key, row)` of the batches after `after`, by batch, key and `w`; at most
+ * `rowsMax` of them and not many more bytes than `bytesMax`, so that the last batch of an answer may be cut
+ * (`cut` is true on rows of an answer that ends early). Without any there is one row whose `batch` is null.
+ */
+export function changesSql(
+  view: ReadableView,
+  filter: Filter | null,
+  bounds: ChangeBounds,
+  positionSql: string,
+): Statement {
+  const parameters = new Parameters();
+  const where = filterSql(view, filter, "v", parameters);
+  const after = parameters.addNumber(bounds.after);
+  const limit = parameters.addNumber(bounds.rowsMax + 1);
+  const rowsMax = parameters.addNumber(bounds.rowsMax);
+  const bytesMax = parameters.addNumber(bounds.bytesMax);
+  const order = changeOrder(view);
+  const text =
+    `select p.generation, p.batch as current, p.oldest_batch as oldest, q.batch, q.w, q.key, q.row, q.cut ` +
+    `from (${positionSql}) as p(generation, batch, oldest_batch) left join lateral (` +
+    `select d.*, bool_or(d.n > ${rowsMax} or d.before >= ${bytesMax}) over () as cut from (` +
+    `select c.*, sum(c.bytes) over (order by c.n rows unbounded preceding) - c.bytes as before from (` +
+    `select b.*, octet_length(b.key) + coalesce(octet_length(b.row), 0) as bytes from (` +
+    `select ${changeColumns(view)}, row_number() over (${order}) as n from ${view.logTable} as v ` +
+    `where v.batch > ${after} and v.batch <= p.batch and ${where} ${order} limit ${limit}) as b) as c) as d` +
+    `) as q on q.n <= ${rowsMax} and q.before < ${bytesMax} order by q.n`;
+  return { text, parameters };
+}
+
+/** All change rows `(batch, w, key, row)` of one batch in the same order, for a cursor. */
+export function changesOfSql(view: ReadableView, filter: Filter | null, batch: number): Statement {
+  const parameters = new Parameters();
+  const where = filterSql(view, filter, "v", parameters);
+  const one = parameters.addNumber(batch);
+  const text =
+    `select ${changeColumns(view)} from ${view.logTable} as v ` +
+    `where v.batch = ${one} and ${where} ${changeOrder(view)}`;
+  return { text, parameters };
+}
+
+function changeColumns(view: ReadableView): string {
+  const row = jsonObject(view.columns, "v");
+  return `v.batch, v.w, ${jsonObject(keyColumns(view), "v")} as key, case when v.w > 0 then ${row} end as row`;
+}
+
+/** The same for everybody who reads a batch, so that its frames can be counted. */
+function changeOrder(view: ReadableView): string {
+  const key = orderSql(keyOrder(view), "v").replace(/^order by /, "");
+  return `order by v.batch${key === "" ? "" : `, ${key}`}, v.w`;
+}

@@ -1,0 +1,42 @@
+/** A compiled view as text for people: class, key, indexes, and the statements that keep it. */
+import type { CompiledView } from "./compiled-view.ts";
+import type { ViewInfo } from "./view-info.ts";
+
+export function explainView(info: ViewInfo, compiled: CompiledView | null): string {
+  const head = [
+    `view ${info.name}`,
+    `state: ${stateText(info)}`,
+    `class: ${info.class}`,
+    `key: ${info.key.length === 0 ? "none (exactly one row)" : info.key.join(", ")}`,
+    `columns: ${info.columns.map((column) => `${column.name} ${column.type}`).join(", ")}`,
+    section("definition", [info.sql.trim()]),
+  ];
+  if (!compiled) return `${head.join("\n")}\n`;
+  const indexes = compiled.mirrorIndexes.map((index) => `mirror ${index.mirrorId} (${index.columns.join(", ")})`);
+  return `${[
+    ...head,
+    section("query over the mirrors", [compiled.query]),
+    section("tables and indexes", compiled.create),
+    section("indexes on mirrors", indexes),
+    ...compiled.terms.map((term) => {
+      return section(`delta term: mirror ${term.mirrorId}, ${term.place} it takes the batch`, [term.sql]);
+    }),
+    section("merge", [compiled.merge("$batch")]),
+  ].join("\n")}\n`;
+}
+
+function stateText(info: ViewInfo): string {
+  switch (info.state.kind) {
+    case "building":
+      return `building (${info.state.reason})`;
+    case "failed":
+      return `failed (${info.state.error.code}: ${info.state.error.message})`;
+    default:
+      return info.state.kind;
+  }
+}
+
+function section(title: string, texts: readonly string[]): string {
+  const lines = texts.length === 0 ? ["none"] : texts.flatMap((text) => text.trim().split("\n"));
+  return `\n${title}\n${lines.map((line) => `  ${line}`).join("\n")}`;
+}

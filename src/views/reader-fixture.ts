@@ -1,0 +1,212 @@
+/**
+ * For tests of reading: a group made by hand in a database of its own, in the form that the applier writes. Its batches
+ * are committed by the test.
+ */
+import pg from "pg";
+import { type TestDatabase, testDatabase } from "../../test/support/postgres.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
+import { MillraceError } from "../base/errors.ts";
+import { quote } from "../catalog/definitions.ts";
+import type { GroupViews, LiveView } from "./live-view.ts";
+import { openReader, type ReaderLimits } from "./reader.ts";
+import type { GroupPosition, ViewColumn, ViewInfo, ViewState, ViewsReader } from "./view-info.ts";
+
+export interface FixtureView {
+  readonly columns: readonly ViewColumn[];
+  readonly key: readonly string[];
+}
+
+export type FixtureRow = Readonly<Record<string, unknown>>;
+
+export interface FixtureChange {
+  readonly upsert?: readonly FixtureRow[];
+  /** Keys of rows that go. */
+  readonly remove?: readonly FixtureRow[];
+}
+
+export class GroupFixture implements AsyncDisposable {
+  readonly pool: pg.Pool;
+  readonly admin: pg.Client;
+  readonly clock: Clock;
+  readonly group: GroupViews;
+  readonly #database: TestDatabase;
+  readonly #views = new Map<string, { live: LiveView; state: ViewState }>();
+  readonly #listeners = new Set<() => void>();
+  #position: GroupPosition = { generation: 1, batch: 0 };
+  /** Batches are told to readers; off, the test calls `wake`. */
+  wakes = true;
+
+  private constructor(database: TestDatabase, admin: pg.Client, poolSize: number, clock: Clock) {
+    this.#database = database;
+    this.admin = admin;
+    this.clock = clock;
+    this.pool = new pg.Pool({ connectionString: database.url, max: poolSize });
+    this.pool.on("error", () => {});
+    this.group = this.#groupViews();
+  }
+
+  static async open(options: { poolSize?: number; clock?: Clock } = {}): Promise<GroupFixture> {
+    const database = await testDatabase();
+    const admin = new pg.Client({ connectionString: database.url });
+    admin.on("error", () => {});
+    await admin.connect();
+    await admin.query(
+      "create schema millrace; create schema views;" +
+        "create table millrace.fixture_group (generation bigint, batch bigint, oldest_batch bigint);" +
+        "insert into millrace.fixture_group values (1, 0, 1)",
+    );
+    return new GroupFixture(database, admin, options.poolSize ?? 6, options.clock ?? systemClock);
+  }
+
+  reader(limits?: Partial<ReaderLimits>): ViewsReader {
+    return openReader({
+      group: this.group,
+      store: { readers: this.pool },
+      clock: this.clock,
+      ...(limits ? { limits } : {}),
+    });
+  }
+
+  async createView(name: string, view: FixtureView, version = 1): Promise<void> {
+    const columns = view.columns.map((column) => {
+      return `${quote(column.name)} ${column.type}${column.nullable ? "" : " not null"}`;
+    });
+    const state = `millrace.${quote(`${name}__${version}`)}`;
+    const log = `millrace.${quote(`${name}__${version}_log`)}`;
+    const names = view.columns.map((column) => quote(column.name)).join(", ");
+    await this.admin.query(
+      `create table ${state} (${columns.join(", ")});` +
+        `create table ${log} (batch bigint not null, w smallint not null, ${columns.join(", ")});` +
+        `create index on ${log} (batch); drop view if exists views.${quote(name)};` +
+        `create view views.${quote(name)} as select ${names} from ${state}` +
+        (view.key.length === 0
+          ? ""
+          : `; create unique index on ${state} (${view.key.map(quote).join(", ")}) nulls not distinct`),
+    );
+    const live = {
+      name,
+      version,
+      hash: `hash ${version}`,
+      sql: `select ${names} from somewhere`,
+      publicView: `views.${quote(name)}`,
+      stateTable: state,
+      logTable: log,
+      columns: view.columns,
+      key: view.key,
+      compiled: undefined as never,
+    };
+    this.#views.set(name, { live, state: { kind: "live" } });
+  }
+
+  setState(name: string, state: ViewState): void {
+    const view = this.#views.get(name);
+    if (view) view.state = state;
+    this.wake();
+  }
+
+  /** One batch: rows whose key is there are replaced, and change rows are written for what really changed. */
+  async commit(name: string, change: FixtureChange): Promise<GroupPosition> {
+    const view = this.#view(name).live;
+    const names = view.columns.map((column) => quote(column.name)).join(", ");
+    const batch = this.#position.batch + 1;
+    const gone = JSON.stringify([...(change.upsert ?? []), ...(change.remove ?? [])]);
+    const match = view.key.map((one) => `s.${quote(one)} is not distinct from k.${quote(one)}`).join(" and ") || "true";
+    const there = `exists (select from jsonb_populate_recordset(null::${view.stateTable}, $1) as k where ${match})`;
+    await this.#inTransaction(async () => {
+      await this.admin.query(`create temporary table olds (like ${view.stateTable}) on commit drop`);
+      await this.admin.query(`create temporary table news (like ${view.stateTable}) on commit drop`);
+      await this.admin.query(`insert into olds select s.* from ${view.stateTable} as s where ${there}`, [gone]);
+      await this.admin.query(`delete from ${view.stateTable} as s where ${there}`, [gone]);
+      await this.admin.query(`insert into news select * from jsonb_populate_recordset(null::${view.stateTable}, $1)`, [
+        JSON.stringify(change.upsert ?? []),
+      ]);
+      await this.admin.query(`insert into ${view.stateTable} select * from news`);
+      for (const [w, from, without] of [
+        [-1, "olds", "news"],
+        [1, "news", "olds"],
+      ] as const) {
+        await this.admin.query(
+          `insert into ${view.logTable} select ${batch}, ${w}, ${names} from (table ${from} except all table ${without}) as d`,
+        );
+      }
+      await this.admin.query("update millrace.fixture_group set batch = $1", [batch]);
+    });
+    this.#position = { ...this.#position, batch };
+    if (this.wakes) this.wake();
+    return this.#position;
+  }
+
+  /** Change rows before this batch are no longer kept. */
+  async forget(oldestBatch: number): Promise<void> {
+    for (const { live } of this.#views.values()) {
+      await this.admin.query(`delete from ${live.logTable} where batch < $1`, [oldestBatch]);
+    }
+    await this.admin.query("update millrace.fixture_group set oldest_batch = $1", [oldestBatch]);
+  }
+
+  async beginGeneration(): Promise<void> {
+    this.#position = { ...this.#position, generation: this.#position.generation + 1 };
+    await this.admin.query("update millrace.fixture_group set generation = generation + 1, oldest_batch = batch + 1");
+    this.wake();
+  }
+
+  wake(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  get listeners(): number {
+    return this.#listeners.size;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.pool.end();
+    await this.admin.end();
+    await this.#database[Symbol.asyncDispose]();
+  }
+
+  async #inTransaction(work: () => Promise<void>): Promise<void> {
+    await this.admin.query("begin");
+    try {
+      await work();
+      await this.admin.query("commit");
+    } catch (error) {
+      await this.admin.query("rollback");
+      throw error;
+    }
+  }
+
+  #view(name: string): { live: LiveView; state: ViewState } {
+    const view = this.#views.get(name);
+    if (!view) throw new MillraceError("VIEW_UNKNOWN", `there is no view "${name}"`);
+    return view;
+  }
+
+  #groupViews(): GroupViews {
+    return {
+      list: () => [...this.#views.keys()].map((name) => this.group.info(name)),
+      info: (name): ViewInfo => {
+        const { live, state } = this.#view(name);
+        const { sql, columns, key, hash } = live;
+        return { name, sql, class: "linear", columns, key, hash, state, rowsEstimated: 0, changes: 0 };
+      },
+      readable: (name) => {
+        const { live, state } = this.#view(name);
+        if (state.kind === "building") throw new MillraceError("VIEW_BUILDING", `view "${name}" is being built`);
+        if (state.kind === "failed") throw state.error;
+        return live;
+      },
+      compiled: () => null,
+      position: () => this.#position,
+      positionSql: "select generation, batch, oldest_batch from millrace.fixture_group",
+      onChange: (listener) => {
+        this.#listeners.add(listener);
+        return () => this.#listeners.delete(listener);
+      },
+      waitFor: () => Promise.resolve(),
+    };
+  }
+}
+
+export function column(name: string, type: string, nullable = false): ViewColumn {
+  return { name, type, nullable };
+}

@@ -1,0 +1,351 @@
+/**
+ * Views for those who read: rows, single rows, snapshots and changes, each with the position that it shows. Where views
+ * stand and which can be read is the group's; SQL is made by `row-sql.ts` and `change-sql.ts`.
+ *
+ * Always true: rows and their position come from one snapshot; what a client sends travels as parameters only; a failing
+ * read changes nothing and holds nothing.
+ */
+import type { Clock } from "../base/clock.ts";
+import { MillraceError } from "../base/errors.ts";
+import type { Store } from "../store/store.ts";
+import { ChangeNet, type NetChange } from "./change-net.ts";
+import { type ChangeRow, changesOfSql, changesSql } from "./change-sql.ts";
+import type { GroupViews, LiveView } from "./live-view.ts";
+import { isAboutNames, isAboutValues, readFailed, serverError } from "./reader-errors.ts";
+import { explainView } from "./reader-explain.ts";
+import { PagedReads, type PageLimits } from "./reader-pages.ts";
+import { runQuery } from "./reader-query.ts";
+import { withReader } from "./reader-session.ts";
+import { encodeCursor } from "./row-cursor.ts";
+import type { ValueOrigin } from "./row-filter.ts";
+import { rowSql, rowsSql, type Statement, snapshotSql } from "./row-sql.ts";
+import type {
+  ChangeBatch,
+  ChangesAnswer,
+  Filter,
+  GroupPosition,
+  RowQuery,
+  RowsAnswer,
+  ViewChange,
+  ViewsReader,
+} from "./view-info.ts";
+
+export interface ReaderLimits extends PageLimits {
+  /** JSON of one page of rows; a page that is larger ends early, with a cursor. */
+  readonly rowsBytesMax: number;
+  /** Change rows, and their JSON, of one answer of `changesSince`. */
+  readonly changesMax: number;
+  readonly changesBytesMax: number;
+}
+
+export interface ReaderOptions {
+  readonly group: GroupViews;
+  readonly store: Pick<Store, "readers">;
+  readonly clock: Clock;
+  readonly limits?: Partial<ReaderLimits>;
+}
+
+const megabyte = 1024 * 1024;
+
+export const defaultReaderLimits: Omit<ReaderLimits, "slots"> = {
+  bufferBytesMax: 64 * megabyte,
+  aheadBytesMax: 8 * megabyte,
+  pageBytes: megabyte / 4,
+  pageRowsMax: 2_000,
+  stallMs: 30_000,
+  rowsBytesMax: 32 * megabyte,
+  changesMax: 5_000,
+  changesBytesMax: 8 * megabyte,
+};
+
+interface PositionRow {
+  readonly generation: string;
+  readonly batch: string;
+}
+
+interface FoundRow extends PositionRow {
+  readonly row: string | null;
+  readonly place: readonly (string | null)[];
+  /** The answer ends early, at its bound of bytes. */
+  readonly cut: boolean;
+}
+
+interface ChangeHead {
+  readonly generation: string;
+  readonly current: string;
+  readonly oldest: string;
+  readonly cut: boolean | null;
+}
+
+interface HeadRow extends PositionRow {
+  readonly oldest_batch: string;
+}
+
+export function openReader(options: ReaderOptions): ViewsReader {
+  return new Reader(options);
+}
+
+class Reader implements ViewsReader {
+  readonly #group: GroupViews;
+  readonly #store: Pick<Store, "readers">;
+  readonly #clock: Clock;
+  readonly #limits: ReaderLimits;
+  readonly #pages: PagedReads;
+
+  constructor({ group, store, clock, limits }: ReaderOptions) {
+    this.#group = group;
+    this.#store = store;
+    this.#clock = clock;
+    // Half of the pool is left to reads that end by themselves.
+    const slots = Math.max(1, Math.floor((store.readers.options.max ?? 10) / 2));
+    this.#limits = { ...defaultReaderLimits, slots, ...limits };
+    this.#pages = new PagedReads(store.readers, clock, this.#limits);
+  }
+
+  list: ViewsReader["list"] = () => this.#group.list();
+  info: ViewsReader["info"] = (view) => this.#group.info(view);
+  position: ViewsReader["position"] = () => this.#group.position();
+  onChange: ViewsReader["onChange"] = (listener) => this.#group.onChange(listener);
+  waitFor: ViewsReader["waitFor"] = (target, waitMs, signal) => this.#group.waitFor(target, waitMs, signal);
+
+  async explain(view: string): Promise<string> {
+    return explainView(this.#group.info(view), this.#group.compiled(view));
+  }
+
+  query: ViewsReader["query"] = (sql, limits) => runQuery(this.#store.readers, sql, limits);
+
+  async rows(view: string, query: RowQuery): Promise<RowsAnswer> {
+    return this.#read(view, async (live) => {
+      const statement = rowsSql(live, query, this.#group.positionSql, this.#limits.rowsBytesMax);
+      const found = await this.#select<FoundRow>(statement);
+      const matching = found.filter((one) => one.row !== null);
+      const page = matching.slice(0, query.limit);
+      const last = page.at(-1);
+      const more = last !== undefined && (matching.length > page.length || last.cut);
+      return {
+        rows: page.map((one) => one.row ?? ""),
+        next: more ? encodeCursor(statement.order, last.place) : null,
+        position: positionOf(found[0]),
+      };
+    });
+  }
+
+  async row(
+    view: string,
+    key: readonly string[],
+    select: readonly string[] | null,
+  ): Promise<{ row: string | undefined; position: GroupPosition }> {
+    return this.#read(view, async (live) => {
+      const statement = rowSql(live, key, select, this.#group.positionSql);
+      const name = select === null ? `row ${live.version} ${live.name}` : undefined;
+      const [found] = await this.#select<PositionRow & { row: string | null }>(statement, name);
+      return { row: found?.row ?? undefined, position: positionOf(found) };
+    });
+  }
+
+  async snapshot(
+    view: string,
+    filter: Filter | null,
+  ): Promise<{ position: GroupPosition; pages: AsyncIterable<readonly string[]> }> {
+    return this.#read(view, async (live) => {
+      const statement = snapshotSql(live, filter);
+      const { head, pages } = await this.#open<{ row: string }>(statement);
+      return { position: positionOf(head), pages: mapPages(pages, (rows) => rows.map((one) => one.row)) };
+    });
+  }
+
+  async changesSince(view: string, from: GroupPosition, filter: Filter | null): Promise<ChangesAnswer> {
+    return this.#read(view, async (live) => {
+      const bounds = {
+        after: from.batch,
+        rowsMax: this.#limits.changesMax,
+        bytesMax: this.#limits.changesBytesMax,
+      };
+      const found = await this.#select<ChangeRow & ChangeHead>(
+        changesSql(live, filter, bounds, this.#group.positionSql),
+      );
+      const head = found[0];
+      const current = positionOf(head && { generation: head.generation, batch: head.current });
+      const reason = gapReason(from, current, Number(head?.oldest ?? 0));
+      if (reason !== null) return { outcome: "gap", reason, current };
+      const rows = found.filter((one) => one.batch !== null);
+      return boundedAnswer(rows, rows[0]?.cut === true, current);
+    });
+  }
+
+  async changesOf(
+    view: string,
+    position: GroupPosition,
+    filter: Filter | null,
+  ): Promise<AsyncIterable<readonly ViewChange[]> | null> {
+    return this.#read(view, async (live) => {
+      const { head, pages, close } = await this.#open<ChangeRow>(changesOfSql(live, filter, position.batch));
+      const from = { generation: position.generation, batch: position.batch - 1 };
+      if (gapReason(from, positionOf(head), Number(head.oldest_batch)) !== null) {
+        close();
+        return null;
+      }
+      const net = new ChangeNet();
+      return mapPages(
+        pages,
+        (rows) => net.push(rows).map(viewChange),
+        () => net.end().map(viewChange),
+      );
+    });
+  }
+
+  /** Runs a read on the version that can be read now; once more when that was swapped meanwhile. */
+  async #read<T>(view: string, work: (live: LiveView) => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      const live = this.#group.readable(view);
+      try {
+        return await work(live);
+      } catch (error) {
+        const server = serverError(error);
+        if (!server || !isAboutNames(server)) throw readFailed(error);
+        if (attempt === 3) {
+          throw new MillraceError("VIEW_BUILDING", `view "${view}" is being replaced`, { cause: error });
+        }
+        await this.#groupMoves();
+      }
+    }
+  }
+
+  /** The group tells of a swap right after its commit. */
+  #groupMoves(): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        unsubscribe();
+        timer.cancel();
+        resolve();
+      };
+      const unsubscribe = this.#group.onChange(done);
+      const timer = this.#clock.after(500, done);
+    });
+  }
+
+  async #select<Row extends object>(statement: Statement, name?: string): Promise<Row[]> {
+    const config = { text: statement.text, values: [...statement.parameters.values], ...(name ? { name } : {}) };
+    try {
+      return await withReader(this.#store.readers, async (client) => (await client.query<Row>(config)).rows);
+    } catch (error) {
+      throw await this.#explainRefusal(error, statement);
+    }
+  }
+
+  async #open<Row extends object>(statement: Statement) {
+    try {
+      return await this.#pages.open<HeadRow, Row>(this.#headSql(), statement);
+    } catch (error) {
+      throw await this.#explainRefusal(error, statement);
+    }
+  }
+
+  #headSql(): string {
+    return `select p.generation, p.batch, p.oldest_batch from (${this.#group.positionSql}) as p(generation, batch, oldest_batch)`;
+  }
+
+  /** Which of the values could not be cast: PostgreSQL's own message does not say. */
+  async #explainRefusal(error: unknown, statement: Statement): Promise<unknown> {
+    const server = serverError(error);
+    if (!server || !isAboutValues(server)) return error;
+    const { origins, values } = statement.parameters;
+    const texts = [origins.map((one) => one.value), origins.map((one) => one.type)];
+    const sql =
+      "select i::int as i, (pg_input_error_info(v, t)).message from unnest($1::text[], $2::text[]) with ordinality as u(v, t, i) " +
+      "where not pg_input_is_valid(v, t) limit 1";
+    const [bad] = await withReader(this.#store.readers, async (client) => {
+      return (await client.query<{ i: number; message: string }>(sql, texts)).rows;
+    }).catch(() => []);
+    const origin = bad && origins[bad.i - 1];
+    if (origin) return refusedValue(origin, bad.message, error);
+    if (values.length === 0) return error;
+    return new MillraceError("FILTER_INVALID", server.message, { cause: error });
+  }
+}
+
+function positionOf(row: PositionRow | undefined): GroupPosition {
+  if (!row) throw new MillraceError("STORE_UNAVAILABLE", "the store has no row for this group");
+  return { generation: Number(row.generation), batch: Number(row.batch) };
+}
+
+/** Why the changes after `from` cannot be told; null when they can. */
+function gapReason(from: GroupPosition, current: GroupPosition, oldestBatch: number): string | null {
+  if (from.generation !== current.generation) return "the view's change rows were begun anew";
+  if (from.batch > current.batch) return "the position lies ahead of the store";
+  if (from.batch + 1 < oldestBatch) return "the change rows that follow are no longer kept";
+  return null;
+}
+
+/** Whole batches only: the last one of an answer that was cut is left to the next answer, or is `large` when it is the only one. */
+function boundedAnswer(rows: readonly ChangeRow[], cut: boolean, current: GroupPosition): ChangesAnswer {
+  const { generation } = current;
+  const net = new ChangeNet();
+  const byBatch = new Map<number, ViewChange[]>();
+  for (const change of [...net.push(rows), ...net.end()]) {
+    const changes = byBatch.get(change.batch);
+    if (changes) changes.push(viewChange(change));
+    else byBatch.set(change.batch, [viewChange(change)]);
+  }
+  const batches: ChangeBatch[] = [...byBatch].map(([batch, changes]) => ({ position: { generation, batch }, changes }));
+  const last = batches.at(-1);
+  if (!cut || !last) return { outcome: "changes", batches, upTo: current };
+  if (batches.length === 1) {
+    return { outcome: "changes", batches: [{ ...last, changes: [], large: true }], upTo: last.position };
+  }
+  const upTo = { generation, batch: last.position.batch - 1 };
+  return { outcome: "changes", batches: batches.slice(0, -1), upTo };
+}
+
+function viewChange({ op, key, row }: NetChange): ViewChange {
+  return { op, key, row };
+}
+
+function refusedValue(origin: ValueOrigin, message: string, cause: unknown): MillraceError {
+  const details = { column: origin.column, type: origin.type };
+  switch (origin.part) {
+    case "filter":
+      return new MillraceError("FILTER_INVALID", `the value for column "${origin.column}" cannot be used: ${message}`, {
+        cause,
+        details,
+      });
+    case "key":
+      return new MillraceError("KEY_INVALID", `the key's part "${origin.column}" cannot be used: ${message}`, {
+        cause,
+        details,
+      });
+    case "cursor":
+      return new MillraceError("TOKEN_INVALID", "the page's cursor is none of ours", { cause });
+  }
+}
+
+/** Pages of another form; errors of the store are made ours, and an early `return` frees what is held. */
+function mapPages<From, To>(
+  pages: AsyncIterableIterator<readonly From[]>,
+  map: (page: readonly From[]) => readonly To[],
+  end: () => readonly To[] = () => [],
+): AsyncIterableIterator<readonly To[]> {
+  let ended = false;
+  return {
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    async next(): Promise<IteratorResult<readonly To[]>> {
+      if (ended) return { done: true, value: undefined };
+      try {
+        const { done, value } = await pages.next();
+        if (done !== true) return { done: false, value: map(value) };
+      } catch (error) {
+        throw readFailed(error);
+      }
+      ended = true;
+      const rest = end();
+      return rest.length === 0 ? { done: true, value: undefined } : { done: false, value: rest };
+    },
+    async return() {
+      ended = true;
+      await pages.return?.();
+      return { done: true, value: undefined };
+    },
+  };
+}

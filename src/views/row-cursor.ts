@@ -1,0 +1,96 @@
+/**
+ * Keyset pagination: a cursor is the place of a row in a total order, so that the page after it is found by comparison
+ * and neither repeats nor skips rows that stood still. To a client it is opaque: base64url of JSON
+ * `[1, <order>, [<text or null> …]]`.
+ */
+import { MillraceError } from "../base/errors.ts";
+import { quote } from "../catalog/definitions.ts";
+import type { Parameters } from "./row-filter.ts";
+import type { ViewColumn } from "./view-info.ts";
+
+/** One column of a total order. */
+export interface OrderPart {
+  readonly column: ViewColumn;
+  readonly descending: boolean;
+  readonly nullsFirst: boolean;
+}
+
+const cursorVersion = 1;
+const cursorLengthMax = 65_536;
+
+export function encodeCursor(order: readonly OrderPart[], values: readonly (string | null)[]): string {
+  return Buffer.from(JSON.stringify([cursorVersion, signature(order), values])).toString("base64url");
+}
+
+/** The values of the row to continue after, by column of the order. Throws `TOKEN_INVALID`, also for a cursor of another order. */
+export function decodeCursor(order: readonly OrderPart[], cursor: string): (string | null)[] {
+  const parsed = parse(cursor);
+  if (!Array.isArray(parsed) || parsed[0] !== cursorVersion || parsed.length !== 3) throw invalid("is none of ours");
+  const [, of, values] = parsed as unknown[];
+  if (of !== signature(order)) throw invalid("belongs to another order or another view");
+  const right = Array.isArray(values) && values.length === order.length;
+  if (!right || !values.every((one) => one === null || (typeof one === "string" && !one.includes("\0")))) {
+    throw invalid("is none of ours");
+  }
+  return values;
+}
+
+/** A condition that holds for the rows after the cursor's, in this order. */
+export function afterSql(
+  order: readonly OrderPart[],
+  values: readonly (string | null)[],
+  alias: string,
+  parameters: Parameters,
+): string {
+  const parts = order.map((part, i) => {
+    const value = values[i] ?? null;
+    return {
+      ...part,
+      name: `${alias}.${quote(part.column.name)}`,
+      placeholder: value === null ? null : parameters.add("cursor", part.column, value),
+    };
+  });
+  const first = parts[0];
+  // A row comparison is what an index over the columns can be searched with.
+  const uniform = parts.every((part) => !part.column.nullable && part.descending === first?.descending);
+  if (first && uniform && parts.every((part) => part.placeholder !== null)) {
+    const names = parts.map((part) => part.name).join(", ");
+    const placeholders = parts.map((part) => part.placeholder).join(", ");
+    return `(${names}) ${first.descending ? "<" : ">"} (${placeholders})`;
+  }
+  const terms: string[] = [];
+  for (const [i, part] of parts.entries()) {
+    const equal = parts
+      .slice(0, i)
+      .map((one) => `${one.name} ${one.placeholder === null ? "is null" : `= ${one.placeholder}`}`);
+    terms.push([...equal, strictlyAfter(part)].join(" and "));
+  }
+  return terms.length === 0 ? "false" : `(${terms.map((term) => `(${term})`).join(" or ")})`;
+}
+
+function strictlyAfter(part: OrderPart & { readonly name: string; readonly placeholder: string | null }): string {
+  if (part.placeholder === null) return part.nullsFirst ? `${part.name} is not null` : "false";
+  const beyond = `${part.name} ${part.descending ? "<" : ">"} ${part.placeholder}`;
+  return part.nullsFirst || !part.column.nullable ? beyond : `(${beyond} or ${part.name} is null)`;
+}
+
+function signature(order: readonly OrderPart[]): string {
+  return order
+    .map((part) => `${JSON.stringify(part.column.name)}${part.descending ? "-" : "+"}${part.nullsFirst ? "f" : "l"}`)
+    .join(",");
+}
+
+function parse(cursor: string): unknown {
+  if (cursor.length > cursorLengthMax || !/^[A-Za-z0-9_-]+$/.test(cursor)) throw invalid("is none of ours");
+  try {
+    return JSON.parse(Buffer.from(cursor, "base64url").toString());
+  } catch {
+    throw invalid("is none of ours");
+  }
+}
+
+function invalid(why: string): MillraceError {
+  return new MillraceError("TOKEN_INVALID", `the page's cursor ${why}`, {
+    hint: "Follow the link to the next page as it was answered, or begin with the first page.",
+  });
+}

@@ -1,0 +1,70 @@
+/**
+ * A row as JSON text, made by PostgreSQL: the forms of the reference, one expression per column.
+ *
+ * int2, int4, floats and booleans are native (NaN and infinities, which JSON lacks, are strings); int8 and numeric are
+ * strings, numeric after `trim_scale`, so that equal numbers have equal texts; `timestamptz` is RFC 3339 in UTC with
+ * microseconds; `timestamp`, `date` and `time` are ISO 8601; infinities and years before Christ are the server's text;
+ * `bytea` is base64; json and jsonb stand as they are; arrays are arrays of their elements' forms (of `timestamptz` and
+ * `bytea` this holds in one dimension; with more they have PostgreSQL's own JSON form); every other type is its text.
+ *
+ * The texts rely on the session that `reader-session.ts` sets (UTC, ISO, hex).
+ */
+import { quote } from "../catalog/definitions.ts";
+import { baseType } from "./row-type.ts";
+import type { ViewColumn } from "./view-info.ts";
+
+/** An expression of type text over the columns of `alias`: the object of these columns, in their order, without white space of its own. */
+export function jsonObject(columns: readonly ViewColumn[], alias: string): string {
+  if (columns.length === 0) return "'{}'::text";
+  const members = columns.map((column) => {
+    return `${jsonValue(`${alias}.${quote(column.name)}`, column.type)} as ${quote(column.name)}`;
+  });
+  const object = `(select row_to_json(r.*)::text from (select ${members.join(", ")}) as r)`;
+  // A json value keeps the line breaks of its author, which can only stand between its tokens.
+  return columns.some((column) => /^json(\[\])?$/.test(column.type)) ? `translate(${object}, E'\\r\\n', '  ')` : object;
+}
+
+/** The form of one value; `row_to_json` does what is left to it. */
+function jsonValue(value: string, type: string): string {
+  const base = baseType(type);
+  switch (base) {
+    case "bigint":
+    case "interval":
+    case "time without time zone":
+    case "time with time zone":
+      return `${value}::text`;
+    case "numeric":
+      return `trim_scale(${value})::text`;
+    case "timestamp with time zone":
+      return instant(value);
+    case "bytea":
+      return base64(value);
+    case "bigint[]":
+    case "numeric[]":
+      return `${value}::text[]`;
+    case "timestamp with time zone[]":
+      return elements(value, instant("e"));
+    case "bytea[]":
+      return elements(value, base64("e"));
+    default:
+      return value;
+  }
+}
+
+function instant(value: string): string {
+  return (
+    `case when isfinite(${value}) and ${value} >= '0001-01-01 00:00:00+00'` +
+    ` then to_char(${value} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') else ${value}::text end`
+  );
+}
+
+function base64(value: string): string {
+  return `translate(encode(${value}, 'base64'), E'\\n', '')`;
+}
+
+function elements(array: string, element: string): string {
+  return (
+    `case when array_ndims(${array}) = 1 then to_json(array(` +
+    `select ${element} from unnest(${array}) with ordinality as u(e, i) order by i)) else to_json(${array}) end`
+  );
+}
