@@ -1,0 +1,180 @@
+/**
+ * The statements of one batch (or of one part of a huge transaction), in their order. Pure: what is staged and which
+ * views are live go in, statements come out.
+ *
+ * Always true: mirrors take the batch in the order of their ids; the terms of a mirror run right before and right
+ * after it; only views that read a changed mirror are touched.
+ */
+
+import type { PipelineStatement } from "./applier-pipeline.ts";
+import type { CompiledView } from "./compiled-view.ts";
+import type { Staged } from "./inputs-rows.ts";
+import {
+  apply,
+  applyWithImages,
+  carryCells,
+  copyToMirror,
+  copyToStage,
+  deltaTable,
+  images,
+  keepCells,
+  type Mirror,
+  resolveWholeRows,
+  stageTable,
+} from "./mirror.ts";
+import type { StagedTable } from "./staging.ts";
+
+/** What a connection is set up for. */
+export interface Layout {
+  readonly mirrors: ReadonlyMap<number, Mirror>;
+  /** Live views only. */
+  readonly views: readonly CompiledView[];
+}
+
+export interface BatchOptions {
+  /** Empties the temporary tables by `truncate`: `delete` leaves dead rows behind, which later scans must pass. */
+  readonly sweep: boolean;
+  /** Rows of a snapshot go straight into the mirror. */
+  readonly straight: boolean;
+}
+
+/** Owners of statements: who is to blame when one fails. */
+export const ownerOf = {
+  view: (name: string) => `view ${name}`,
+  mirror: (id: number) => `mirror ${id}`,
+};
+
+export function viewsTouched(layout: Layout, staged: Staged): CompiledView[] {
+  return layout.views.filter((view) => view.uses.some((use) => staged.has(use.mirrorId)));
+}
+
+/** True when all that a batch does is to load snapshots that no view reads yet. */
+export function loadsOnly(layout: Layout, staged: Staged): boolean {
+  return [...staged.values()].every((table) => table.snapshotRowsOnly) && viewsTouched(layout, staged).length === 0;
+}
+
+export function planBatch(layout: Layout, staged: Staged, batch: number, options: BatchOptions): PipelineStatement[] {
+  const views = viewsTouched(layout, staged);
+  const statements: PipelineStatement[] = [];
+  for (const view of views) {
+    const owner = ownerOf.view(view.name);
+    for (const sql of view.clear) statements.push({ sql: options.sweep ? asTruncate(sql) : sql, owner });
+  }
+  for (const id of [...staged.keys()].sort((a, b) => a - b)) {
+    const mirror = layout.mirrors.get(id);
+    const table = staged.get(id);
+    if (mirror && table) statements.push(...planMirror(mirror, table, views, options));
+  }
+  for (const view of views) {
+    statements.push({ sql: view.merge("$1::bigint"), values: [batch], owner: ownerOf.view(view.name) });
+  }
+  return statements;
+}
+
+function planMirror(
+  mirror: Mirror,
+  table: StagedTable,
+  views: readonly CompiledView[],
+  options: BatchOptions,
+): PipelineStatement[] {
+  const { id, shape } = mirror;
+  const owner = ownerOf.mirror(id);
+  const readers = views.filter((view) => view.uses.some((use) => use.mirrorId === id));
+  if (readers.length === 0 && options.straight && table.snapshotRowsOnly) {
+    return [{ sql: copyToMirror(shape), copy: table.insertLines(), owner }];
+  }
+  const statements = stage(mirror, table, options);
+  const { truncated } = table;
+  // A truncate can move any number of rows: planned with what is known of it, and joins of whole tables allowed.
+  const fresh = truncated;
+  if (truncated) statements.push(...wholeTableJoins(true), { sql: `analyze ${stageTable(id)}`, owner, fresh });
+  if (readers.length === 0) {
+    statements.push({ sql: apply(mirror, truncated), owner, fresh });
+  } else {
+    const used = [
+      ...new Set(
+        readers.flatMap((view) => view.uses.filter((use) => use.mirrorId === id)).flatMap((use) => use.columns),
+      ),
+    ];
+    const before = terms(readers, id, "before", fresh);
+    if (before.length === 0) statements.push({ sql: applyWithImages(mirror, used, truncated), owner, fresh });
+    else {
+      statements.push({ sql: images(mirror, used, truncated), owner, fresh }, ...before);
+      statements.push({ sql: apply(mirror, truncated), owner, fresh });
+    }
+    if (truncated) statements.push({ sql: `analyze ${deltaTable(id)}`, owner, fresh });
+    statements.push(...terms(readers, id, "after", fresh));
+  }
+  if (truncated) statements.push(...wholeTableJoins(false));
+  return statements;
+}
+
+function stage(mirror: Mirror, table: StagedTable, options: BatchOptions): PipelineStatement[] {
+  const { id } = mirror;
+  const owner = ownerOf.mirror(id);
+  const empty = (name: string) => ({ sql: options.sweep ? `truncate ${name}` : `delete from ${name}`, owner });
+  const statements: PipelineStatement[] = [
+    empty(stageTable(id)),
+    empty(deltaTable(id)),
+    { sql: copyToStage(id), copy: table.lines(), owner },
+  ];
+  if (table.keepsCells) statements.push({ sql: keepCells(mirror), owner });
+  for (const row of table.carried()) statements.push({ ...carryCells(mirror, row), owner, fresh: true });
+  if (table.removesWholeRows) statements.push(...resolveWholeRows(mirror).map((sql) => ({ sql, owner })));
+  return statements;
+}
+
+function terms(views: readonly CompiledView[], id: number, place: "before" | "after", fresh: boolean) {
+  return views.flatMap((view) =>
+    view.terms
+      .filter((term) => term.mirrorId === id && term.place === place)
+      .map((term) => ({ sql: term.sql, owner: ownerOf.view(view.name), fresh })),
+  );
+}
+
+function wholeTableJoins(on: boolean): PipelineStatement[] {
+  const value = on ? "on" : "off";
+  return [{ sql: `set local enable_hashjoin = ${value}` }, { sql: `set local enable_mergejoin = ${value}` }];
+}
+
+function asTruncate(sql: string): string {
+  return sql.replace(/^\s*delete\s+from\s+/i, "truncate ");
+}
+
+/** Change rows that parts of one batch wrote about one row, as one change: images that came and went again are left out. */
+export function netChangeRows(view: CompiledView, batch: number): PipelineStatement {
+  const columns = view.publicColumns.map((name) => `"${name.replaceAll('"', '""')}"`);
+  const list = columns.join(", ");
+  return {
+    sql:
+      `with parts as (delete from ${view.logTable} where batch = $1::bigint returning *) ` +
+      `insert into ${view.logTable} (batch, w, ${list}) select $1::bigint, w, ${list} from (` +
+      `select distinct on (image) sum(w) over (partition by image) as w, image, ${list} from (` +
+      `select p.*, row(${list})::text as image from parts p) rows) netted where w <> 0`,
+    values: [batch],
+    owner: ownerOf.view(view.name),
+    fresh: true,
+  };
+}
+
+/** Notes what a batch wrote for the readers of changes; nothing when it wrote nothing. Answers the bytes. */
+export function recordBatch(
+  group: string,
+  generation: number,
+  batch: number,
+  views: readonly CompiledView[],
+): PipelineStatement[] {
+  if (views.length === 0) return [];
+  const sizes = views.map(
+    (view) => `(select coalesce(sum(pg_column_size(l)), 0) from ${view.logTable} l where batch = $3::bigint)`,
+  );
+  return [
+    {
+      sql:
+        'insert into millrace.batches ("group", generation, batch, committed_at, bytes) ' +
+        `select $1, $2::bigint, $3::bigint, now(), b from (select ${sizes.join(" + ")} as b) s where b > 0 returning bytes`,
+      values: [group, generation, batch],
+      owner: "bookkeeping",
+    },
+  ];
+}

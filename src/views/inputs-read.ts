@@ -1,0 +1,82 @@
+/** Reads a range of a topic's first partition, committed records only (KIP-98: aborted ones are there and are passed over). */
+import type { AbortedTransaction, Engine } from "../engine/engine.ts";
+import {
+  batchAttributes,
+  batchLastOffset,
+  batchProducerId,
+  isControl,
+  isTransactional,
+} from "../records/batch-header.ts";
+import { BatchRecords, controlKind } from "../records/batch-records.ts";
+
+export interface RangeRequest {
+  readonly topic: string;
+  readonly from: number;
+  /** Records from here on are not handed out. Waits until they could be read up to here. */
+  readonly to: number;
+  readonly signal: AbortSignal;
+  /** The cursor is valid during the call only. False ends the reading behind this record. */
+  onRecord(record: BatchRecords): boolean;
+}
+
+const readBytesMax = 1024 * 1024;
+const readWaitMs = 1_000;
+
+/** Answers the offset to go on from: `to`, or the one behind the record that `onRecord` stopped at. */
+export async function readRange(engine: Engine, request: RangeRequest): Promise<number> {
+  const { topic, to, signal } = request;
+  const cursor = new BatchRecords();
+  let offset = request.from;
+  while (offset < to) {
+    signal.throwIfAborted();
+    const result = await engine.read({
+      topic,
+      partition: 0,
+      offset,
+      isolation: "read_committed",
+      bytesMax: readBytesMax,
+      waitMs: readWaitMs,
+      signal,
+    });
+    const visible = new VisibleBatches(result.aborted);
+    for (const batch of result.batches) {
+      const last = batchLastOffset(batch);
+      if (visible.has(batch)) {
+        cursor.open(batch);
+        while (cursor.next()) {
+          if (cursor.offset < offset) continue;
+          if (cursor.offset >= to) return to;
+          if (!request.onRecord(cursor)) return cursor.offset + 1;
+        }
+      }
+      offset = Math.max(offset, last + 1);
+      if (offset >= to) break;
+    }
+  }
+  return to;
+}
+
+/** Which batches of an answer hold records that count. Batches are asked about in their order, each once. */
+export class VisibleBatches {
+  readonly #aborted: AbortedTransaction[];
+  readonly #producers = new Set<number>();
+
+  constructor(aborted: readonly AbortedTransaction[]) {
+    this.#aborted = [...aborted].sort((a, b) => a.firstOffset - b.firstOffset);
+  }
+
+  has(batch: Buffer): boolean {
+    const last = batchLastOffset(batch);
+    for (let first = this.#aborted[0]; first && first.firstOffset <= last; first = this.#aborted[0]) {
+      this.#producers.add(first.producerId);
+      this.#aborted.shift();
+    }
+    const attributes = batchAttributes(batch);
+    const producer = batchProducerId(batch);
+    if (isControl(attributes)) {
+      if (this.#producers.size > 0 && controlKind(batch) === "abort") this.#producers.delete(producer);
+      return false;
+    }
+    return !(isTransactional(attributes) && this.#producers.has(producer));
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * What to take next from a source's transaction topic. Pure: events in, a step out.
+ *
+ * Always true: a step ends at the end of a source transaction; snapshots' beginnings and ends, and changes of a
+ * table's shape, are steps of their own. Rows are found by frontiers, and never counted.
+ */
+import type { Frontier, TransactionEvent } from "../schema/transaction-events.ts";
+
+export interface InputEvent {
+  readonly event: TransactionEvent;
+  /** In the transaction topic: the offset behind the event. */
+  readonly next: number;
+}
+
+/** Events that the group treats one at a time, between batches. */
+export type LifeEvent = Extract<TransactionEvent, { status: "SNAPSHOT_BEGIN" | "SNAPSHOT_END" | "SCHEMA" }>;
+
+export type Step =
+  | { readonly kind: "none" }
+  | { readonly kind: "life"; readonly event: LifeEvent; readonly next: number; readonly events: 1 }
+  | {
+      readonly kind: "rows";
+      /** How many events of the queue the step takes. */
+      readonly events: number;
+      readonly next: number;
+      /** Rows below it, topic by topic, belong to the step. */
+      readonly frontier: Frontier;
+      /** The newest position of the source that the step reaches; null when it names none. */
+      readonly lsn: string | null;
+      /** Of a snapshot under way, when the step has a part of it. */
+      readonly progress: { readonly rows: number; readonly rowsEstimated: number } | null;
+      /** Offsets between the positions and the frontier in topics that are read: the rows, and what lies between them. */
+      readonly offsets: number;
+    };
+
+/**
+ * `readFrom` answers where a topic is to be read from, or undefined when nobody reads it. At least one transaction is
+ * taken, however large; no further one that would bring the step over `offsetsMax`.
+ */
+export function planStep(
+  queue: readonly InputEvent[],
+  readFrom: (topic: string) => number | undefined,
+  offsetsMax: number,
+): Step {
+  const frontier: Record<string, number> = {};
+  let taken = 0;
+  let next = 0;
+  let lsn: string | null = null;
+  let progress: { rows: number; rowsEstimated: number } | null = null;
+  let offsets = 0;
+  for (const { event, next: behind } of queue) {
+    if (event.status === "SNAPSHOT_BEGIN" || event.status === "SNAPSHOT_END" || event.status === "SCHEMA") {
+      if (taken === 0) return { kind: "life", event, next: behind, events: 1 };
+      break;
+    }
+    if (event.status === "END" || event.status === "SNAPSHOT_CHUNK") {
+      const more = offsetsTo(event.frontier, frontier, readFrom);
+      if (offsets > 0 && offsets + more > offsetsMax) break;
+      offsets += more;
+      for (const [topic, offset] of Object.entries(event.frontier)) {
+        frontier[topic] = Math.max(frontier[topic] ?? 0, offset);
+      }
+    }
+    if (event.status === "END" || event.status === "HEARTBEAT") lsn = event.lsn;
+    if (event.status === "SNAPSHOT_CHUNK") progress = { rows: event.rows, rowsEstimated: event.rowsEstimated };
+    taken++;
+    next = behind;
+  }
+  if (taken === 0) return { kind: "none" };
+  return { kind: "rows", events: taken, next, frontier, lsn, progress, offsets };
+}
+
+function offsetsTo(to: Frontier, from: Frontier, readFrom: (topic: string) => number | undefined): number {
+  let offsets = 0;
+  for (const [topic, offset] of Object.entries(to)) {
+    const position = readFrom(topic);
+    if (position !== undefined) offsets += Math.max(0, offset - Math.max(position, from[topic] ?? 0));
+  }
+  return offsets;
+}

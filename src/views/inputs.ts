@@ -1,0 +1,273 @@
+/**
+ * The input side of a group: gathers what its sources wrote into work for the applier, ahead of it. While one batch
+ * commits, the next one grows; it is handed over when it is asked for.
+ *
+ * Always true: work ends at the end of source transactions, and holds at most `changesMax` changes and `bytesMax`
+ * bytes, or is a single step that is read in parts. What is gathered here is lost at `close`, and is read again from
+ * the positions that the store has.
+ */
+import type { Clock } from "../base/clock.ts";
+import type { Diagnostics } from "../base/diagnostics.ts";
+import type { Engine } from "../engine/engine.ts";
+import { type RowsBound, readParts, readStep, type Staged, stageRows, type TopicRange } from "./inputs-rows.ts";
+import { type LifeEvent, planStep, type Step } from "./inputs-step.ts";
+import { TransactionTail, transactionTopic } from "./inputs-tail.ts";
+import type { Mirror } from "./mirror.ts";
+
+/** Next offsets by topic. */
+export type Offsets = ReadonlyMap<string, number>;
+
+/** How far work brings the group. */
+export interface Advance {
+  readonly from: Offsets;
+  readonly to: Offsets;
+  /** The newest position of each source that is reached. */
+  readonly lsns: ReadonlyMap<string, string>;
+  readonly progress: ReadonlyMap<string, { readonly rows: number; readonly rowsEstimated: number }>;
+  /** Events of transaction topics that are taken. */
+  readonly events: number;
+}
+
+export type Work =
+  | {
+      readonly kind: "rows";
+      readonly advance: Advance;
+      readonly changes: number;
+      /** Null for a step that is too large to be held: it is read in parts. */
+      readonly staged: Staged | null;
+    }
+  | { readonly kind: "life"; readonly advance: Advance; readonly source: string; readonly event: LifeEvent }
+  /** Reading failed; a `RowUnreadable` names the mirror. Nothing more comes. */
+  | { readonly kind: "failed"; readonly error: unknown };
+
+export interface InputsOptions {
+  readonly engine: Engine;
+  readonly clock: Clock;
+  readonly diagnostics: Diagnostics;
+  readonly sources: readonly string[];
+  readonly offsets: Offsets;
+  readonly mirrors: readonly Mirror[];
+  readonly bound?: RowsBound;
+}
+
+export const defaultBound: RowsBound = { changesMax: 10_000, bytesMax: 32 * 1024 * 1024 };
+const stepOffsetsMax = 2_000;
+
+interface Open {
+  from: Map<string, number>;
+  to: Map<string, number>;
+  lsns: Map<string, string>;
+  progress: Map<string, { rows: number; rowsEstimated: number }>;
+  events: number;
+  staged: Staged;
+  changes: number;
+  bytes: number;
+}
+
+export class Inputs {
+  readonly #options: InputsOptions;
+  readonly #bound: RowsBound;
+  readonly #abort = new AbortController();
+  readonly #offsets: Map<string, number>;
+  readonly #tails: readonly TransactionTail[];
+  #byTopic = new Map<string, Mirror>();
+  #open: Open | null = null;
+  /** Work that nothing may be gathered behind before it is done. */
+  #barrier: Work | null = null;
+  /** The barrier was handed over: `resume` lifts it. */
+  #paused = false;
+  #turn = 0;
+  #changed: () => void = () => {};
+  #changes: Promise<void> = Promise.resolve();
+  readonly #gathering: Promise<void>;
+
+  constructor(options: InputsOptions) {
+    this.#options = options;
+    this.#bound = options.bound ?? defaultBound;
+    this.#offsets = new Map(options.offsets);
+    this.#useMirrors(options.mirrors);
+    this.#renew();
+    this.#tails = options.sources.map(
+      (source) =>
+        new TransactionTail({
+          engine: options.engine,
+          clock: options.clock,
+          diagnostics: options.diagnostics,
+          source,
+          from: this.#offsets.get(transactionTopic(source)) ?? 0,
+          signal: this.#abort.signal,
+          onMore: () => this.#notify(),
+        }),
+    );
+    this.#gathering = this.#gather();
+  }
+
+  /** Waits for work. A `life` event, and rows to be read in parts, are to be followed by `resume`. Rejects with the signal's reason. */
+  async take(signal: AbortSignal): Promise<Work> {
+    for (;;) {
+      signal.throwIfAborted();
+      const open = this.#open;
+      if (open) {
+        this.#open = null;
+        this.#notify();
+        return { kind: "rows", advance: open, changes: open.changes, staged: open.staged };
+      }
+      if (this.#barrier && !this.#paused) {
+        this.#paused = true;
+        return this.#barrier;
+      }
+      await untilOrAborted(this.#changes, signal);
+    }
+  }
+
+  /** Goes on behind a barrier; with other mirrors when they changed. */
+  resume(mirrors?: readonly Mirror[]): void {
+    if (mirrors) this.#useMirrors(mirrors);
+    this.#barrier = null;
+    this.#paused = false;
+    this.#notify();
+  }
+
+  /** The rows of an advance once more, in parts of at most `changesMax`. */
+  parts(advance: Advance, changesMax: number = this.#bound.changesMax): AsyncGenerator<Staged> {
+    const ranges = this.#ranges(advance.from, advance.to);
+    return readParts(this.#options.engine, ranges, { ...this.#bound, changesMax }, this.#abort.signal);
+  }
+
+  async close(): Promise<void> {
+    this.#abort.abort(new Error("the inputs are closed"));
+    this.#notify();
+    await Promise.all([this.#gathering, ...this.#tails.map((tail) => tail.stopped())]);
+  }
+
+  async #gather(): Promise<void> {
+    const { signal } = this.#abort;
+    try {
+      while (!signal.aborted) {
+        const changes = this.#changes;
+        const progressed = this.#barrier === null && (await this.#gatherStep());
+        if (!progressed) await untilOrAborted(changes, signal);
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      this.#barrier = { kind: "failed", error };
+      this.#notify();
+    }
+  }
+
+  /** False when there is nothing to gather before something changes. */
+  async #gatherStep(): Promise<boolean> {
+    const { engine } = this.#options;
+    for (let n = 0; n < this.#tails.length; n++) {
+      const tail = this.#tails[(this.#turn + n) % this.#tails.length] as TransactionTail;
+      const step = planStep(tail.queue, (topic) => this.#readFrom(topic), stepOffsetsMax);
+      if (step.kind === "none") continue;
+      if (step.kind === "life" || step.offsets > this.#bound.changesMax) {
+        if (this.#open) return false;
+        this.#stop(tail, step);
+        return true;
+      }
+      if (this.#open && this.#open.changes + step.offsets > this.#bound.changesMax) return false;
+      const ranges = this.#ranges(this.#offsets, new Map(Object.entries(step.frontier)));
+      const read = await readStep(engine, ranges, this.#bound, this.#abort.signal);
+      if (read === null || (this.#open && this.#open.bytes + read.bytes > this.#bound.bytesMax)) {
+        if (this.#open) return false;
+        this.#stop(tail, step);
+        return true;
+      }
+      this.#open ??= newOpen();
+      stageRows(this.#open.staged, read);
+      this.#open.changes += read.rows.length;
+      this.#open.bytes += read.bytes;
+      this.#advance(this.#open, tail, step);
+      this.#turn = (this.#turn + n + 1) % this.#tails.length;
+      this.#notify();
+      return true;
+    }
+    return false;
+  }
+
+  /** A step that nothing is gathered behind. */
+  #stop(tail: TransactionTail, step: Exclude<Step, { kind: "none" }>): void {
+    const advance = newOpen();
+    this.#advance(advance, tail, step);
+    this.#barrier =
+      step.kind === "life"
+        ? { kind: "life", advance, source: tail.source, event: step.event }
+        : { kind: "rows", advance, changes: step.offsets, staged: null };
+    this.#notify();
+  }
+
+  #advance(open: Open, tail: TransactionTail, step: Exclude<Step, { kind: "none" }>): void {
+    const frontier = step.kind === "life" ? step.event.frontier : step.frontier;
+    const reached = { ...frontier, [transactionTopic(tail.source)]: step.next };
+    for (const [topic, offset] of Object.entries(reached)) {
+      const from = this.#offsets.get(topic) ?? 0;
+      const to = Math.max(from, offset);
+      if (!open.from.has(topic)) open.from.set(topic, from);
+      open.to.set(topic, to);
+      this.#offsets.set(topic, to);
+    }
+    if (step.kind === "rows") {
+      if (step.lsn !== null) open.lsns.set(tail.source, step.lsn);
+      if (step.progress !== null) open.progress.set(tail.source, step.progress);
+    }
+    open.events += step.events;
+    tail.take(step.events);
+  }
+
+  #readFrom(topic: string): number | undefined {
+    return this.#byTopic.has(topic) ? (this.#offsets.get(topic) ?? 0) : undefined;
+  }
+
+  #ranges(from: Offsets, to: Offsets): TopicRange[] {
+    const ranges: TopicRange[] = [];
+    for (const [topic, end] of to) {
+      const mirror = this.#byTopic.get(topic);
+      const begin = from.get(topic) ?? 0;
+      if (mirror && begin < end) ranges.push({ mirror, from: begin, to: end });
+    }
+    return ranges;
+  }
+
+  #useMirrors(mirrors: readonly Mirror[]): void {
+    this.#byTopic = new Map(mirrors.map((mirror) => [mirror.shape.topic, mirror]));
+  }
+
+  #notify(): void {
+    const changed = this.#changed;
+    this.#renew();
+    changed();
+  }
+
+  #renew(): void {
+    this.#changes = new Promise((resolve) => {
+      this.#changed = resolve;
+    });
+  }
+}
+
+function newOpen(): Open {
+  return {
+    from: new Map(),
+    to: new Map(),
+    lsns: new Map(),
+    progress: new Map(),
+    events: 0,
+    staged: new Map(),
+    changes: 0,
+    bytes: 0,
+  };
+}
+
+function untilOrAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const aborted = () => reject(signal.reason);
+    if (signal.aborted) return aborted();
+    signal.addEventListener("abort", aborted, { once: true });
+    promise.then(() => {
+      signal.removeEventListener("abort", aborted);
+      resolve();
+    });
+  });
+}
