@@ -1,0 +1,101 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { MillraceError } from "./base/errors.ts";
+import { loadEnvironment, readCaller, readSettings, settingsTable } from "./settings.ts";
+
+test("an empty environment gives the defaults of the table", () => {
+  const settings = readSettings("/app", {});
+  assert.deepEqual(settings, {
+    http: { port: 4400, required: false },
+    host: "127.0.0.1",
+    dataDirectory: "/app/.millrace",
+    store: null,
+    storePort: { port: 4432, required: false },
+    key: null,
+    origins: [],
+    diagnostics: "info",
+    pgBin: null,
+    url: null,
+    noColor: false,
+  });
+  const written = (name: string) => settingsTable.find((row) => row.name === name)?.default;
+  assert.equal(written("MILLRACE_PORT"), String(settings.http.port));
+  assert.equal(written("MILLRACE_STORE_PORT"), String(settings.storePort.port));
+  assert.equal(written("MILLRACE_HOST"), settings.host);
+  assert.equal(written("MILLRACE_DIAGNOSTICS"), settings.diagnostics);
+  assert.deepEqual(readSettings("/app", { MILLRACE_PORT: " ", NO_COLOR: "" }), settings, "empty is not set");
+});
+
+test("every setting is read in its form", () => {
+  const settings = readSettings("/app", {
+    MILLRACE_PORT: "8080",
+    MILLRACE_STORE_PORT: "0",
+    MILLRACE_HOST: "0.0.0.0",
+    MILLRACE_DATA: "data",
+    MILLRACE_STORE: "postgres://a:b@db/x",
+    MILLRACE_KEY: "0123456789abcdef",
+    MILLRACE_ORIGINS: "https://a.example, http://b.example:8080/",
+    MILLRACE_DIAGNOSTICS: "warn",
+    MILLRACE_PG_BIN: "/usr/lib/postgresql/18/bin",
+    MILLRACE_URL: "https://m.example/",
+    NO_COLOR: "1",
+  });
+  assert.deepEqual(settings.http, { port: 8080, required: true });
+  assert.deepEqual(settings.storePort, { port: 0, required: false }, "any port is none in particular");
+  assert.equal(settings.dataDirectory, "/app/data");
+  assert.deepEqual(settings.origins, ["https://a.example", "http://b.example:8080"]);
+  assert.equal(settings.url, "https://m.example");
+  assert.equal(settings.noColor, true);
+});
+
+const wrong: Readonly<Record<string, string>> = {
+  MILLRACE_PORT: "70000",
+  MILLRACE_STORE_PORT: "http",
+  MILLRACE_STORE: "mysql://a:secret@db/x",
+  MILLRACE_KEY: "short",
+  MILLRACE_ORIGINS: "https://a.example/path",
+  MILLRACE_DIAGNOSTICS: "loud",
+  MILLRACE_URL: "127.0.0.1:4400",
+};
+
+for (const [name, value] of Object.entries(wrong)) {
+  test(`${name}=${value} is refused by name`, () => {
+    assert.throws(
+      () => readSettings("/app", { [name]: value }),
+      (error) =>
+        MillraceError.is(error, "SETTING_INVALID") && error.message.includes(name) && !/secret/.test(error.message),
+    );
+  });
+}
+
+test("the environment wins over .env, and an edited .env is taken again", () => {
+  const folder = mkdtempSync(join(tmpdir(), "millrace-settings-"));
+  try {
+    const environment: Record<string, string | undefined> = { A: "real" };
+    loadEnvironment(folder, environment);
+    assert.deepEqual(environment, { A: "real" }, "no file is no error");
+    writeFileSync(
+      join(folder, ".env"),
+      "A=file\nMILLRACE_SETTINGS_TEST_B='postgres://x'\n# no\nMILLRACE_SETTINGS_TEST_C=1\n",
+    );
+    loadEnvironment(folder, environment);
+    assert.deepEqual(environment, {
+      A: "real",
+      MILLRACE_SETTINGS_TEST_B: "postgres://x",
+      MILLRACE_SETTINGS_TEST_C: "1",
+    });
+    writeFileSync(join(folder, ".env"), "MILLRACE_SETTINGS_TEST_B=changed\n");
+    loadEnvironment(folder, environment);
+    assert.deepEqual(environment, { A: "real", MILLRACE_SETTINGS_TEST_B: "changed" });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test("the package manager that runs us is known by its agent", () => {
+  assert.equal(readCaller({ npm_config_user_agent: "pnpm/10.1.0 npm/? node/v26" }).packageManager, "pnpm");
+  assert.equal(readCaller({}).packageManager, null);
+});

@@ -1,0 +1,233 @@
+/**
+ * The only reader of the environment. Settings are a table; `.env` beside the definition module fills in what the
+ * environment itself does not say.
+ */
+import { readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { parseEnv } from "node:util";
+import { MillraceError } from "./base/errors.ts";
+import { type DiagnosticsLevel, parseDiagnosticsLevel } from "./observe/diagnostics.ts";
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** A port that a user named is that one or none; the default may move to the next free one. */
+export interface PortSetting {
+  readonly port: number;
+  /** True when the setting was given. */
+  readonly required: boolean;
+}
+
+export interface Settings {
+  readonly http: PortSetting;
+  readonly host: string;
+  /** Absolute. */
+  readonly dataDirectory: string;
+  /** `postgres://…` of a store of the user's own; null for the embedded one. */
+  readonly store: string | null;
+  readonly storePort: PortSetting;
+  readonly key: string | null;
+  readonly origins: readonly string[];
+  readonly diagnostics: DiagnosticsLevel;
+  readonly pgBin: string | null;
+  /** Where the commands that speak HTTP go; null for the address in `running.json`. */
+  readonly url: string | null;
+  readonly noColor: boolean;
+}
+
+interface SettingRow {
+  readonly name: string;
+  /** What a value looks like, for people. */
+  readonly form: string;
+  /** As it would be written; null when leaving it out means something else. */
+  readonly default: string | null;
+  readonly about: string;
+}
+
+/** In the order of the reference, which `npm run check` compares with it. */
+export const settingsTable = [
+  {
+    name: "MILLRACE_PORT",
+    form: "port",
+    default: "4400",
+    about: "HTTP and the console. Left out and taken: the next free one. Set and taken: `PORT_TAKEN`. `0` means any.",
+  },
+  {
+    name: "MILLRACE_HOST",
+    form: "name or address",
+    default: "127.0.0.1",
+    about: "Where HTTP listens. Beyond loopback `MILLRACE_KEY` must be set.",
+  },
+  {
+    name: "MILLRACE_DATA",
+    form: "folder",
+    default: ".millrace",
+    about: "Everything that Millrace writes. A relative path is taken from the folder of `app.ts`.",
+  },
+  {
+    name: "MILLRACE_STORE",
+    form: "postgres://…",
+    default: null,
+    about: "PostgreSQL 18 or later of your own, where mirrors and views live. Left out: the embedded one.",
+  },
+  {
+    name: "MILLRACE_STORE_PORT",
+    form: "port",
+    default: "4432",
+    about: "The embedded PostgreSQL, on loopback, by the same rules as `MILLRACE_PORT`.",
+  },
+  {
+    name: "MILLRACE_KEY",
+    form: "text of 16 characters or more",
+    default: null,
+    about: "The bearer that HTTP asks for, and that the command line sends.",
+  },
+  {
+    name: "MILLRACE_ORIGINS",
+    form: "origins with commas between",
+    default: null,
+    about: "Browser origins that may read and write, beside loopback: `https://shop.example`.",
+  },
+  {
+    name: "MILLRACE_DIAGNOSTICS",
+    form: "debug, info, warn, error or silent",
+    default: "info",
+    about: "How much the program says about itself on stderr: pretty on a terminal, else JSON lines.",
+  },
+  {
+    name: "MILLRACE_PG_BIN",
+    form: "folder",
+    default: null,
+    about: "`postgres` and `initdb` of PostgreSQL 18 or later, in place of those from npm.",
+  },
+  {
+    name: "MILLRACE_URL",
+    form: "http://…",
+    default: null,
+    about:
+      "The Millrace that the command line speaks to. Left out: the address in `running.json` of the data directory.",
+  },
+  {
+    name: "NO_COLOR",
+    form: "anything",
+    default: null,
+    about: "No colours on a terminal (<https://no-color.org>).",
+  },
+] as const satisfies readonly SettingRow[];
+
+export type SettingName = (typeof settingsTable)[number]["name"];
+
+/** Throws `SETTING_INVALID`, naming the setting. `baseDirectory` is the folder of the definition module. */
+export function readSettings(baseDirectory: string, environment: Environment = process.env): Settings {
+  const read = (name: SettingName): string | null => environment[name]?.trim() || null;
+  return {
+    http: port("MILLRACE_PORT", 4_400, read("MILLRACE_PORT")),
+    host: read("MILLRACE_HOST") ?? "127.0.0.1",
+    dataDirectory: resolve(baseDirectory, read("MILLRACE_DATA") ?? ".millrace"),
+    store: url(
+      "MILLRACE_STORE",
+      /^postgres(ql)?:$/,
+      "postgres://user:password@host:5432/database",
+      read("MILLRACE_STORE"),
+    ),
+    storePort: port("MILLRACE_STORE_PORT", 4_432, read("MILLRACE_STORE_PORT")),
+    key: key(read("MILLRACE_KEY")),
+    origins: origins(read("MILLRACE_ORIGINS")),
+    diagnostics: parseDiagnosticsLevel(read("MILLRACE_DIAGNOSTICS") ?? "info"),
+    pgBin: folder(baseDirectory, read("MILLRACE_PG_BIN")),
+    url: url("MILLRACE_URL", /^https?:$/, "http://127.0.0.1:4400", read("MILLRACE_URL"))?.replace(/\/+$/, "") ?? null,
+    noColor: read("NO_COLOR") !== null,
+  };
+}
+
+/** Names that `loadEnvironment` set, so that an edited file can change them again. */
+const fromFile = new Set<string>();
+
+/**
+ * Puts what `.env` in this folder says into the environment, where the definition module finds it too; the real
+ * environment wins. Called again, it takes the file as it is by then. No file is no error; throws `SETTING_INVALID` for
+ * one that cannot be read.
+ */
+export function loadEnvironment(
+  directory: string,
+  environment: Record<string, string | undefined> = process.env,
+): void {
+  const path = join(directory, ".env");
+  let text = "";
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== "ENOENT") {
+      throw new MillraceError("SETTING_INVALID", `${path} cannot be read: ${(cause as Error).message}`, { cause });
+    }
+  }
+  const said = parseEnv(text);
+  for (const name of fromFile) {
+    if (Object.hasOwn(said, name)) continue;
+    delete environment[name];
+    fromFile.delete(name);
+  }
+  for (const [name, value] of Object.entries(said)) {
+    if (environment[name] !== undefined && !fromFile.has(name)) continue;
+    environment[name] = value;
+    fromFile.add(name);
+  }
+}
+
+/** What the machine says about the one who called, as far as the command line asks. */
+export function readCaller(environment: Environment = process.env): {
+  readonly home: string | null;
+  /** `npm`, `pnpm`, `yarn` or `bun`, when one of them runs us. */
+  readonly packageManager: string | null;
+} {
+  const agent = environment.npm_config_user_agent ?? "";
+  return { home: environment.HOME ?? null, packageManager: /^(npm|pnpm|yarn|bun)\//.exec(agent)?.[1] ?? null };
+}
+
+function port(name: SettingName, portDefault: number, text: string | null): PortSetting {
+  if (text === null) return { port: portDefault, required: false };
+  if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535) {
+    throw invalid(name, text, "a port", "It is a whole number from 0 to 65535; 0 means any that is free.");
+  }
+  return { port: Number(text), required: Number(text) !== 0 };
+}
+
+function url(name: SettingName, protocol: RegExp, example: string, text: string | null): string | null {
+  if (text === null) return null;
+  if (!URL.canParse(text) || !protocol.test(new URL(text).protocol)) {
+    // The value may hold a password: it is not repeated.
+    throw new MillraceError("SETTING_INVALID", `${name} is no address like ${example}`, { details: { setting: name } });
+  }
+  return text;
+}
+
+function key(text: string | null): string | null {
+  if (text === null) return null;
+  if (text.length < 16 || !/^[\x21-\x7e]+$/.test(text)) {
+    throw new MillraceError("SETTING_INVALID", "MILLRACE_KEY is too short, or has characters that no header carries", {
+      hint: "Make one with: openssl rand -hex 32",
+      details: { setting: "MILLRACE_KEY" },
+    });
+  }
+  return text;
+}
+
+function origins(text: string | null): string[] {
+  const list = (text ?? "").split(",").map((one) => one.trim());
+  return list
+    .filter((one) => one !== "")
+    .map((one) => {
+      if (URL.canParse(one) && new URL(one).origin === one.replace(/\/$/, "")) return new URL(one).origin;
+      throw invalid("MILLRACE_ORIGINS", one, "an origin", "Write scheme and host, as in https://shop.example.");
+    });
+}
+
+function folder(baseDirectory: string, text: string | null): string | null {
+  return text === null ? null : resolve(baseDirectory, text);
+}
+
+function invalid(name: SettingName, value: string, what: string, hint: string): MillraceError {
+  return new MillraceError("SETTING_INVALID", `${name} is ${JSON.stringify(value)}, which is not ${what}`, {
+    hint,
+    details: { setting: name },
+  });
+}

@@ -1,0 +1,174 @@
+/**
+ * Runs the tests: `test.ts unit|services|soak [part of a file's name …]`.
+ *
+ * The runner is Node's own, in a process of its own, so that this one can say what hangs when the time is up: even a
+ * test that blocks the event loop is seen from outside. With MILLRACE_TEST_COUNTS the counts are written to that file.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { globSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { installServices } from "./services.ts";
+import { readTestEvents, type TestCounts, type TestEvents } from "./test-events.ts";
+
+interface Tier {
+  /** Globs from the repository's root. */
+  readonly files: readonly string[];
+  readonly exclude: readonly string[];
+  readonly arguments: readonly string[];
+  readonly limitMs: number;
+  readonly services: boolean;
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+const minuteMs = 60_000;
+/** How long the runner may stay after its last test. */
+const lingerMs = 10_000;
+const serviceFolders = ["services", "conformance", "e2e", "packaging", "nemesis"].map((name) => `test/${name}/`);
+const processFolders = [...serviceFolders, "test/crash/process/", "test/soak/"];
+
+const tiers: Readonly<Record<string, Tier>> = {
+  unit: {
+    files: [
+      "src/**/*.test.ts",
+      "client/**/*.test.ts",
+      "console/**/*.test.ts",
+      "tools/**/*.test.ts",
+      "test/**/*.test.ts",
+    ],
+    exclude: processFolders,
+    arguments: ["--test-isolation=none"],
+    limitMs: 5 * minuteMs,
+    services: false,
+    environment: {},
+  },
+  services: {
+    files: [...serviceFolders, "test/crash/process/"].map((folder) => `${folder}**/*.test.ts`),
+    exclude: [],
+    // The time that one file may take.
+    arguments: ["--test-isolation=process", "--test-concurrency=1", `--test-timeout=${8 * minuteMs}`],
+    limitMs: 20 * minuteMs,
+    services: true,
+    environment: {},
+  },
+  // The long proofs: the same files, told to take their full length, and those that have no short form.
+  soak: {
+    files: ["test/soak/", "test/services/", "test/crash/process/", "test/nemesis/"].map(
+      (folder) => `${folder}**/*.test.ts`,
+    ),
+    exclude: [],
+    arguments: ["--test-isolation=process", "--test-concurrency=1"],
+    limitMs: 6 * 60 * minuteMs,
+    services: true,
+    environment: { MILLRACE_SOAK: "1" },
+  },
+};
+
+const root = join(import.meta.dirname, "..");
+
+async function main([name = "unit", ...patterns]: readonly string[]): Promise<number> {
+  const tier = tiers[name];
+  if (tier === undefined) {
+    console.error(`test: no tier is called "${name}"; there are ${Object.keys(tiers).join(", ")}`);
+    return 2;
+  }
+  const files = testFiles(tier, patterns);
+  if (files.length === 0) {
+    leaveCounts({ passed: 0, failed: 0, skipped: 0 });
+    console.error(
+      patterns.length === 0 ? "test: there are no test files" : `test: no file's name has ${patterns.join(" or ")}`,
+    );
+    return patterns.length === 0 ? 0 : 2;
+  }
+  if (tier.services) installServices();
+  const { code, counts } = await runNodeTests(tier, files);
+  leaveCounts(counts);
+  return code;
+}
+
+function leaveCounts(counts: TestCounts): void {
+  const path = process.env.MILLRACE_TEST_COUNTS;
+  if (path) writeFileSync(path, JSON.stringify(counts));
+}
+
+function testFiles(tier: Tier, patterns: readonly string[]): string[] {
+  const found = new Set<string>();
+  for (const glob of tier.files) {
+    for (const path of findFiles(glob)) {
+      if (tier.exclude.some((folder) => path.startsWith(folder))) continue;
+      if (patterns.length > 0 && !patterns.some((pattern) => path.includes(pattern))) continue;
+      found.add(path);
+    }
+  }
+  return [...found].sort();
+}
+
+function findFiles(glob: string): string[] {
+  return globSync(glob, { cwd: root, exclude: (path) => /(^|\/)(node_modules|dist|\.millrace)(\/|$)/.test(path) });
+}
+
+async function runNodeTests(tier: Tier, files: readonly string[]): Promise<{ code: number; counts: TestCounts }> {
+  const folder = mkdtempSync(join(tmpdir(), "millrace-test-"));
+  const eventsFile = join(folder, "events.ndjson");
+  writeFileSync(eventsFile, "");
+  const child = spawn(
+    process.execPath,
+    ["-C", "source", "--test", ...tier.arguments, "--test-reporter=./tools/test-reporter.ts", ...files],
+    {
+      cwd: root,
+      stdio: ["ignore", "inherit", "inherit"],
+      env: { ...process.env, ...tier.environment, MILLRACE_TEST_EVENTS: eventsFile },
+    },
+  );
+  try {
+    const { code, complaint } = await watch(child, () => readTestEvents(eventsFile), tier.limitMs);
+    const { counts } = readTestEvents(eventsFile);
+    if (complaint !== undefined) console.error(`\ntest: ${complaint}`);
+    // A runner that hung, or died before its summary, has failed, whatever it had counted.
+    const bad = complaint !== undefined || (code !== 0 && counts.failed === 0);
+    return { code: bad ? code || 1 : code, counts: { ...counts, failed: counts.failed + (bad ? 1 : 0) } };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Waits for the runner; ends it, with a complaint, when the time is up or when it stays after its last test. */
+function watch(
+  child: ChildProcess,
+  read: () => TestEvents,
+  limitMs: number,
+): Promise<{ code: number; complaint?: string }> {
+  return new Promise((resolve) => {
+    const began = performance.now();
+    let complaint: string | undefined;
+    let idleSince: number | undefined;
+    const end = (why: string): void => {
+      complaint = why;
+      clearInterval(timer);
+      // The reporter prints what keeps its process alive.
+      child.kill("SIGUSR2");
+      setTimeout(() => child.kill("SIGTERM"), 1_000).unref();
+      setTimeout(() => child.kill("SIGKILL"), 15_000).unref();
+    };
+    const timer = setInterval(() => {
+      const events = read();
+      // The runner gives its summary only when nothing keeps its process alive any more.
+      idleSince = events.begun && events.running.length === 0 ? (idleSince ?? performance.now()) : undefined;
+      if (idleSince !== undefined && performance.now() - idleSince > lingerMs) {
+        end("all tests are done, but something keeps the process alive");
+      } else if (performance.now() - began > limitMs) {
+        const running = events.running.map(({ name, place }) => `  ${name} (${place})`);
+        end(`the limit of ${limitMs / minuteMs} minutes is over; what had begun and not ended:\n${running.join("\n")}`);
+      }
+    }, 500);
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => child.kill(signal));
+    process.on("disconnect", () => child.kill("SIGTERM"));
+    child.on("exit", (code, signal) => {
+      clearInterval(timer);
+      if (signal !== null) complaint ??= `the runner was ended by ${signal}`;
+      resolve({ code: code ?? 1, ...(complaint === undefined ? {} : { complaint }) });
+    });
+  });
+}
+
+process.exit(await main(process.argv.slice(2)));
