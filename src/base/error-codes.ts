@@ -265,6 +265,12 @@ export const errorCodes = {
     action: "fix-setup",
     about: "The store's role lacks a right; the hint has the SQL.",
   },
+  STORE_UNSUITABLE: {
+    http: 500,
+    exit: 3,
+    action: "fix-setup",
+    about: "The store's database cannot hold views: a standby, an encoding other than UTF8, or a pooler in between.",
+  },
   STORE_AHEAD_OF_LOG: {
     http: 503,
     exit: 3,
@@ -317,6 +323,12 @@ export const errorCodes = {
     exit: 3,
     action: "fix-setup",
     about: "Two tables would be written to one topic.",
+  },
+  SOURCE_POOLER: {
+    http: 503,
+    exit: 3,
+    action: "fix-setup",
+    about: "The source's address is a connection pooler's; replication needs the server's own.",
   },
   SOURCE_SLOT_LOST: {
     http: 503,

@@ -44,11 +44,11 @@ export function chooseAccount(passwd: string): Account | null {
 export interface Outcome {
   /** Null when a signal ended it, or it could not be started. */
   readonly exitCode: number | null;
-  /** stdout and stderr, the last 64 KiB. */
+  /** stdout and stderr, the last 4 MiB. */
   readonly output: string;
 }
 
-const outputCharactersMax = 65_536;
+const outputCharactersMax = 4 * 1024 ** 2;
 
 /** Runs a program to its end, as `account` when there is one. Never throws: a program that cannot be started is an outcome. */
 export function run(

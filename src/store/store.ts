@@ -3,6 +3,16 @@
  * (`embedded-server.ts`), or the user's own (`MILLRACE_STORE`). `store.suite.ts` runs on both.
  */
 import type { Client, Pool } from "pg";
+import type { Clock } from "../base/clock.ts";
+import type { Diagnostics } from "../base/diagnostics.ts";
+import type { MillraceError } from "../base/errors.ts";
+import type { Random } from "../base/random.ts";
+import { createDatabase, type DatabaseRequest, limitReader, openStoreDatabase } from "./embedded-databases.ts";
+import { type EmbeddedServer, openEmbeddedServer } from "./embedded-server.ts";
+import { StoreMonitor } from "./monitor.ts";
+import { openOwnServer } from "./own-server.ts";
+import { openReader } from "./roles.ts";
+import { clientConfig, connectClient, type Login, openPool, readerSession, writerSession } from "./session.ts";
 
 export interface StoreAddress {
   readonly host: string;
@@ -18,7 +28,7 @@ export interface Store {
   readonly reader: StoreAddress;
   /** As PostgreSQL's server_version_num, 180004 for 18.4. */
   readonly serverVersion: number;
-  /** A connection of its own, for the one writer of a group. Closed by the caller. */
+  /** A connection of its own, for the one writer of a group. Closed by the caller. Throws `STORE_UNAVAILABLE`. */
   connect(name: string): Promise<Client>;
   /** Connections for reads, with the read-only role, a statement timeout and a bounded size. Throws `STORE_UNAVAILABLE` when none is to be had. */
   readonly readers: Pool;
@@ -27,5 +37,105 @@ export interface Store {
   /** Called when the server went away and when it is back (a supervised restart, or the user's own). */
   onChange(listener: (state: "up" | "down") => void): void;
   state(): "up" | "down";
+  /** Why it is down; null while it is up. */
+  problem?(): MillraceError | null;
+  /** In the embedded server only: a database of its own with its own role, which may replicate. Made once, found again by name. */
+  createDatabase?(request: DatabaseRequest): Promise<StoreAddress>;
   close(): Promise<void>;
+}
+
+export interface StoreOptions {
+  /** The user's own PostgreSQL (`MILLRACE_STORE`); null for the embedded one. */
+  readonly url: string | null;
+  /** The embedded server's files stand in its folder `pg`. */
+  readonly dataDirectory: string;
+  /** Of the embedded server; 0 means any. */
+  readonly port: number;
+  /** True when a user named the port: taken is then `PORT_TAKEN`, else the next free one is used. */
+  readonly portRequired: boolean;
+  /** A folder with PostgreSQL's programs (`MILLRACE_PG_BIN`); null for those from npm. */
+  readonly binDirectory: string | null;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly diagnostics: Diagnostics;
+  readonly readersMax?: number;
+  readonly statementTimeoutMs?: number;
+  /** How long the user's own server is waited for at the start. */
+  readonly openTimeoutMs?: number;
+}
+
+const adminMax = 4;
+/** Statements that are still running when the store is closed are cut off after this. */
+const drainMs = 1_000;
+
+/**
+ * Throws what a start of the server throws (`embedded-server.ts`, `own-server.ts`), and `STORE_NOT_PERMITTED` when the
+ * read-only role cannot be made. Nothing runs on when it throws.
+ */
+export async function openStore(options: StoreOptions): Promise<Store> {
+  if (options.url !== null) {
+    const writer = await openOwnServer({ openTimeoutMs: 60_000, ...options, url: options.url });
+    return assemble(options, writer, null);
+  }
+  const server = await openEmbeddedServer(options);
+  try {
+    return await assemble(options, await openStoreDatabase(server), server);
+  } catch (cause) {
+    await server.close();
+    throw cause;
+  }
+}
+
+async function assemble(options: StoreOptions, writer: Login, server: EmbeddedServer | null): Promise<Store> {
+  const { clock, random, diagnostics, readersMax = 10, statementTimeoutMs = 30_000 } = options;
+  const connect = (name: string) => connectClient(clientConfig(writer, writerSession, name));
+  const { reader, serverVersion } = await prepare(writer, server, { statementTimeoutMs, random });
+  const monitor = new StoreMonitor({ connect: () => connect("monitor"), clock, random, diagnostics });
+  await monitor.start();
+  server?.onRestart(() => monitor.nudge());
+  const readers = openPool(clientConfig(reader, readerSession(statementTimeoutMs), "reader"), readersMax, diagnostics);
+  const admin = openPool(clientConfig(writer, writerSession, "admin"), adminMax, diagnostics);
+  const common: Store = {
+    kind: server ? "embedded" : "own",
+    reader: address({ ...reader, host: server?.host ?? reader.host }),
+    serverVersion,
+    connect,
+    readers,
+    admin,
+    onChange: (listener) => monitor.onChange(listener),
+    state: () => monitor.state(),
+    problem: () => (monitor.problem === null ? null : (server?.problem() ?? monitor.problem)),
+    async close() {
+      await monitor.close();
+      const waiting = new AbortController();
+      const drained = Promise.all([readers.end(), admin.end()]).then(() => waiting.abort());
+      await Promise.race([drained, clock.sleep(drainMs, waiting.signal).catch(() => {})]);
+      await server?.close();
+    },
+  };
+  if (!server) return common;
+  return {
+    ...common,
+    createDatabase: async (request) => address(await createDatabase(server, request, random)),
+  };
+}
+
+async function prepare(
+  writer: Login,
+  server: EmbeddedServer | null,
+  { statementTimeoutMs, random }: { readonly statementTimeoutMs: number; readonly random: Random },
+): Promise<{ reader: Login; serverVersion: number }> {
+  const client = await connectClient(clientConfig(writer, writerSession, "start"));
+  try {
+    const reader = await openReader({ client, writer, statementTimeoutMs, random });
+    if (server) await limitReader(client, reader.user);
+    const { rows } = await client.query("select current_setting('server_version_num')::int as version");
+    return { reader, serverVersion: Number(rows[0]?.version) };
+  } finally {
+    await client.end().catch(() => {});
+  }
+}
+
+function address({ host, port, database, user, password }: Login): StoreAddress {
+  return { host, port, database, user, password: password ?? "" };
 }

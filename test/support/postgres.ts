@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { chown, mkdtemp } from "node:fs/promises";
+import { chmod, chown, mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -24,6 +24,18 @@ export interface TestDatabase {
   readonly name: string;
   readonly url: string;
   [Symbol.asyncDispose](): Promise<void>;
+}
+
+export interface TestFolder {
+  readonly path: string;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Empty, ours, and open to every account; removed with all that is in it when disposed. */
+export async function testFolder(): Promise<TestFolder> {
+  const folder = await mkdtemp(path.join(tmpdir(), "millrace-folder-"));
+  await chmod(folder, 0o755);
+  return { path: folder, [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true, maxRetries: 5 }) };
 }
 
 let server: Promise<TestServer> | undefined;

@@ -1,0 +1,167 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { suite, test } from "node:test";
+import pg from "pg";
+import { testFolder } from "../../test/support/postgres.ts";
+import { systemClock } from "../base/clock.ts";
+import { silentDiagnostics } from "../base/diagnostics.ts";
+import { systemRandom } from "../base/random.ts";
+import { type EmbeddedServer, openEmbeddedServer } from "./embedded-server.ts";
+import { storeSuite } from "./store.suite.ts";
+import { openStore, type Store, type StoreOptions } from "./store.ts";
+
+const parts = { clock: systemClock, random: systemRandom, diagnostics: silentDiagnostics };
+
+function optionsFor(dataDirectory: string, url: string | null = null): StoreOptions {
+  return { ...parts, url, dataDirectory, port: 0, portRequired: false, binDirectory: null };
+}
+
+storeSuite("embedded", async () => {
+  const folder = await testFolder();
+  const pidFile = path.join(folder.path, "pg", "data", "postmaster.pid");
+  return {
+    open: (limits) => openStore({ ...optionsFor(folder.path), ...limits }),
+    kill: () => process.kill(Number.parseInt(readFileSync(pidFile, "utf8"), 10), "SIGKILL"),
+    close: () => folder[Symbol.asyncDispose](),
+  };
+});
+
+storeSuite("a server of one's own, over TCP, with a role that is no superuser", async () => {
+  const folder = await testFolder();
+  const server = await openOwn(folder.path);
+  await asSuperuser(server, "create role app login createrole password 'app'");
+  await asSuperuser(server, "create database app");
+  await asSuperuser(server, "grant create, temporary on database app to app");
+  const url = `postgres://app:app@127.0.0.1:${server.port}/app`;
+  return {
+    open: (limits) => openStore({ ...optionsFor(folder.path, url), ...limits }),
+    kill: () => process.kill(server.pid() ?? 0, "SIGKILL"),
+    async close() {
+      await server.close();
+      await folder[Symbol.asyncDispose]();
+    },
+  };
+});
+
+suite("a server of one's own", () => {
+  test("what it lacks is refused with the SQL that helps, and nothing is left behind", async () => {
+    await using folder = await testFolder();
+    const server = await openOwn(folder.path);
+    try {
+      const open = (user: string, database: string) =>
+        openStore(optionsFor(folder.path, `postgres://${user}:x@127.0.0.1:${server.port}/${database}`));
+      await asSuperuser(server, "create role plain login password 'x'");
+      await assert.rejects(open("plain", "postgres"), {
+        code: "STORE_NOT_PERMITTED",
+        hint: 'As an administrator of the store, run: grant create on database "postgres" to "plain"; alter role "plain" createrole;',
+      });
+      await assert.rejects(open("nobody", "postgres"), { code: "STORE_NOT_PERMITTED" });
+      await asSuperuser(
+        server,
+        "create database latin encoding 'LATIN1' locale_provider libc locale 'C' template template0",
+      );
+      await assert.rejects(open("plain", "latin"), { code: "STORE_UNSUITABLE" });
+
+      // The hint's words are enough.
+      await asSuperuser(server, 'grant create on database "postgres" to "plain"');
+      await asSuperuser(server, 'alter role "plain" createrole');
+      const first = await open("plain", "postgres");
+      assert.equal(first.createDatabase, undefined);
+
+      await t("processes that start together agree on the reader", async () => {
+        const others = await Promise.all([open("plain", "postgres"), open("plain", "postgres")]);
+        for (const other of others) assert.deepEqual(other.reader, first.reader);
+        await Promise.all(others.map((other) => other.close()));
+      });
+      await t("a reader whose password was changed is given its own again", async () => {
+        await asSuperuser(server, `alter role ${first.reader.user} password 'other'`);
+        const other = await open("plain", "postgres");
+        assert.equal((await other.readers.query("select 1 as one")).rows[0].one, 1);
+        await other.close();
+      });
+      await t("two stores in two databases of one server have a reader each", async () => {
+        await asSuperuser(server, 'create database second owner "plain"');
+        const other = await open("plain", "second");
+        assert.notEqual(other.reader.user, first.reader.user);
+        await other.close();
+      });
+      await first.close();
+    } finally {
+      await server.close();
+    }
+  });
+
+  test("a server that does not answer is waited for, and then named", async () => {
+    await using folder = await testFolder();
+    const url = "postgres://app@127.0.0.1:1/app";
+    await assert.rejects(openStore({ ...optionsFor(folder.path, url), openTimeoutMs: 0 }), {
+      code: "STORE_UNAVAILABLE",
+    });
+  });
+});
+
+/** A step of a test that shares a server with the steps before it. */
+async function t(name: string, step: () => Promise<void>): Promise<void> {
+  try {
+    await step();
+  } catch (cause) {
+    throw new Error(`not so: ${name}`, { cause });
+  }
+}
+
+suite("the embedded store", () => {
+  test("keeps another database with a role of its own, which replicates and sees nothing of the store", async () => {
+    await using folder = await testFolder();
+    const store: Store = await openStore(optionsFor(folder.path));
+    try {
+      const request = { name: "shop", role: "shop", password: "it's a shop" };
+      await store.createDatabase?.({ ...request, password: "before" });
+      const address = await store.createDatabase?.(request);
+      assert.ok(address);
+      const client = new pg.Client({ ...address });
+      await client.connect();
+      await client.query("create table orders (id int primary key); create publication p for table orders");
+      await client.query("select pg_create_logical_replication_slot('shop', 'pgoutput')");
+      assert.equal(
+        (await client.query("select rolsuper from pg_roles where rolname = 'shop'")).rows[0].rolsuper,
+        false,
+      );
+      await client.end();
+
+      await assert.rejects(connects({ ...address, password: "before" }), { code: "28P01" });
+      const peek = new pg.Client({ ...address, database: "millrace" });
+      await peek.connect();
+      await assert.rejects(peek.query("select * from millrace_store.logins"), { code: "42501" });
+      await peek.end();
+      await assert.rejects(connects({ ...store.reader, database: "shop" }), { code: "42501" });
+    } finally {
+      await store.close();
+    }
+  });
+});
+
+async function connects(config: pg.ClientConfig): Promise<void> {
+  const client = new pg.Client(config);
+  client.on("error", () => {});
+  await client.connect();
+  await client.end();
+}
+
+function openOwn(folder: string): Promise<EmbeddedServer> {
+  const dataDirectory = path.join(folder, "server");
+  return openEmbeddedServer({ ...parts, dataDirectory, port: 0, portRequired: false, binDirectory: null });
+}
+
+async function asSuperuser(server: EmbeddedServer, sql: string): Promise<void> {
+  const client = new pg.Client({
+    host: server.host,
+    port: server.port,
+    user: server.superuser,
+    password: server.password,
+    database: "postgres",
+  });
+  await client.connect();
+  await client.query(sql);
+  await client.end();
+}
