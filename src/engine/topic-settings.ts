@@ -1,0 +1,44 @@
+/** The rules for topic names and settings; they are the same for every variant of the engine. */
+import { MillraceError } from "../base/errors.ts";
+import { defaultTopicSettings, type TopicSettings } from "./engine.ts";
+
+const nameForm = /^[A-Za-z0-9._-]{1,249}$/;
+
+/** Throws `TOPIC_NAME_INVALID`. */
+export function checkTopicName(name: string): void {
+  if (typeof name === "string" && nameForm.test(name) && name !== "." && name !== "..") return;
+  throw new MillraceError("TOPIC_NAME_INVALID", `${JSON.stringify(name)} cannot be the name of a topic`, {
+    hint: "Use 1 to 249 of the characters a-z A-Z 0-9 . _ -",
+    details: { name },
+  });
+}
+
+/** With the defaults for what is left out. Throws `SETTING_INVALID`. */
+export function checkTopicSettings(given: Partial<TopicSettings>): TopicSettings {
+  const settings: TopicSettings = { ...defaultTopicSettings, ...given };
+  const { partitions, retentionMs, retentionBytes, cleanup, batchBytesMax, segmentBytesMax, durability } = settings;
+  whole("partitions", partitions, 1, 10_000);
+  if (retentionMs !== null) whole("retentionMs", retentionMs, 1, Number.MAX_SAFE_INTEGER);
+  if (retentionBytes !== null) whole("retentionBytes", retentionBytes, 1, Number.MAX_SAFE_INTEGER);
+  whole("batchBytesMax", batchBytesMax, 1024, 128 * 1024 * 1024);
+  whole("segmentBytesMax", segmentBytesMax, 1024, 2 ** 31);
+  if (cleanup !== "delete" && cleanup !== "compact") refuse("cleanup", cleanup, "delete or compact");
+  if (durability !== "fsync" && durability !== "os") refuse("durability", durability, "fsync or os");
+  return { partitions, retentionMs, retentionBytes, cleanup, batchBytesMax, segmentBytesMax, durability };
+}
+
+export function sameTopicSettings(a: TopicSettings, b: TopicSettings): boolean {
+  const names = Object.keys(defaultTopicSettings) as (keyof TopicSettings)[];
+  return names.every((name) => a[name] === b[name]);
+}
+
+function whole(name: keyof TopicSettings, value: unknown, from: number, to: number): void {
+  if (Number.isSafeInteger(value) && (value as number) >= from && (value as number) <= to) return;
+  refuse(name, value, `a whole number from ${from} to ${to}`);
+}
+
+function refuse(name: string, value: unknown, wanted: string): never {
+  throw new MillraceError("SETTING_INVALID", `the topic setting ${name} is ${JSON.stringify(value)}, not ${wanted}`, {
+    details: { setting: name },
+  });
+}

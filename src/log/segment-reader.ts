@@ -1,0 +1,113 @@
+/** Reads whole batches of one partition from its segments on the disk. Every batch that is handed out has its checksum checked. */
+import {
+  batchHeaderBytes,
+  batchLastOffset,
+  batchMaxTimestamp,
+  batchSizeBytes,
+  hasRightChecksum,
+} from "../records/batch-header.ts";
+import { BatchRecords } from "../records/batch-records.ts";
+import { headerFault } from "../records/batch-validator.ts";
+import { readInt64 } from "../records/int64.ts";
+import type { LogContext, PartitionPlace } from "./log-context.ts";
+import { indexIntervalBytes, type OffsetIndex } from "./offset-index.ts";
+import { damaged, type Segment, segmentHeaderBytes } from "./segment.ts";
+
+const readBytesMin = 64 * 1024;
+const readBytesMax = 8 * 1024 * 1024;
+
+export interface IndexedSegment {
+  readonly segment: Segment;
+  readonly index: OffsetIndex;
+}
+
+export class SegmentReader {
+  readonly #context: LogContext;
+  readonly #place: PartitionPlace;
+
+  constructor(context: LogContext, place: PartitionPlace) {
+    this.#context = context;
+    this.#place = place;
+  }
+
+  /**
+   * From the batch that holds `offset` (or the next one, where compaction left a gap) up to `end`, at most `bytesMax`
+   * but always one; empty when the segment has none. Throws `PARTITION_DAMAGED`.
+   */
+  async read(at: IndexedSegment, offset: number, end: number, bytesMax: number): Promise<Buffer[]> {
+    const start = at.index.positionOf(offset) ?? segmentHeaderBytes;
+    const wantedBytes = Math.min(readBytesMax, Math.max(readBytesMin, bytesMax + indexIntervalBytes));
+    const batches: Buffer[] = [];
+    let bytes = 0;
+    await this.#walk(at.segment, start, wantedBytes, (batch) => {
+      if (readInt64(batch, 0) >= end) return false;
+      if (batchLastOffset(batch) < offset) return true;
+      if (batches.length > 0 && bytes + batch.length > bytesMax) return false;
+      batches.push(batch);
+      bytes += batch.length;
+      return bytes < bytesMax;
+    });
+    return batches;
+  }
+
+  /** The offset of the first record in the segment that is not older and lies below `end`. */
+  async offsetForTime(at: IndexedSegment, timestampMs: number, end: number): Promise<number | undefined> {
+    if (at.index.maxTimestamp < timestampMs) return undefined;
+    const start = at.index.positionOfTime(timestampMs) ?? segmentHeaderBytes;
+    let found: number | undefined;
+    await this.#walk(at.segment, start, readBytesMin, (batch) => {
+      if (readInt64(batch, 0) >= end) return false;
+      if (batchMaxTimestamp(batch) < timestampMs) return true;
+      const records = new BatchRecords().open(batch);
+      while (found === undefined && records.next()) if (records.timestamp >= timestampMs) found = records.offset;
+      return found === undefined;
+    });
+    return found;
+  }
+
+  /** Calls `visit` with each batch from a batch's place on, until it answers false or the segment ends. */
+  async #walk(segment: Segment, start: number, chunkBytes: number, visit: (batch: Buffer) => boolean): Promise<void> {
+    // The size at the beginning: what is written meanwhile is not looked at.
+    const { sizeBytes } = segment;
+    for (let position = start; position < sizeBytes; ) {
+      let chunk = await this.#bytes(segment, position, chunkBytes);
+      let at = 0;
+      for (;;) {
+        const left = chunk.length - at;
+        if (left < batchHeaderBytes) break;
+        const fault = headerFault(chunk, at, chunk.length);
+        if (fault) throw this.#damaged(segment, position + at, fault);
+        const batchBytes = batchSizeBytes(chunk, at);
+        if (batchBytes > left) break;
+        const batch = chunk.subarray(at, at + batchBytes);
+        if (!hasRightChecksum(batch)) throw this.#damaged(segment, position + at, "a batch's checksum does not match");
+        if (!visit(batch)) return;
+        at += batchBytes;
+      }
+      if (at === 0) {
+        // A batch larger than the chunk, or the segment ends inside of one that is still being written.
+        const batchBytes = chunk.length >= batchHeaderBytes ? batchSizeBytes(chunk) : Number.POSITIVE_INFINITY;
+        if (position + batchBytes > sizeBytes) return;
+        chunk = await this.#bytes(segment, position, batchBytes);
+        if (chunk.length < batchBytes || !hasRightChecksum(chunk)) {
+          throw this.#damaged(segment, position, "a batch's checksum does not match");
+        }
+        if (!visit(chunk)) return;
+        at = batchBytes;
+      }
+      position += at;
+    }
+  }
+
+  async #bytes(segment: Segment, position: number, count: number): Promise<Buffer> {
+    const bytes = Buffer.allocUnsafeSlow(Math.min(count, segment.sizeBytes - position));
+    const read = await this.#context.files.use(segment.path, (file) => file.read(bytes, position));
+    return bytes.subarray(0, read);
+  }
+
+  #damaged(segment: Segment, bytePosition: number, reason: string): Error {
+    const error = damaged(this.#place, segment.path, bytePosition, reason);
+    this.#context.diagnostics.error("a read met damaged bytes", { ...error.details, reason });
+    return error;
+  }
+}

@@ -1,0 +1,156 @@
+/**
+ * Builds one record batch v2 (KIP-98, uncompressed) straight into a buffer that grows. One builder makes many batches:
+ * `finish` hands out the bytes and begins the next one.
+ *
+ * Timestamps are written relative to the first record's. Base offset and leader epoch are left 0 for the log to fill in.
+ */
+import {
+  attributeMask,
+  batchField,
+  batchHeaderBytes,
+  batchLengthOverheadBytes,
+  writeBatchChecksum,
+} from "./batch-header.ts";
+import { writeInt64 } from "./int64.ts";
+import type { Header, NewRecord } from "./record.ts";
+import { varintBytes, writeVarint } from "./varint.ts";
+
+/** Length, attributes, timestamp and offset deltas, the lengths of key and value, the count of headers. */
+const recordOverheadBytesMax = 5 + 1 + 10 + 5 + 5 + 5 + 5;
+const noHeaders: readonly Header[] = [];
+
+export class BatchBuilder {
+  #bytes: Buffer;
+  #end = batchHeaderBytes;
+  #count = 0;
+  #baseTimestamp = 0;
+  #maxTimestamp = 0;
+
+  /** `capacityBytes` is what the first buffer holds; it grows as needed. */
+  constructor(capacityBytes = 16 * 1024) {
+    this.#bytes = Buffer.allocUnsafeSlow(Math.max(capacityBytes, batchHeaderBytes));
+  }
+
+  get recordCount(): number {
+    return this.#count;
+  }
+
+  /** Of the batch so far, header included. */
+  get sizeBytes(): number {
+    return this.#end;
+  }
+
+  add(
+    key: Uint8Array | null,
+    value: Uint8Array | null,
+    timestampMs: number,
+    headers: readonly Header[] = noHeaders,
+  ): void {
+    if (this.#count === 0) this.#baseTimestamp = this.#maxTimestamp = timestampMs;
+    else if (timestampMs > this.#maxTimestamp) this.#maxTimestamp = timestampMs;
+    const timestampDelta = timestampMs - this.#baseTimestamp;
+    const offsetDelta = this.#count++;
+    let bodyBytes = 1 + varintBytes(timestampDelta) + varintBytes(offsetDelta);
+    bodyBytes += key ? varintBytes(key.length) + key.length : 1;
+    bodyBytes += value ? varintBytes(value.length) + value.length : 1;
+    bodyBytes += varintBytes(headers.length);
+    for (const header of headers) bodyBytes += headerBytes(header);
+    const bytes = this.#room(bodyBytes + recordOverheadBytesMax);
+    let at = writeVarint(bytes, this.#end, bodyBytes);
+    bytes[at++] = 0;
+    at = writeVarint(bytes, at, timestampDelta);
+    at = writeVarint(bytes, at, offsetDelta);
+    at = writeNullable(bytes, at, key);
+    at = writeNullable(bytes, at, value);
+    at = writeVarint(bytes, at, headers.length);
+    for (const header of headers) {
+      at = writeVarint(bytes, at, Buffer.byteLength(header.key));
+      at += bytes.write(header.key, at);
+      at = writeNullable(bytes, at, header.value);
+    }
+    this.#end = at;
+  }
+
+  /** The batch, whole, with its checksum; the caller owns it. There must be at least one record. */
+  finish(attributes = 0): Buffer {
+    const batch = this.#bytes.subarray(0, this.#end);
+    batch.fill(0, 0, batchHeaderBytes);
+    batch.writeInt32BE(this.#end - batchLengthOverheadBytes, batchField.batchLength);
+    batch[batchField.magic] = 2;
+    batch.writeInt16BE(attributes, batchField.attributes);
+    batch.writeInt32BE(this.#count - 1, batchField.lastOffsetDelta);
+    writeInt64(batch, batchField.baseTimestamp, this.#baseTimestamp);
+    writeInt64(batch, batchField.maxTimestamp, this.#maxTimestamp);
+    writeInt64(batch, batchField.producerId, -1);
+    batch.writeInt16BE(-1, batchField.producerEpoch);
+    batch.writeInt32BE(-1, batchField.baseSequence);
+    batch.writeInt32BE(this.#count, batchField.recordCount);
+    writeBatchChecksum(batch);
+    this.#begin();
+    return batch;
+  }
+
+  #begin(): void {
+    // The next batch is likely to be about as large; what is handed out must not be written again.
+    this.#bytes = Buffer.allocUnsafeSlow(Math.max(1024, this.#end + (this.#end >> 3)));
+    this.#end = batchHeaderBytes;
+    this.#count = 0;
+  }
+
+  #room(moreBytes: number): Buffer {
+    const needed = this.#end + moreBytes;
+    if (needed > this.#bytes.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.#bytes.length * 2));
+      this.#bytes.copy(larger, 0, 0, this.#end);
+      this.#bytes = larger;
+    }
+    return this.#bytes;
+  }
+}
+
+/** One batch of these records; `nowMs` is the time of those that have none. */
+export function encodeBatch(records: readonly NewRecord[], nowMs: number): Buffer {
+  const builder = new BatchBuilder(batchHeaderBytes + estimatedBytes(records));
+  for (const record of records) builder.add(record.key, record.value, record.timestamp ?? nowMs, record.headers);
+  return builder.finish();
+}
+
+export type ControlKind = "abort" | "commit";
+
+/** The marker that ends a transaction in one partition (KIP-98): one record, key (version, type), value (version, coordinator epoch). */
+export function encodeControlBatch(
+  kind: ControlKind,
+  producer: { readonly producerId: number; readonly epoch: number },
+  nowMs: number,
+): Buffer {
+  const builder = new BatchBuilder(128);
+  const key = Buffer.from([0, 0, 0, kind === "commit" ? 1 : 0]);
+  builder.add(key, Buffer.alloc(6), nowMs);
+  const batch = builder.finish(attributeMask.transactional | attributeMask.control);
+  writeInt64(batch, batchField.producerId, producer.producerId);
+  batch.writeInt16BE(producer.epoch, batchField.producerEpoch);
+  writeBatchChecksum(batch);
+  return batch;
+}
+
+function estimatedBytes(records: readonly NewRecord[]): number {
+  let bytes = 0;
+  for (const { key, value, headers } of records) {
+    bytes += recordOverheadBytesMax + (key?.length ?? 0) + (value?.length ?? 0);
+    for (const header of headers ?? noHeaders) bytes += headerBytes(header);
+  }
+  return bytes;
+}
+
+function headerBytes(header: Header): number {
+  const keyBytes = Buffer.byteLength(header.key);
+  const value = header.value;
+  return varintBytes(keyBytes) + keyBytes + (value ? varintBytes(value.length) + value.length : 1);
+}
+
+function writeNullable(bytes: Buffer, position: number, value: Uint8Array | null): number {
+  if (!value) return writeVarint(bytes, position, -1);
+  const at = writeVarint(bytes, position, value.length);
+  bytes.set(value, at);
+  return at + value.length;
+}

@@ -1,0 +1,101 @@
+/**
+ * Checks of a record batch that came from outside. Whatever the bytes are, the only failures are `BATCH_CORRUPT`
+ * (checksum or form) and those of the limits that the caller asks for.
+ */
+import { MillraceError } from "../base/errors.ts";
+import {
+  attributeMask,
+  batchField,
+  batchHeaderBytes,
+  batchLengthOverheadBytes,
+  batchSizeBytes,
+  hasRightChecksum,
+} from "./batch-header.ts";
+import { BatchRecords } from "./batch-records.ts";
+import { readInt64 } from "./int64.ts";
+
+/** Larger than any batch that a setting may allow: a length beyond it is damage. */
+export const batchBytesLimit = 256 * 1024 * 1024;
+
+/**
+ * The header and the checksum; records are not looked into. `batch` must be exactly one batch.
+ * Throws `BATCH_CORRUPT`.
+ */
+export function checkBatch(batch: Buffer): void {
+  const fault = headerFault(batch, 0, batch.length);
+  if (fault) corrupt(fault);
+  if (batchSizeBytes(batch) !== batch.length) corrupt("its length is not that of its bytes");
+  if (!hasRightChecksum(batch)) corrupt("its checksum does not match");
+}
+
+/** Every record too. Throws `BATCH_CORRUPT`, and `RECORD_INVALID` for a compressed batch. */
+export function checkBatchWhole(batch: Buffer): void {
+  checkBatch(batch);
+  const records = new BatchRecords().open(batch);
+  let expected = readInt64(batch, 0);
+  while (records.next()) {
+    if (records.offset !== expected++) corrupt("its records are not in the order of their offsets");
+    void records.headers;
+  }
+}
+
+/** What is wrong with the header at `position`, where bytes end at `end`; undefined when it can be one. */
+export function headerFault(bytes: Buffer, position: number, end: number): string | undefined {
+  if (end - position < batchHeaderBytes) return "it is shorter than a header";
+  if (bytes[position + batchField.magic] !== 2) return "its format is not version 2";
+  const sizeBytes = batchSizeBytes(bytes, position);
+  if (sizeBytes < batchHeaderBytes || sizeBytes > batchBytesLimit) return "its length cannot be";
+  const recordCount = bytes.readInt32BE(position + batchField.recordCount);
+  const lastOffsetDelta = bytes.readInt32BE(position + batchField.lastOffsetDelta);
+  if (lastOffsetDelta < 0 || recordCount < 0 || recordCount > lastOffsetDelta + 1)
+    return "its count of records cannot be";
+  const baseOffset = readInt64(bytes, position + batchField.baseOffset);
+  if (!(baseOffset >= 0) || !Number.isSafeInteger(baseOffset + lastOffsetDelta + 1)) return "its offset cannot be";
+  for (const field of [batchField.baseTimestamp, batchField.maxTimestamp, batchField.producerId]) {
+    if (Number.isNaN(readInt64(bytes, position + field))) return "a 64-bit field is out of range";
+  }
+  return undefined;
+}
+
+/**
+ * What the log takes from a writer: a checked batch, not empty, not compressed, no marker, and as many records as offsets.
+ * Throws `BATCH_CORRUPT`, `RECORD_TOO_LARGE`, `RECORD_INVALID`.
+ */
+export function checkAppendable(batch: Buffer, batchBytesMax: number, topic: string): void {
+  if (batch.length > batchBytesMax) {
+    throw new MillraceError(
+      "RECORD_TOO_LARGE",
+      `a batch of ${batch.length} bytes is larger than the ${batchBytesMax} that topic ${topic} takes`,
+      { hint: "Send smaller records, or raise the topic's batchBytesMax.", details: { topic, batchBytesMax } },
+    );
+  }
+  checkBatch(batch);
+  const attributes = batch.readInt16BE(batchField.attributes);
+  const recordCount = batch.readInt32BE(batchField.recordCount);
+  if (recordCount < 1 || recordCount !== batch.readInt32BE(batchField.lastOffsetDelta) + 1) {
+    corrupt("its count of records cannot be");
+  }
+  if (attributes & attributeMask.control) {
+    throw new MillraceError("RECORD_INVALID", `topic ${topic} takes no control batch from a writer`);
+  }
+  if (attributes & attributeMask.codec) {
+    throw new MillraceError("RECORD_INVALID", `topic ${topic} takes no compressed batch yet`);
+  }
+  if (batch.length < batchHeaderBytes + recordCount) corrupt("it is too short for its records");
+}
+
+/** Whole batches of `bytes`, one after the other; the rest is cut. Nothing is checked: for bytes that the log has checked. */
+export function splitBatches(bytes: Buffer): Buffer[] {
+  const batches: Buffer[] = [];
+  for (let at = 0; bytes.length - at >= batchLengthOverheadBytes; ) {
+    const sizeBytes = batchSizeBytes(bytes, at);
+    if (at + sizeBytes > bytes.length) break;
+    batches.push(bytes.subarray(at, at + sizeBytes));
+    at += sizeBytes;
+  }
+  return batches;
+}
+
+function corrupt(fault: string): never {
+  throw new MillraceError("BATCH_CORRUPT", `a record batch is damaged: ${fault}`);
+}
