@@ -1,0 +1,34 @@
+/**
+ * `running.json` in the data directory: where the running program answers, and the read-only login of its store. Only
+ * its owner can read it. It stays after a crash; the pid tells whether it is still true.
+ */
+import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { StoreAddress } from "./store/store.ts";
+
+export interface RunningFile {
+  readonly pid: number;
+  readonly startedAt: string;
+  readonly addresses: { readonly http: string };
+  /** Of the role that can only read. */
+  readonly store: StoreAddress;
+}
+
+export async function writeRunningFile(dataDirectory: string, content: RunningFile): Promise<void> {
+  const path = join(dataDirectory, "running.json");
+  await writeFile(`${path}.new`, `${JSON.stringify(content, null, 2)}\n`, { mode: 0o600 });
+  await rename(`${path}.new`, path);
+}
+
+/** Undefined when nothing was started there, or what is there cannot be read. */
+export async function readRunningFile(dataDirectory: string): Promise<RunningFile | undefined> {
+  try {
+    return JSON.parse(await readFile(join(dataDirectory, "running.json"), "utf8")) as RunningFile;
+  } catch {
+    return undefined;
+  }
+}
+
+export async function removeRunningFile(dataDirectory: string): Promise<void> {
+  await rm(join(dataDirectory, "running.json"), { force: true });
+}

@@ -1,0 +1,210 @@
+/**
+ * The composition root: opens the floors from the ground up and closes them from the top down. It decides nothing;
+ * what a part does stands with the part.
+ */
+import { join } from "node:path";
+import { systemClock } from "./base/clock.ts";
+import type { Diagnostics } from "./base/diagnostics.ts";
+import { MillraceError } from "./base/errors.ts";
+import { systemRandom } from "./base/random.ts";
+import { realDisk } from "./base/real-disk.ts";
+import { openPostgresSource } from "./capture/postgres.ts";
+import { Sources } from "./capture/sources.ts";
+import { arrange } from "./catalog/collect.ts";
+import type { Definition } from "./catalog/definitions.ts";
+import { descriptorsMax } from "./descriptors.ts";
+import { openEmbeddedEngine } from "./engine/embedded/embedded-engine.ts";
+import type { Engine } from "./engine/engine.ts";
+import { openFeeds } from "./feeds/feeds.ts";
+import { openConsoleFiles } from "./http/console-files.ts";
+import { planConnections } from "./http/door-settings.ts";
+import { openHttpDoor } from "./http/http-door.ts";
+import { lockDirectory } from "./log/directory-lock.ts";
+import { collectLog, collectProcess, collectSources, collectViews, watchEventLoop } from "./observe/collectors.ts";
+import { MetricsRegistry } from "./observe/metrics.ts";
+import { removeRunningFile, writeRunningFile } from "./running-file.ts";
+import type { SchemaFile } from "./schema/table-shape.ts";
+import type { Settings } from "./settings.ts";
+import { openStore, type Store, type StoreAddress } from "./store/store.ts";
+import { openGroup } from "./views/group.ts";
+import { openReader } from "./views/reader.ts";
+
+export interface MillraceOptions {
+  /** A function is asked when the store is up, after `prepare`. */
+  readonly definitions: readonly Definition[] | (() => Promise<readonly Definition[]>);
+  /** `dev` gives slots up when it stops and drops views that are not defined any more; `start` keeps both. */
+  readonly mode: "dev" | "start";
+  readonly settings: Settings;
+  readonly diagnostics: Diagnostics;
+  readonly version: string;
+  /** Runs when the store answers, before definitions are asked for. */
+  readonly prepare?: (store: Store) => Promise<void>;
+}
+
+export interface Running {
+  readonly addresses: { readonly http: string; readonly store: StoreAddress };
+  /** Takes other definitions over; what is wrong with them is thrown and the old ones go on. */
+  reload(definitions: readonly Definition[]): Promise<void>;
+  schemaFile(): SchemaFile;
+  sources: Sources;
+  /** Idempotent. */
+  stop(): Promise<void>;
+}
+
+/** Throws what its parts throw when they open (`DATA_DIRECTORY_LOCKED`, `STORE_START_FAILED`, `PORT_TAKEN`, …). */
+export async function startMillrace(options: MillraceOptions): Promise<Running> {
+  const house = new AsyncDisposableStack();
+  try {
+    return await build(options, house);
+  } catch (error) {
+    await house.disposeAsync();
+    throw error;
+  }
+}
+
+async function build(options: MillraceOptions, house: AsyncDisposableStack): Promise<Running> {
+  const { mode, settings, diagnostics } = options;
+  const tools = { clock: systemClock, random: systemRandom, diagnostics, disk: realDisk };
+  const { dataDirectory } = settings;
+  const startedAt = new Date(systemClock.now()).toISOString();
+
+  await makeDataDirectory(dataDirectory);
+  const lock = await lockDirectory({ ...tools, directory: dataDirectory, waitMs: lockWaitMs });
+  house.defer(() => lock.release());
+
+  const { store, engine } = await openGround(options, house);
+  await options.prepare?.(store);
+  const given = typeof options.definitions === "function" ? await options.definitions() : options.definitions;
+  let definitions = arrange(given);
+
+  const sources = new Sources((definition) =>
+    openPostgresSource({ ...tools, definition, engine, mode, spillDirectory: join(dataDirectory, "spill") }),
+  );
+  house.defer(() => sources.stop({ release: mode === "dev" }));
+  const group = await openGroup({
+    ...tools,
+    name: "main",
+    engine,
+    store,
+    mode,
+    definitions,
+    catchUp: (source) => sources.catchUp(source),
+  });
+  house.defer(() => group.close());
+  const reader = openReader({ group, store, clock: systemClock });
+  house.defer(() => reader.close());
+  const feeds = openFeeds({ ...tools, views: reader, engine });
+  house.defer(() => feeds.close());
+
+  const metrics = new MetricsRegistry();
+  collectLog(metrics, engine);
+  collectSources(metrics, () => sources.list());
+  collectViews(metrics, reader);
+  collectProcess(metrics, systemClock);
+  const loop = watchEventLoop(metrics, systemClock);
+  house.defer(() => loop.close());
+
+  const door = await openHttpDoor({
+    ...tools,
+    engine,
+    views: reader,
+    feeds,
+    metrics,
+    sources: { list: () => sources.list(), status: (name) => sources.status(name) },
+    node: () => ({
+      version: options.version,
+      logId: engine.logId,
+      pid: process.pid,
+      startedAt,
+      mode,
+      store: {
+        kind: store.kind,
+        state: store.state(),
+        version: store.serverVersion,
+        reader: withoutPassword(store.reader),
+      },
+      addresses: {
+        http: door.url,
+        store: `postgres://${store.reader.user}@${store.reader.host}:${store.reader.port}/${store.reader.database}`,
+      },
+    }),
+    files: openConsoleFiles(realDisk),
+    renderMetrics: () => metrics.render(),
+    settings: {
+      host: settings.host,
+      port: settings.http.required ? settings.http.port : null,
+      key: settings.key,
+      origins: settings.origins,
+      limits: planConnections(descriptorsMax()),
+    },
+  });
+  house.defer(() => door.close());
+  await sources.apply(given, { release: false });
+  await writeRunningFile(dataDirectory, {
+    pid: process.pid,
+    startedAt,
+    addresses: { http: door.url },
+    store: store.reader,
+  });
+  house.defer(() => removeRunningFile(dataDirectory));
+
+  return {
+    addresses: { http: door.url, store: store.reader },
+    sources,
+    async reload(next) {
+      const arranged = arrange(next);
+      await sources.apply(next, { release: mode === "dev" });
+      await group.reload(arranged);
+      definitions = arranged;
+    },
+    schemaFile: () => group.schemaFile(),
+    stop: () => house.disposeAsync(),
+  };
+}
+
+/** How long a program that is going down on the same data directory is waited for. */
+const lockWaitMs = 10_000;
+
+/** The store and the log know nothing of each other: they open side by side. */
+async function openGround(
+  { settings, diagnostics }: MillraceOptions,
+  house: AsyncDisposableStack,
+): Promise<{ store: Store; engine: Engine }> {
+  const tools = { clock: systemClock, random: systemRandom, diagnostics };
+  const opening = [
+    openStore({
+      ...tools,
+      url: settings.store,
+      dataDirectory: settings.dataDirectory,
+      port: settings.storePort.port,
+      portRequired: settings.storePort.required,
+      binDirectory: settings.pgBin,
+    }),
+    openEmbeddedEngine({ ...tools, disk: realDisk, directory: join(settings.dataDirectory, "log") }),
+  ] as const;
+  const [store, engine] = await Promise.allSettled(opening);
+  if (store.status === "fulfilled") house.defer(() => store.value.close());
+  if (engine.status === "fulfilled") house.defer(() => engine.value.close());
+  if (store.status === "rejected") throw store.reason;
+  if (engine.status === "rejected") throw engine.reason;
+  return { store: store.value, engine: engine.value };
+}
+
+async function makeDataDirectory(path: string): Promise<void> {
+  try {
+    await realDisk.makeDirectory(path);
+  } catch (cause) {
+    throw new MillraceError(
+      "DATA_DIRECTORY_UNUSABLE",
+      `data directory ${path} cannot be made: ${(cause as Error).message}`,
+      {
+        hint: "Choose one that this user can write, with MILLRACE_DATA.",
+        cause,
+      },
+    );
+  }
+}
+
+function withoutPassword({ host, port, database, user }: StoreAddress): Omit<StoreAddress, "password"> {
+  return { host, port, database, user };
+}

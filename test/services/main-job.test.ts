@@ -1,0 +1,21 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { debianBinaries } from "../support/debian-postgres.ts";
+import { mainJob } from "./bank/main-job.ts";
+
+const skip = debianBinaries() ? false : "skipped: no PostgreSQL below /usr/lib/postgresql (apt-get install postgresql)";
+
+describe("pgbench on a PostgreSQL of its own, Millrace killed at random", { skip }, () => {
+  const long = process.env.MILLRACE_SOAK === "1";
+  const { scale, seconds, killEveryMs } = long
+    ? { scale: 10, seconds: 60, killEveryMs: 8_000 }
+    : { scale: 1, seconds: 25, killEveryMs: 4_000 };
+  for (let run = 1; run <= (long ? 10 : 1); run++) {
+    test(`run ${run}: every state that readers see is balanced, and at the end views, topics and slot agree with the source`, async (t) => {
+      const seed = Number(process.env.MILLRACE_TEST_SEED ?? Math.floor(Math.random() * 2 ** 31));
+      const report = await mainJob({ scale, seconds, seed, killEveryMs, say: (line) => t.diagnostic(line) });
+      t.diagnostic(JSON.stringify(report));
+      assert.ok(report.kills >= 2, `only ${report.kills} kills`);
+    });
+  }
+});
