@@ -159,7 +159,7 @@ export class GroupFixture implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.pool.end();
+    if (!this.pool.ending) await this.pool.end();
     await this.admin.end();
     await this.#database[Symbol.asyncDispose]();
   }

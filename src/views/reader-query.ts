@@ -19,17 +19,20 @@ export interface QueryAnswer {
 }
 
 /** A larger answer is cut off before it is in memory. */
-const answerBytesMax = 64 * 1024 * 1024;
+const answerBytesMax = 16 * 1024 * 1024;
 
 /** Throws `QUERY_INVALID` with PostgreSQL's message and position, `QUERY_TIMEOUT`, `STORE_UNAVAILABLE`. */
 export async function runQuery(pool: Pool, sql: string, limits: QueryLimits): Promise<QueryAnswer> {
   if (sql.includes("\0")) throw new MillraceError("QUERY_INVALID", "the query contains a NUL character");
+  const first = withoutComments(sql);
+  if (first === "" || first === ";") throw new MillraceError("QUERY_INVALID", "the query is empty");
   const client = await acquireReader(pool);
   const bound = boundAnswer(client);
   try {
     await client.query("begin read only");
     await client.query(`set local statement_timeout = ${Math.max(1, Math.floor(limits.timeoutMs))}`);
-    const cursor = selects(sql);
+    // A cursor bounds the rows; what else is readable (`show`, `explain`) is small.
+    const cursor = /^(?:select|with|values|table)\b|^\(/i.test(first);
     const prefix = cursor ? "declare query no scroll cursor for " : "";
     const direct = await statement(client, prefix + sql).catch((error) => {
       throw refusal(error, sql, prefix.length);
@@ -63,10 +66,9 @@ function statement(client: PoolClient, text: string): Promise<QueryArrayResult<u
   return client.query<unknown[]>(config);
 }
 
-/** The first word decides whether a cursor can bound the rows; what else is readable (`show`, `explain`) is small. */
-function selects(sql: string): boolean {
-  const rest = sql.replace(/^(?:\s|--[^\n]*(?:\n|$)|\/\*[\s\S]*?\*\/)+/, "");
-  return /^(?:select|with|values|table)\b|^\(/i.test(rest);
+/** From the first word on. */
+function withoutComments(sql: string): string {
+  return sql.replace(/^(?:\s|--[^\n]*(?:\n|$)|\/\*[\s\S]*?\*\/)+/, "").trimEnd();
 }
 
 function refusal(error: unknown, sql: string, prefixLength: number | null): unknown {

@@ -46,6 +46,8 @@ export async function acquireReader(pool: Pool): Promise<PoolClient> {
     throw readFailed(error);
   }
   if (prepared.has(client)) return client;
+  // The query that is running rejects as well; without a listener the event would end the process.
+  client.on("error", () => {});
   try {
     await client.query(sessionSql);
   } catch (error) {

@@ -85,6 +85,7 @@ function compareSql(view: ColumnsOfView, filter: Compare, alias: string, paramet
     case "ilike": {
       if (!isTextType(column.type)) throw refused(column, filter.operator, `it is ${column.type}, not text`);
       const pattern = onlyValue(filter, column).replaceAll("*", "%");
+      if (/(?<!\\)(?:\\\\)*\\$/.test(pattern)) throw refused(column, filter.operator, "the pattern ends in an escape");
       return `${name}::text ${filter.operator} ${parameters.addText(pattern, column.name)}`;
     }
     case "is":
