@@ -70,8 +70,8 @@ export type Reply =
   | {
       readonly kind: "feed";
       readonly of: FeedKind;
-      /** Opened only for a GET, once there is room; what it throws is still answered with a status. */
-      readonly open: () => Promise<Feed>;
+      /** Called once there is room for it; what it throws is still answered with a status. The feed ends with the signal. */
+      readonly open: (signal: AbortSignal) => Promise<Feed>;
     };
 
 export type FeedKind = "topic" | "view";

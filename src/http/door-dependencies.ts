@@ -1,0 +1,29 @@
+/** What the HTTP door stands on; all of it is handed in by the composition root. */
+import type { Clock } from "../base/clock.ts";
+import type { Diagnostics } from "../base/diagnostics.ts";
+import type { Metrics } from "../base/metrics.ts";
+import type { Random } from "../base/random.ts";
+import type { SourceStatus } from "../capture/source.ts";
+import type { Engine } from "../engine/engine.ts";
+import type { Feeds } from "../feeds/feed.ts";
+import type { Views } from "../views/view-info.ts";
+import type { HttpDoorSettings } from "./door-settings.ts";
+import type { NodeInfo } from "./node-info.ts";
+import type { StaticFiles } from "./static-files.ts";
+
+export interface HttpDoorDependencies {
+  readonly engine: Engine;
+  readonly views: Views;
+  readonly feeds: Feeds;
+  readonly sources: { list(): readonly SourceStatus[]; status(name: string): SourceStatus | undefined };
+  readonly node: () => NodeInfo;
+  /** The console; null has none. */
+  readonly files: StaticFiles | null;
+  /** The text of `/metrics`. */
+  readonly renderMetrics: () => string;
+  readonly settings: HttpDoorSettings;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly diagnostics: Diagnostics;
+  readonly metrics: Metrics;
+}

@@ -1,0 +1,334 @@
+/**
+ * The HTTP door: sockets, limits, and one pass from a request to its answer. What is answered stands in the route
+ * table (`routes.ts`); this file decides nothing about topics or views.
+ *
+ * Always true: every request ends with an answer or a closed connection; requests of one connection are answered in
+ * their order, one at a time; an error that nobody foresaw is told with a reference and stops nothing else.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import { MillraceError } from "../base/errors.ts";
+import type { Counter, Histogram } from "../base/metrics.ts";
+import type { HttpDoorDependencies } from "./door-dependencies.ts";
+import { defaultHttpLimits, type HttpLimits } from "./door-settings.ts";
+import { EventStreams } from "./event-streams.ts";
+import { type Guard, openGuard } from "./guard.ts";
+import { listen } from "./listen.ts";
+import { checkParameters } from "./parameters.ts";
+import { isInterface } from "./paths.ts";
+import { internalProblem, problemOf, rawProblem } from "./problem.ts";
+import { parseQueryString } from "./query-string.ts";
+import { type AnswerContext, writeBody, writeFeedHead } from "./reply.ts";
+import { readBody } from "./request-body.ts";
+import type { Call, Reply } from "./route.ts";
+import { Router } from "./router.ts";
+import { createRoutes } from "./routes.ts";
+import { answerFile } from "./static-files.ts";
+
+export interface HttpDoor {
+  readonly port: number;
+  /** `http://127.0.0.1:4400` */
+  readonly url: string;
+  /** Takes nothing new, lets requests finish for `drainMs`, ends feeds and long polls, closes every connection. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Throws `PORT_TAKEN`, `KEY_REQUIRED`, `SETTING_INVALID`. */
+export async function openHttpDoor(deps: HttpDoorDependencies): Promise<HttpDoor> {
+  const door = new Door(deps);
+  await door.open();
+  return door;
+}
+
+/** One connection: the requests that it has sent and that are not answered yet. */
+interface Connection {
+  last: Promise<void>;
+  readonly exchanges: Set<Exchange>;
+}
+
+interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  /** Aborted when the peer is gone or the door closes. */
+  readonly abort: AbortController;
+  readonly awaitsContinue: boolean;
+}
+
+class Door implements HttpDoor {
+  port = 0;
+  url = "";
+  readonly #deps: HttpDoorDependencies;
+  readonly #limits: HttpLimits;
+  readonly #guard: Guard;
+  readonly #router: Router;
+  readonly #streams: EventStreams;
+  readonly #server: Server;
+  readonly #connections = new Map<Duplex, Connection>();
+  readonly #requests: Counter;
+  readonly #seconds: Histogram;
+  #closing: Promise<void> | null = null;
+
+  constructor(deps: HttpDoorDependencies) {
+    this.#deps = deps;
+    this.#limits = { ...defaultHttpLimits, ...deps.settings.limits };
+    this.#guard = openGuard(deps.settings);
+    this.#router = new Router(createRoutes(deps, this.#limits));
+    this.#streams = new EventStreams({ ...deps, limits: this.#limits });
+    this.#requests = deps.metrics.counter("millrace_http_requests_total", "Requests answered.");
+    this.#seconds = deps.metrics.histogram(
+      "millrace_http_request_seconds",
+      "From the end of the headers to the answer, feeds left out.",
+      [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60],
+    );
+    deps.metrics.collect("gauge", "millrace_http_connections", "Open connections.", () => [
+      { value: this.#connections.size },
+    ]);
+    this.#server = createServer({
+      maxHeaderSize: this.#limits.headerBytesMax,
+      headersTimeout: this.#limits.headersMs,
+      // The body's time is kept in `readBody`, which can answer it.
+      requestTimeout: 0,
+      keepAliveTimeout: this.#limits.keepAliveMs,
+      connectionsCheckingInterval: Math.min(1_000, Math.max(10, this.#limits.headersMs / 4)),
+      keepAlive: true,
+      keepAliveInitialDelay: 30_000,
+      noDelay: true,
+    });
+    // Node would drop headers past its count in silence, and one of them may be Origin: they are counted here instead.
+    this.#server.maxHeadersCount = 0;
+    this.#server.on("connection", (socket) => this.#onConnection(socket));
+    this.#server.on("clientError", (error: NodeJS.ErrnoException, socket) => onClientError(error, socket));
+    this.#server.on("request", (request, response) => this.#enqueue(request, response, false));
+    this.#server.on("checkContinue", (request, response) => this.#enqueue(request, response, true));
+  }
+
+  async open(): Promise<void> {
+    const { host, port } = this.#deps.settings;
+    try {
+      this.port = await listen(this.#server, { host, port, portDefault: 4400, setting: "MILLRACE_PORT" });
+    } catch (error) {
+      this.#streams.close();
+      throw error;
+    }
+    // Later errors of the listening socket (EMFILE while accepting) pass by themselves.
+    this.#server.on("error", (error) => this.#deps.diagnostics.warn("the HTTP door cannot accept", { error }));
+    this.url = `http://${host.includes(":") ? `[${host}]` : host}:${this.port}`;
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#drain();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #drain(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#streams.close();
+    const reason = new MillraceError("SHUTTING_DOWN", "Millrace is stopping");
+    for (const { exchanges } of this.#connections.values()) {
+      for (const exchange of exchanges) exchange.abort.abort(reason);
+    }
+    this.#server.closeIdleConnections();
+    const late = this.#deps.clock.after(this.#limits.drainMs, () => this.#server.closeAllConnections());
+    await closed;
+    late.cancel();
+  }
+
+  #onConnection(socket: Duplex): void {
+    const connection: Connection = { last: Promise.resolve(), exchanges: new Set() };
+    this.#connections.set(socket, connection);
+    socket.once("close", () => {
+      this.#connections.delete(socket);
+      const reason = new MillraceError("REQUEST_INVALID", "the client has gone");
+      for (const exchange of connection.exchanges) exchange.abort.abort(reason);
+    });
+    socket.on("error", () => socket.destroy());
+    if (this.#connections.size > this.#limits.connectionsMax) {
+      socket.end(rawProblem(this.#exhausted()), () => socket.destroy());
+    }
+  }
+
+  #exhausted(): MillraceError {
+    return new MillraceError(
+      "CONNECTIONS_EXHAUSTED",
+      `all ${this.#limits.connectionsMax} connections of this process are taken`,
+      { hint: "Try again later; millrace doctor reports the limit of open files that it follows from." },
+    );
+  }
+
+  /** Requests that were sent without awaiting answers (pipelined) take turns, as an append must not overtake another. */
+  #enqueue(request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean): void {
+    const connection = this.#connections.get(request.socket);
+    if (!connection || connection.exchanges.size >= this.#limits.pipelinedMax) {
+      request.socket.destroy();
+      return;
+    }
+    const exchange: Exchange = { request, response, awaitsContinue, abort: new AbortController() };
+    connection.exchanges.add(exchange);
+    connection.last = connection.last
+      .then(() => this.#serve(exchange))
+      .finally(() => connection.exchanges.delete(exchange));
+  }
+
+  /** Never rejects. */
+  async #serve(exchange: Exchange): Promise<void> {
+    const { request, response } = exchange;
+    if (request.socket.destroyed) return;
+    const startedMs = this.#deps.clock.monotonicMs();
+    const context = {
+      method: request.method ?? "GET",
+      headers: request.headers,
+      peer: request.socket.remoteAddress ?? "",
+      gzipBytesMin: this.#limits.gzipBytesMin,
+      cors: {},
+    } satisfies AnswerContext as { -readonly [K in keyof AnswerContext]: AnswerContext[K] };
+    const seen: { route: string; feed: boolean } = { route: "none", feed: false };
+    try {
+      context.cors = this.#guard.admit(context.method, request.headers);
+      const reply = await this.#answer(exchange, seen);
+      if (request.socket.destroyed) return;
+      if (this.#closing) response.setHeader("connection", "close");
+      if (reply.kind === "feed") {
+        seen.feed = true;
+        await this.#serveFeed(exchange, reply, context);
+      } else await writeBody(response, reply, context);
+    } catch (error) {
+      await this.#answerError(exchange, error, context);
+    } finally {
+      const labels = { method: knownMethod(context.method), route: seen.route };
+      this.#requests.add(1, { ...labels, status: String(response.statusCode) });
+      if (!seen.feed) this.#seconds.observe((this.#deps.clock.monotonicMs() - startedMs) / 1000, labels);
+      // A body that nobody read would be taken for the next request.
+      if (!request.complete && response.writableEnded && !response.destroyed) closeAfter(request, response);
+    }
+  }
+
+  async #answer(exchange: Exchange, seen: { route: string }): Promise<Reply> {
+    const { request, abort } = exchange;
+    const method = request.method ?? "GET";
+    if (this.#closing) throw new MillraceError("SHUTTING_DOWN", "Millrace is stopping");
+    if (request.rawHeaders.length / 2 > this.#limits.headerCountMax) {
+      throw new MillraceError(
+        "REQUEST_HEADERS_TOO_LARGE",
+        `there are more than ${this.#limits.headerCountMax} headers`,
+      );
+    }
+    const { path, search } = splitTarget(request.url ?? "/");
+    if (method === "OPTIONS") return { kind: "body", status: 204, type: null, body: "", headers: this.#options(path) };
+    const file = await answerFile(this.#deps.files, method, path);
+    if (file) {
+      seen.route = "console";
+      return file;
+    }
+    const { route, segments } = this.#router.match(method, path);
+    seen.route = route.path;
+    if (route.access === "key") this.#guard.authenticate(request.headers);
+    const query = parseQueryString(search);
+    checkParameters(route, query);
+    const call: Call = {
+      method,
+      headers: request.headers,
+      segments,
+      query,
+      trusted: this.#guard.holdsKey(request.headers),
+      signal: abort.signal,
+      closing: () => this.#closing !== null,
+      body: () => {
+        if (exchange.awaitsContinue) exchange.response.writeContinue();
+        return readBody(request, this.#limits, this.#deps.clock);
+      },
+    };
+    return await route.handle(call);
+  }
+
+  #options(path: string): Record<string, string> {
+    const known = path === "*" || (this.#deps.files !== null && !isInterface(path));
+    return { allow: known ? "GET, HEAD, OPTIONS" : this.#router.allow(path) };
+  }
+
+  async #serveFeed(exchange: Exchange, reply: Extract<Reply, { kind: "feed" }>, context: AnswerContext): Promise<void> {
+    const { response, abort } = exchange;
+    const release = this.#streams.reserve();
+    try {
+      const feed = await reply.open(abort.signal);
+      writeFeedHead(response, context);
+      if (context.method === "HEAD") {
+        await feed.return?.();
+        response.end();
+      } else await this.#streams.serve(response, feed, reply.of);
+    } finally {
+      release();
+    }
+  }
+
+  async #answerError(exchange: Exchange, thrown: unknown, context: AnswerContext): Promise<void> {
+    const { request, response } = exchange;
+    if (response.headersSent || request.socket.destroyed) {
+      response.destroy();
+      return;
+    }
+    let error = MillraceError.from(thrown);
+    if (error.code === "INTERNAL_ERROR") {
+      const reference = this.#deps.random.uuid();
+      this.#deps.diagnostics.error("a request failed", { reference, method: request.method, path: request.url, error });
+      error = internalProblem(reference);
+    }
+    const { status, headers, body } = problemOf(error, 1 + this.#deps.random.below(4));
+    await writeBody(
+      response,
+      {
+        kind: "body",
+        status,
+        type: "application/problem+json",
+        body,
+        headers: {
+          ...headers,
+          ...(error.code === "METHOD_NOT_ALLOWED" ? { allow: String(error.details.allow) } : {}),
+          ...(typeof error.details.acceptEncoding === "string"
+            ? { "accept-encoding": error.details.acceptEncoding }
+            : {}),
+          ...(this.#closing || !request.complete ? { connection: "close" } : {}),
+        },
+      },
+      context,
+    ).catch(() => response.destroy());
+  }
+}
+
+/** What a connection is told that sent no request that could be read. */
+function onClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (socket.destroyed || !socket.writable || error.code === "ECONNRESET") {
+    socket.destroy();
+    return;
+  }
+  const answer =
+    error.code === "HPE_HEADER_OVERFLOW"
+      ? new MillraceError("REQUEST_HEADERS_TOO_LARGE", "the request line and headers are too large")
+      : error.code === "ERR_HTTP_REQUEST_TIMEOUT"
+        ? new MillraceError("REQUEST_TIMEOUT", "the headers did not arrive in time")
+        : new MillraceError("REQUEST_INVALID", "this is not an HTTP/1.1 request that can be read");
+  socket.end(rawProblem(answer), () => socket.destroy());
+}
+
+/** The rest of a body that is refused is neither read nor taken for a request: the connection ends with the answer. */
+function closeAfter(request: IncomingMessage, response: ServerResponse): void {
+  const end = () => request.socket.destroySoon();
+  if (response.writableFinished) end();
+  else response.once("finish", end);
+}
+
+/** `path?search`; a target in absolute form (`GET http://host/path`) names the same path. */
+function splitTarget(target: string): { path: string; search: string } {
+  const relative = target.startsWith("/") ? target : target.replace(/^https?:\/\/[^/?#]*/i, "");
+  const question = relative.indexOf("?");
+  const path = question < 0 ? relative : relative.slice(0, question);
+  return { path: path === "" ? "/" : path, search: question < 0 ? "" : relative.slice(question + 1) };
+}
+
+function knownMethod(method: string): string {
+  return ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"].includes(method) ? method : "other";
+}

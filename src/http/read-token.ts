@@ -1,0 +1,53 @@
+/** `after=<token>` or `Millrace-After`: a read that waits, bounded, until it has what the token names. */
+import { MillraceError } from "../base/errors.ts";
+import { decodeToken, encodeToken, type TopicToken } from "../feeds/token.ts";
+import type { GroupPosition, Views } from "../views/view-info.ts";
+import { queryValue } from "./parameters.ts";
+import type { Call, Parameter } from "./route.ts";
+import { string } from "./schemas.ts";
+
+export const afterParameters: readonly Parameter[] = [
+  { name: "after", in: "query", about: "A token: the read waits until it has what the token names.", schema: string },
+  { name: "Millrace-After", in: "header", about: "The same as after=.", schema: string },
+];
+
+/** Throws `TOKEN_INVALID`, `TOKEN_FOREIGN`, `TOKEN_TIMEOUT`, `SOURCE_UNKNOWN`. */
+export async function waitForViews(call: Call, views: Views, waitMs: number): Promise<void> {
+  const token = tokenOf(call);
+  if (token === null) return;
+  switch (token.kind) {
+    case "group":
+      await views.waitFor(
+        { kind: "group", position: { generation: token.generation, batch: token.batch } },
+        waitMs,
+        call.signal,
+      );
+      return;
+    case "source":
+      await views.waitFor({ kind: "source", source: token.source, lsn: token.lsn }, waitMs, call.signal);
+      return;
+    case "topic":
+      throw new MillraceError("TOKEN_FOREIGN", `the token is of topic "${token.topic}", which no view reads`, {
+        hint: "Tokens of topics belong to reads of that topic.",
+      });
+  }
+}
+
+/** The token of a topic's read, or null. Throws `TOKEN_INVALID`, `TOKEN_FOREIGN`. */
+export function topicTokenOf(call: Call): TopicToken | null {
+  const token = tokenOf(call);
+  if (token === null || token.kind === "topic") return token;
+  throw new MillraceError("TOKEN_FOREIGN", `the token is of a ${token.kind === "group" ? "view" : "source"}`, {
+    hint: "A topic's read takes the token of an append to that topic.",
+  });
+}
+
+export function groupToken(position: GroupPosition): string {
+  return encodeToken({ kind: "group", generation: position.generation, batch: position.batch });
+}
+
+function tokenOf(call: Call) {
+  const header = call.headers["millrace-after"];
+  const text = queryValue(call.query, "after") ?? (Array.isArray(header) ? header[0] : header);
+  return text === undefined ? null : decodeToken(text);
+}

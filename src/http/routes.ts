@@ -1,0 +1,30 @@
+/** The whole table of routes. */
+import type { HttpDoorDependencies } from "./door-dependencies.ts";
+import type { HttpLimits } from "./door-settings.ts";
+import { openApiDocument } from "./openapi.ts";
+import { json, type Route } from "./route.ts";
+import { sourceRoutes } from "./source-routes.ts";
+import { systemRoutes } from "./system-routes.ts";
+import { topicRoutes } from "./topic-routes.ts";
+import { viewRoutes } from "./view-routes.ts";
+
+export function createRoutes(deps: HttpDoorDependencies, limits: HttpLimits): readonly Route[] {
+  const routes: Route[] = [
+    ...topicRoutes(deps, limits),
+    ...viewRoutes(deps, limits),
+    ...sourceRoutes(deps),
+    ...systemRoutes(deps),
+    {
+      method: "GET",
+      path: "/openapi.json",
+      operation: "openapi",
+      about: "This document.",
+      access: "open",
+      parameters: [],
+      answers: { 200: { about: "OpenAPI 3.1.", schema: { type: "object" } } },
+      errors: [],
+      handle: () => json(openApiDocument(routes, deps.node().version)),
+    },
+  ];
+  return routes;
+}

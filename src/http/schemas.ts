@@ -1,0 +1,151 @@
+/** The JSON Schemas of the interface (draft 2020-12), as `/openapi.json` names them under `components`. */
+import type { Schema } from "./route.ts";
+
+export const string: Schema = { type: "string" };
+export const integer: Schema = { type: "integer" };
+export const boolean: Schema = { type: "boolean" };
+export const anything: Schema = {};
+
+export function nullable(schema: Schema): Schema {
+  return { anyOf: [schema, { type: "null" }] };
+}
+
+export function array(items: Schema): Schema {
+  return { type: "array", items };
+}
+
+export function ref(name: keyof typeof components): Schema {
+  return { $ref: `#/components/schemas/${name}` };
+}
+
+export function list(items: Schema): Schema {
+  return object({ items: array(items), next: nullable(string) });
+}
+
+/** All members are required unless their name ends in `?`. Others may be added in later versions. */
+export function object(members: Readonly<Record<string, Schema>>): Schema {
+  const names = Object.keys(members);
+  return {
+    type: "object",
+    properties: Object.fromEntries(names.map((name) => [name.replace(/\?$/, ""), members[name]])),
+    required: names.filter((name) => !name.endsWith("?")),
+  };
+}
+
+const base64: Schema = object({ base64: string });
+const errorInside: Schema = object({ code: string, message: string, hint: nullable(string), action: string });
+const topicSettings = {
+  "partitions?": { type: "integer", minimum: 1, default: 1 },
+  "retention?": { type: "string", description: "A duration, or forever.", examples: ["7d", "forever"] },
+  "retentionSize?": { type: "string", description: "A size per partition, or unlimited.", examples: ["10GB"] },
+  "cleanup?": { enum: ["delete", "compact"] },
+  "maxBatch?": { type: "string", description: "The largest record batch.", examples: ["1MB"] },
+  "segment?": { type: "string", examples: ["256MB"] },
+  "durability?": { enum: ["fsync", "os"] },
+};
+
+export const components = {
+  Problem: object({
+    type: { const: "about:blank" },
+    title: string,
+    status: integer,
+    code: { type: "string", description: "What callers compare; the table is in the reference of errors." },
+    detail: string,
+    "hint?": string,
+    action: { enum: ["retry", "fix-request", "fix-setup", "wait", "call-operator"] },
+  }),
+  Error: errorInside,
+  TopicSettings: object(topicSettings),
+  Topic: object({
+    name: string,
+    id: string,
+    readOnly: boolean,
+    createdAt: { type: "string", format: "date-time" },
+    sizeBytes: integer,
+    settings: object(topicSettings),
+    partitions: array(
+      object({
+        partition: integer,
+        logStart: integer,
+        highWatermark: integer,
+        lastStable: integer,
+        leaderEpoch: integer,
+      }),
+    ),
+  }),
+  NewEvent: object({
+    value: { description: 'Any JSON; {"base64": "…"} alone is bytes, null is a tombstone.' },
+    "key?": { description: "A text is its UTF-8; other JSON is its compact text." },
+    "headers?": { type: "object", additionalProperties: { anyOf: [string, base64, { type: "null" }, array(string)] } },
+    "timestamp?": { anyOf: [integer, { type: "string", format: "date-time" }] },
+    "partition?": integer,
+  }),
+  Event: object({
+    partition: integer,
+    offset: integer,
+    timestamp: { type: "integer", description: "Milliseconds since 1970." },
+    key: anything,
+    value: anything,
+    headers: { type: "object" },
+  }),
+  Appended: object({
+    offsets: array(object({ partition: integer, baseOffset: integer, lastOffset: integer })),
+    token: string,
+  }),
+  View: object({
+    name: string,
+    sql: string,
+    class: { enum: ["linear", "additive"] },
+    columns: array(object({ name: string, type: string, nullable: boolean })),
+    key: array(string),
+    hash: string,
+    state: object({
+      kind: { enum: ["building", "live", "failed", "removed"] },
+      "reason?": string,
+      "rowsDone?": integer,
+      "rowsEstimated?": nullable(integer),
+      "error?": errorInside,
+    }),
+    rowsEstimated: integer,
+    changes: integer,
+  }),
+  Row: { type: "object", additionalProperties: true },
+  Source: object({
+    name: string,
+    type: { enum: ["postgres"] },
+    state: object({
+      kind: { enum: ["connecting", "snapshotting", "streaming", "waiting", "failed", "stopped"] },
+      "rows?": integer,
+      "rowsEstimated?": integer,
+      "retryAtMs?": integer,
+      "error?": errorInside,
+    }),
+    url: string,
+    tables: array({ type: "object" }),
+    changes: integer,
+    transactions: integer,
+    position: nullable(string),
+    lagBytes: nullable(integer),
+    lagMs: nullable({ type: "number" }),
+    slot: nullable(string),
+    warnings: array(string),
+  }),
+  Node: object({
+    version: string,
+    logId: string,
+    pid: integer,
+    startedAt: { type: "string", format: "date-time" },
+    mode: { enum: ["dev", "start"] },
+    store: object({
+      kind: { enum: ["embedded", "own"] },
+      state: { enum: ["up", "down"] },
+      version: integer,
+      reader: object({ host: string, port: integer, database: string, user: string }),
+    }),
+    addresses: object({ http: string, store: string }),
+  }),
+  Readiness: object({
+    ready: boolean,
+    "reasons?": array(object({ part: string, code: string, message: string, "hint?": string })),
+  }),
+} as const satisfies Readonly<Record<string, Schema>>;

@@ -1,0 +1,295 @@
+/** `/v1/topics`: list, show, create, delete, append, read, follow. */
+import { MillraceError } from "../base/errors.ts";
+import type { Engine, TopicInfo } from "../engine/engine.ts";
+import type { HttpDoorDependencies } from "./door-dependencies.ts";
+import type { HttpLimits } from "./door-settings.ts";
+import { type EventInput, parseEventLines, parseEvents } from "./event-input.ts";
+import { nearest } from "./nearest.ts";
+import { queryDurationMs, queryInteger, queryValue } from "./parameters.ts";
+import { decodeSegment } from "./query-string.ts";
+import { afterParameters, topicTokenOf } from "./read-token.ts";
+import { jsonOf, mediaTypeOf, textOf } from "./request-body.ts";
+import { type Call, empty, json, jsonText, type Parameter, type Route } from "./route.ts";
+import { anything, array, integer, list, object, ref, string } from "./schemas.ts";
+import { appendAnswer, planAppend, TopicAppender } from "./topic-append.ts";
+import { cursorOf, parseFrom, readPage, resolveFrom, waitForTopic } from "./topic-read.ts";
+import { parseTopicSettings, printTopicSettings } from "./topic-settings.ts";
+import { lastEventIdOf } from "./view-routes.ts";
+
+const fromParameters: readonly Parameter[] = [
+  {
+    name: "from",
+    in: "query",
+    about: "earliest, latest, a time (RFC 3339), a cursor, or an offset together with partition=.",
+    schema: string,
+  },
+  { name: "partition", in: "query", about: "Only this one; all of them when left out.", schema: integer },
+];
+const writeErrors = ["TOPIC_UNKNOWN", "TOPIC_READ_ONLY", "PARTITION_FAILED", "DISK_LOW", "LOG_CLOSED"] as const;
+const readErrors = [
+  "TOPIC_UNKNOWN",
+  "PARTITION_UNKNOWN",
+  "OFFSET_OUT_OF_RANGE",
+  "TOKEN_INVALID",
+  "TOKEN_FOREIGN",
+] as const;
+const bodyErrors = ["REQUEST_TOO_LARGE", "MEDIA_TYPE_UNSUPPORTED"] as const;
+const partitionsMax = 2 ** 31 - 1;
+
+export function topicRoutes(deps: HttpDoorDependencies, limits: HttpLimits): readonly Route[] {
+  const { engine, feeds, clock, random } = deps;
+  const appender = new TopicAppender(engine);
+  const appended = deps.metrics.counter("millrace_http_appended_events_total", "Events that were appended over HTTP.");
+  const routes: readonly Route[] = [
+    {
+      method: "GET",
+      path: "/v1/topics",
+      operation: "listTopics",
+      about: "All topics with their settings and offsets.",
+      access: "key",
+      parameters: [],
+      answers: { 200: { about: "The topics.", schema: list(ref("Topic")) } },
+      errors: [],
+      handle: () => json({ items: engine.topics().map((topic) => topicJson(engine, topic)), next: null }),
+    },
+    {
+      method: "GET",
+      path: "/v1/topics/{topic}",
+      operation: "showTopic",
+      about: "One topic.",
+      access: "key",
+      parameters: [],
+      answers: { 200: { about: "The topic.", schema: ref("Topic") } },
+      errors: ["TOPIC_UNKNOWN"],
+      handle: (call) => json(topicJson(engine, topicOf(engine, call))),
+    },
+    {
+      method: "PUT",
+      path: "/v1/topics/{topic}",
+      operation: "createTopic",
+      about: "Creates a topic; the same settings again answer the topic that is there.",
+      access: "key",
+      parameters: [],
+      body: { "application/json": ref("TopicSettings") },
+      bodyRequired: false,
+      answers: {
+        200: { about: "It was there with these settings.", schema: ref("Topic") },
+        201: { about: "It was created.", schema: ref("Topic") },
+      },
+      errors: ["TOPIC_NAME_INVALID", "TOPIC_EXISTS", "TOPIC_READ_ONLY", ...bodyErrors],
+      handle: async (call) => {
+        const name = decodeSegment(call.segments.topic ?? "");
+        if (name.startsWith("_millrace")) {
+          throw new MillraceError("TOPIC_READ_ONLY", `topics whose names begin with _millrace are Millrace's own`);
+        }
+        const settings = await readSettings(call);
+        const known = engine.topic(name) !== undefined;
+        const topic = await engine.createTopic(name, settings);
+        const location = `/v1/topics/${encodeURIComponent(name)}`;
+        return json(topicJson(engine, topic), known ? 200 : 201, known ? {} : { location });
+      },
+    },
+    {
+      method: "DELETE",
+      path: "/v1/topics/{topic}",
+      operation: "deleteTopic",
+      about: "Deletes a topic with all its events.",
+      access: "key",
+      parameters: [],
+      answers: { 204: { about: "It is gone." } },
+      errors: ["TOPIC_UNKNOWN", "TOPIC_READ_ONLY"],
+      handle: async (call) => {
+        const topic = writableTopicOf(engine, call);
+        await engine.deleteTopic(topic.name);
+        return empty(204);
+      },
+    },
+    {
+      method: "POST",
+      path: "/v1/topics/{topic}",
+      operation: "appendEvents",
+      about: "Appends events, whole or not at all; answers when they are durable. Never creates a topic.",
+      access: "key",
+      parameters: [
+        { name: "partition", in: "query", about: "For octet streams: where the value goes.", schema: integer },
+        { name: "Millrace-Key", in: "header", about: "For octet streams: the key.", schema: string },
+      ],
+      body: {
+        "application/json": { anyOf: [ref("NewEvent"), array(ref("NewEvent"))] },
+        "application/x-ndjson": { description: "One event per line.", type: "string" },
+        "application/octet-stream": { description: "One raw value.", type: "string", format: "binary" },
+      },
+      answers: { 200: { about: "Where they are; Millrace-Token is the token.", schema: ref("Appended") } },
+      errors: [...writeErrors, ...bodyErrors, "RECORD_INVALID", "RECORD_TOO_LARGE", "PARTITION_UNKNOWN"],
+      handle: async (call) => {
+        const topic = writableTopicOf(engine, call);
+        refuseIdempotencyKey(call);
+        const events = await readEvents(call);
+        const keylessPartition = random.below(topic.settings.partitions);
+        const batches = planAppend(topic, events, { nowMs: clock.now(), keylessPartition });
+        const answer = appendAnswer(topic, await appender.append(topic.name, batches));
+        appended.add(events.length);
+        return json(answer, 200, { "millrace-token": answer.token });
+      },
+    },
+    {
+      method: "GET",
+      path: "/v1/topics/{topic}/events",
+      operation: "readEvents",
+      about: "A page of committed events; with wait it is a long poll.",
+      access: "key",
+      parameters: [
+        ...fromParameters,
+        { name: "limit", in: "query", about: "At most 10,000 events; 100 when left out.", schema: integer },
+        { name: "wait", in: "query", about: "How long to wait for the first event: 30s.", schema: string },
+        ...afterParameters,
+      ],
+      answers: {
+        200: {
+          about: "Events in the order of each partition; next reads on.",
+          schema: object({ events: array(ref("Event")), next: string }),
+        },
+      },
+      errors: [...readErrors, "TOKEN_TIMEOUT"],
+      handle: async (call) => {
+        const topic = topicOf(engine, call);
+        const { from, partition } = readFrom(call, "earliest");
+        const page = {
+          recordsMax: queryInteger(call.query, "limit", { min: 1, max: limits.rowsMax }) ?? 100,
+          bytesMax: limits.eventsBytesMax,
+          waitMs: queryDurationMs(call.query, "wait", limits.longPollMs) ?? 0,
+        };
+        const token = topicTokenOf(call);
+        if (token) await waitForTopic(engine, topic, token, limits.tokenWaitMs, clock, call.signal);
+        const positions = await resolveFrom(engine, topic, from, partition);
+        try {
+          const { events, next } = await readPage(engine, topic, positions, page, clock, call.signal);
+          return eventsReply(events, next);
+        } catch (error) {
+          // A door that closes answers what a long poll has: nothing, and where to go on.
+          if (call.closing() && call.signal.aborted) return eventsReply([], cursorOf(topic, positions));
+          throw error;
+        }
+      },
+    },
+    {
+      method: "GET",
+      path: "/v1/topics/{topic}/live",
+      operation: "followTopic",
+      about: "Committed events as server-sent events, from latest unless said; resumes by Last-Event-ID.",
+      access: "key",
+      parameters: [
+        ...fromParameters,
+        { name: "Last-Event-ID", in: "header", about: "The id of the last event that was seen.", schema: string },
+      ],
+      answers: { 200: { about: "The feed.", type: "text/event-stream", schema: anything } },
+      errors: readErrors,
+      handle: (call) => {
+        const { name } = topicOf(engine, call);
+        const { from: asked, partition } = readFrom(call, "latest");
+        const cursor = lastEventIdOf(call);
+        const from = cursor === null ? asked : ({ kind: "cursor", cursor } as const);
+        const only = partition === undefined ? {} : { partition };
+        return {
+          kind: "feed",
+          of: "topic",
+          open: (signal) => feeds.openTopicFeed({ topic: name, from, ...only, signal }),
+        };
+      },
+    },
+  ];
+  return routes;
+}
+
+function eventsReply(events: readonly string[], next: string) {
+  return jsonText(`{"events":[${events.join(",\n")}],"next":${JSON.stringify(next)}}\n`, 200, {
+    "millrace-token": next,
+  });
+}
+
+function topicJson(engine: Engine, topic: TopicInfo): Record<string, unknown> {
+  const partitions = [...Array(topic.settings.partitions).keys()].map((partition) => {
+    const { logStart, highWatermark, lastStable, leaderEpoch } = engine.offsets(topic.name, partition);
+    return { partition, logStart, highWatermark, lastStable, leaderEpoch };
+  });
+  return {
+    name: topic.name,
+    id: topic.id,
+    readOnly: topic.readOnly,
+    createdAt: new Date(topic.createdMs).toISOString(),
+    sizeBytes: engine.sizeBytes(topic.name),
+    settings: printTopicSettings(topic.settings),
+    partitions,
+  };
+}
+
+function topicOf(engine: Engine, call: Call): TopicInfo {
+  const name = decodeSegment(call.segments.topic ?? "");
+  const topic = engine.topic(name);
+  if (topic) return topic;
+  const names = engine.topics().map((one) => one.name);
+  const meant = nearest(name.slice(0, 249), names);
+  throw new MillraceError("TOPIC_UNKNOWN", `there is no topic "${name.slice(0, 249)}"`, {
+    hint:
+      meant === undefined
+        ? "GET /v1/topics lists them; PUT /v1/topics/{topic} creates one."
+        : `Did you mean "${meant}"?`,
+  });
+}
+
+function writableTopicOf(engine: Engine, call: Call): TopicInfo {
+  const topic = topicOf(engine, call);
+  if (!topic.readOnly) return topic;
+  throw new MillraceError("TOPIC_READ_ONLY", `topic "${topic.name}" is written by Millrace only`, {
+    hint: "Append to a topic of your own; a view can read both.",
+  });
+}
+
+/** Nothing remembers these keys: whoever relies on one is told so, and not left with two events. */
+function refuseIdempotencyKey(call: Call): void {
+  if (call.headers["idempotency-key"] === undefined) return;
+  throw new MillraceError("REQUEST_INVALID", "Idempotency-Key is not honoured for topics", {
+    hint: "Leave the header out, and put an id into the event for readers to tell duplicates by.",
+  });
+}
+
+function readFrom(call: Call, fallback: "earliest" | "latest") {
+  const partition = queryInteger(call.query, "partition", { min: 0, max: partitionsMax });
+  return { partition, from: parseFrom(queryValue(call.query, "from") ?? fallback, partition) };
+}
+
+async function readSettings(call: Call) {
+  const body = textOf(await call.body());
+  if (body.trim() === "") return {};
+  const type = mediaTypeOf(call.headers["content-type"]);
+  if (type === "application/json") return parseTopicSettings(jsonOf(body));
+  throw unsupported(type, "application/json");
+}
+
+async function readEvents(call: Call): Promise<EventInput[]> {
+  const type = mediaTypeOf(call.headers["content-type"]);
+  const partition = queryInteger(call.query, "partition", { min: 0, max: partitionsMax });
+  if (type === "application/octet-stream") {
+    const header = call.headers["millrace-key"];
+    const key = Array.isArray(header) ? header[0] : header;
+    // Node reads header bytes as latin1, so that this gives back the bytes that were sent.
+    return [{ value: await call.body(), key: key === undefined ? null : Buffer.from(key, "latin1"), partition }];
+  }
+  if (partition !== undefined || call.headers["millrace-key"] !== undefined) {
+    throw new MillraceError("REQUEST_INVALID", "partition= and Millrace-Key are for application/octet-stream", {
+      hint: 'Here they are members of the event: {"value": …, "key": "…", "partition": 0}.',
+    });
+  }
+  if (type !== "application/json" && !/^application\/(x-)?(ndjson|jsonl|json-lines)$/.test(type)) {
+    throw unsupported(type, "application/json, application/x-ndjson or application/octet-stream");
+  }
+  const body = textOf(await call.body());
+  const events = type === "application/json" ? parseEvents(body) : parseEventLines(body);
+  if (events.length > 0) return events;
+  throw new MillraceError("REQUEST_INVALID", "there is no event in the body");
+}
+
+function unsupported(type: string, wanted: string): MillraceError {
+  const got = type === "" ? "a body without Content-Type" : JSON.stringify(type.slice(0, 80));
+  return new MillraceError("MEDIA_TYPE_UNSUPPORTED", `${got} is not read here`, { hint: `Send ${wanted}.` });
+}

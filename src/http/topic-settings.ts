@@ -1,0 +1,121 @@
+/**
+ * A topic's settings as people write them over HTTP: durations and sizes are texts with a unit, `forever` and
+ * `unlimited` are no bound.
+ */
+import { MillraceError } from "../base/errors.ts";
+import { parseDurationMs, parseSizeBytes } from "../base/units.ts";
+import type { TopicSettings } from "../engine/engine.ts";
+import { nearest } from "./nearest.ts";
+
+const partitionsMax = 1_024;
+const batchBytesBounds = { min: 1_024, max: 64 * 1024 * 1024 };
+const segmentBytesBounds = { min: 1024 * 1024, max: 1024 * 1024 * 1024 };
+
+type Mutable<T> = { -readonly [K in keyof T]?: T[K] };
+
+const readers: Readonly<Record<string, (value: unknown, out: Mutable<TopicSettings>) => void>> = {
+  partitions(value, out) {
+    if (!Number.isInteger(value) || (value as number) < 1 || (value as number) > partitionsMax) {
+      throw invalid("partitions", value, `It is a whole number from 1 to ${partitionsMax}.`);
+    }
+    out.partitions = value as number;
+  },
+  retention(value, out) {
+    out.retentionMs = value === "forever" ? null : unit("retention", value, parseDurationMs, "or forever");
+  },
+  retentionSize(value, out) {
+    out.retentionBytes = value === "unlimited" ? null : unit("retentionSize", value, parseSizeBytes, "or unlimited");
+  },
+  cleanup(value, out) {
+    if (value !== "delete" && value !== "compact") throw invalid("cleanup", value, "It is delete or compact.");
+    out.cleanup = value;
+  },
+  maxBatch(value, out) {
+    out.batchBytesMax = bounded("maxBatch", value, batchBytesBounds);
+  },
+  segment(value, out) {
+    out.segmentBytesMax = bounded("segment", value, segmentBytesBounds);
+  },
+  durability(value, out) {
+    if (value !== "fsync" && value !== "os") throw invalid("durability", value, "It is fsync or os.");
+    out.durability = value;
+  },
+};
+
+/** Throws `REQUEST_INVALID`, naming the setting. */
+export function parseTopicSettings(body: unknown): Partial<TopicSettings> {
+  if (typeof body !== "object" || body === null || Array.isArray(body)) {
+    throw new MillraceError("REQUEST_INVALID", "the settings of a topic are a JSON object", {
+      hint: 'For example {"partitions": 4, "retention": "7d"}.',
+    });
+  }
+  const settings: Mutable<TopicSettings> = {};
+  for (const [name, value] of Object.entries(body)) {
+    const read = Object.hasOwn(readers, name) ? readers[name] : undefined;
+    if (!read) {
+      const meant = nearest(name, Object.keys(readers));
+      throw new MillraceError("REQUEST_INVALID", `a topic has no setting ${JSON.stringify(name.slice(0, 60))}`, {
+        hint: meant === undefined ? `It has ${Object.keys(readers).join(", ")}.` : `Did you mean ${meant}?`,
+      });
+    }
+    read(value, settings);
+  }
+  return settings;
+}
+
+export function printTopicSettings(settings: TopicSettings): Record<string, unknown> {
+  return {
+    partitions: settings.partitions,
+    retention: settings.retentionMs === null ? "forever" : printDuration(settings.retentionMs),
+    retentionSize: settings.retentionBytes === null ? "unlimited" : printSize(settings.retentionBytes),
+    cleanup: settings.cleanup,
+    maxBatch: printSize(settings.batchBytesMax),
+    segment: printSize(settings.segmentBytesMax),
+    durability: settings.durability,
+  };
+}
+
+/** The largest unit that divides it: 604800000 is `7d`. */
+export function printDuration(ms: number): string {
+  const units = [
+    ["d", 86_400_000],
+    ["h", 3_600_000],
+    ["m", 60_000],
+    ["s", 1_000],
+  ] as const;
+  const unit = units.find(([, size]) => ms >= size && ms % size === 0);
+  return unit ? `${ms / unit[1]}${unit[0]}` : `${ms}ms`;
+}
+
+/** The largest unit that divides it: 10485760 is `10MB`. */
+export function printSize(bytes: number): string {
+  const units = [
+    ["TB", 1024 ** 4],
+    ["GB", 1024 ** 3],
+    ["MB", 1024 ** 2],
+    ["KB", 1024],
+  ] as const;
+  const unit = units.find(([, size]) => bytes >= size && bytes % size === 0);
+  return unit ? `${bytes / unit[1]}${unit[0]}` : `${bytes}B`;
+}
+
+function bounded(name: string, value: unknown, { min, max }: { min: number; max: number }): number {
+  const bytes = unit(name, value, parseSizeBytes, `from ${printSize(min)} to ${printSize(max)}`);
+  if (bytes < min || bytes > max) throw invalid(name, value, `It is from ${printSize(min)} to ${printSize(max)}.`);
+  return bytes;
+}
+
+/** A setting in a request is the request's fault, whatever the parser of settings calls it. */
+function unit(name: string, value: unknown, parse: (text: unknown, name: string) => number, also: string): number {
+  try {
+    return parse(value, name);
+  } catch (cause) {
+    const hint = MillraceError.is(cause) ? cause.hint?.replace(/\.$/, "") : undefined;
+    throw invalid(name, value, `${hint ?? "Write it with a unit"}, ${also}.`);
+  }
+}
+
+function invalid(name: string, value: unknown, hint: string): MillraceError {
+  const shown = JSON.stringify(value)?.slice(0, 60);
+  return new MillraceError("REQUEST_INVALID", `${name} is ${shown}`, { hint, details: { setting: name } });
+}

@@ -1,0 +1,199 @@
+/** `/v1/views`, `/v1/explain` and `/v1/query`. */
+import { createHash } from "node:crypto";
+import { MillraceError } from "../base/errors.ts";
+import type { GroupPosition, ViewInfo } from "../views/view-info.ts";
+import type { HttpDoorDependencies } from "./door-dependencies.ts";
+import type { HttpLimits } from "./door-settings.ts";
+import { errorJson } from "./problem.ts";
+import { decodeSegment } from "./query-string.ts";
+import { afterParameters, groupToken, waitForViews } from "./read-token.ts";
+import { jsonOf, mediaTypeOf, textOf } from "./request-body.ts";
+import { type Call, json, jsonText, type Parameter, type Route, text } from "./route.ts";
+import { parseFilterOnly, parseRowQuery, parseRowSelect } from "./row-query.ts";
+import { anything, array, integer, list, object, ref, string } from "./schemas.ts";
+
+const readErrors = ["VIEW_UNKNOWN", "VIEW_BUILDING", "VIEW_FAILED", "COLUMN_UNKNOWN", "STORE_UNAVAILABLE"] as const;
+const tokenErrors = ["TOKEN_INVALID", "TOKEN_FOREIGN", "TOKEN_TIMEOUT", "SOURCE_UNKNOWN"] as const;
+
+const rowParameters: readonly Parameter[] = [
+  { name: "select", in: "query", about: "Columns, with commas between; all of them when left out.", schema: string },
+  { name: "order", in: "query", about: "total.desc.nullslast,id", schema: string },
+  { name: "limit", in: "query", about: "At most 10,000; 100 when left out.", schema: integer },
+  { name: "offset", in: "query", about: "Rows to pass over.", schema: integer },
+  { name: "cursor", in: "query", about: "From the Link header of the page before.", schema: string },
+  { name: "and", in: "query", about: "(a.eq.1,or(b.is.null,c.gt.5)); or= and not.and= likewise.", schema: string },
+  ...afterParameters,
+];
+
+export function viewRoutes(
+  { views, feeds }: Pick<HttpDoorDependencies, "views" | "feeds">,
+  limits: HttpLimits,
+): readonly Route[] {
+  const viewOf = (call: Call) => decodeSegment(call.segments.view ?? "");
+  const routes: readonly Route[] = [
+    {
+      method: "GET",
+      path: "/v1/views",
+      operation: "listViews",
+      about: "All views with their columns and states.",
+      access: "key",
+      parameters: [],
+      answers: { 200: { about: "The views.", schema: list(ref("View")) } },
+      errors: [],
+      handle: () => json({ items: views.list().map(viewJson), next: null }),
+    },
+    {
+      method: "GET",
+      path: "/v1/views/{view}",
+      operation: "readRows",
+      about: "Rows of a view: filtered, ordered, page by page.",
+      access: "key",
+      parameters: rowParameters,
+      openQuery: true,
+      answers: {
+        200: { about: "The rows; Link has the next page.", schema: array(ref("Row")) },
+        304: { about: "The rows are those of the ETag that was sent." },
+      },
+      errors: [...readErrors, ...tokenErrors, "FILTER_INVALID"],
+      handle: async (call) => {
+        const view = viewOf(call);
+        const query = parseRowQuery(call.query, limits);
+        await waitForViews(call, views, limits.tokenWaitMs);
+        const { rows, next, position } = await views.rows(view, query);
+        const body = `[${rows.join(",\n")}]\n`;
+        return jsonText(body, 200, { ...readHeaders(position, body), ...(next === null ? {} : linkTo(call, next)) });
+      },
+    },
+    {
+      method: "GET",
+      path: "/v1/views/{view}/{key}",
+      operation: "readRow",
+      about: "One row by its key; parts of a composite key have commas between and are percent-encoded each.",
+      access: "key",
+      parameters: [
+        { name: "select", in: "query", about: "Columns, with commas between.", schema: string },
+        ...afterParameters,
+      ],
+      answers: {
+        200: { about: "The row.", schema: ref("Row") },
+        304: { about: "The row is that of the ETag that was sent." },
+      },
+      errors: [...readErrors, ...tokenErrors, "KEY_INVALID", "ROW_NOT_FOUND"],
+      handle: async (call) => {
+        const view = viewOf(call);
+        const key = (call.segments.key ?? "").split(",").map(decodeSegment);
+        const select = parseRowSelect(call.query);
+        await waitForViews(call, views, limits.tokenWaitMs);
+        const { row, position } = await views.row(view, key, select);
+        if (row === undefined) {
+          throw new MillraceError("ROW_NOT_FOUND", `view "${view}" has no row with the key ${JSON.stringify(key)}`, {
+            details: { token: groupToken(position) },
+          });
+        }
+        return jsonText(`${row}\n`, 200, readHeaders(position, row));
+      },
+    },
+    {
+      method: "GET",
+      path: "/v1/views/{view}/live",
+      operation: "followView",
+      about: "A snapshot, then every batch of changes, as server-sent events; resumes by Last-Event-ID.",
+      access: "key",
+      parameters: [
+        { name: "Last-Event-ID", in: "header", about: "The id of the last event that was seen.", schema: string },
+        ...afterParameters,
+      ],
+      openQuery: true,
+      answers: { 200: { about: "The feed.", type: "text/event-stream", schema: string } },
+      errors: [...readErrors, ...tokenErrors, "FILTER_INVALID"],
+      handle: async (call) => {
+        const view = viewOf(call);
+        const filter = parseFilterOnly(call.query);
+        await waitForViews(call, views, limits.tokenWaitMs);
+        const lastEventId = lastEventIdOf(call);
+        return {
+          kind: "feed",
+          of: "view",
+          open: (signal) => feeds.openViewFeed({ view, filter, lastEventId, signal }),
+        };
+      },
+    },
+    {
+      method: "GET",
+      path: "/v1/explain/{view}",
+      operation: "explainView",
+      about: "How a view is kept up to date: its class, statements and indexes, for people.",
+      access: "key",
+      parameters: [],
+      answers: { 200: { about: "The explanation.", type: "text/plain", schema: string } },
+      errors: ["VIEW_UNKNOWN"],
+      handle: async (call) => text(await views.explain(viewOf(call))),
+    },
+    {
+      method: "POST",
+      path: "/v1/query",
+      operation: "query",
+      about: "A read-only SQL statement on views and captured tables.",
+      access: "key",
+      parameters: [],
+      body: { "application/json": object({ sql: string, "limit?": integer }) },
+      answers: {
+        200: { about: "The result.", schema: object({ columns: array(string), rows: array(array(anything)) }) },
+      },
+      errors: ["QUERY_INVALID", "QUERY_TIMEOUT", "STORE_UNAVAILABLE", "MEDIA_TYPE_UNSUPPORTED", "REQUEST_TOO_LARGE"],
+      handle: async (call) => {
+        const { sql, rowsMax } = await readQuery(call, limits);
+        return json(await views.query(sql, { rowsMax, timeoutMs: limits.queryMs }));
+      },
+    },
+  ];
+  return routes;
+}
+
+export function viewJson(view: ViewInfo): Record<string, unknown> {
+  const { state } = view;
+  return { ...view, state: state.kind === "failed" ? { kind: state.kind, error: errorJson(state.error) } : state };
+}
+
+/** What `EventSource` sends when it comes back, as the text that an id is. */
+export function lastEventIdOf(call: Call): string | null {
+  const header = call.headers["last-event-id"];
+  const value = Array.isArray(header) ? header[0] : header;
+  return value === undefined || value === "" ? null : value;
+}
+
+function readHeaders(position: GroupPosition, body: string): Record<string, string> {
+  const hash = createHash("sha256").update(body).digest("base64url").slice(0, 22);
+  return { "millrace-token": groupToken(position), etag: `W/"${hash}"`, "cache-control": "no-cache" };
+}
+
+/** The same address with the cursor of the next page, relative to this one. */
+function linkTo(call: Call, cursor: string): Record<string, string> {
+  const search = new URLSearchParams();
+  for (const { name, value } of call.query) {
+    if (name !== "cursor" && name !== "offset" && name !== "after") search.append(name, value);
+  }
+  search.append("cursor", cursor);
+  // Header values are bytes of ASCII: URLSearchParams has encoded everything else.
+  return { link: `<?${search}>; rel="next"` };
+}
+
+async function readQuery(call: Call, limits: HttpLimits): Promise<{ sql: string; rowsMax: number }> {
+  const type = mediaTypeOf(call.headers["content-type"]);
+  if (type !== "application/json") {
+    throw new MillraceError("MEDIA_TYPE_UNSUPPORTED", `a query is application/json, not ${JSON.stringify(type)}`, {
+      hint: 'Send {"sql": "select …"} with Content-Type: application/json.',
+    });
+  }
+  const body = jsonOf(textOf(await call.body()));
+  const { sql, limit = Math.min(1_000, limits.rowsMax) } = (body ?? {}) as { sql?: unknown; limit?: unknown };
+  if (typeof sql !== "string" || sql.trim() === "" || sql.includes("\0")) {
+    throw new MillraceError("REQUEST_INVALID", 'a query is {"sql": "select …", "limit": 100}');
+  }
+  if (!Number.isInteger(limit) || (limit as number) < 1 || (limit as number) > limits.rowsMax) {
+    throw new MillraceError("REQUEST_INVALID", `limit is ${JSON.stringify(limit)?.slice(0, 40)}`, {
+      hint: `It is a whole number from 1 to ${limits.rowsMax}.`,
+    });
+  }
+  return { sql, rowsMax: limit as number };
+}
