@@ -1,0 +1,165 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { MillraceError } from "../base/errors.ts";
+import type { SourceState, SourceStatus } from "../capture/source.ts";
+import { MetricsRegistry } from "../observe/metrics.ts";
+import type { ViewInfo, ViewState, Views } from "../views/view-info.ts";
+import { ask, openTestDoor, partial, testNode } from "./door-fixture.ts";
+
+function source(state: SourceState): SourceStatus {
+  return {
+    name: "shop",
+    type: "postgres",
+    state,
+    url: "postgres://shop@db/shop",
+    tables: [],
+    changes: 0,
+    transactions: 0,
+    position: null,
+    lagBytes: null,
+    lagMs: null,
+    slot: null,
+    warnings: [],
+  };
+}
+
+function view(state: ViewState): ViewInfo {
+  return {
+    name: "cards",
+    sql: "select 1",
+    class: "linear",
+    columns: [],
+    key: [],
+    hash: "",
+    state,
+    rowsEstimated: 0,
+    changes: 0,
+  };
+}
+
+const gone = new MillraceError("SOURCE_SLOT_LOST", "the slot is gone", { hint: "Take a new snapshot." });
+
+function house(sourceState: SourceState, viewState: ViewState) {
+  const all = [source(sourceState)];
+  return {
+    sources: { list: () => all, status: (name: string) => all.find((one) => one.name === name) },
+    views: partial<Views>("views", { list: () => [view(viewState)] }),
+  };
+}
+
+test("a process is ready when its store is up, no source has failed and every view is live", async () => {
+  await using door = await openTestDoor(house({ kind: "streaming" }, { kind: "live" }));
+  const answer = await ask(door, "/readyz");
+  assert.equal(answer.status, 200);
+  assert.deepEqual(answer.json(), { ready: true, reasons: [] });
+});
+
+test("a process that is not ready is 503 with every reason", async () => {
+  await using door = await openTestDoor({
+    ...house(
+      { kind: "failed", error: gone },
+      { kind: "building", reason: "first snapshot", rowsDone: 1, rowsEstimated: 9 },
+    ),
+    node: () => ({ ...testNode, store: { ...testNode.store, state: "down" } }),
+  });
+  const answer = await ask(door, "/readyz");
+  assert.equal(answer.status, 503);
+  assert.deepEqual(answer.json(), {
+    ready: false,
+    reasons: [
+      { part: "store", code: "STORE_UNAVAILABLE", message: "PostgreSQL, where the views live, is down" },
+      { part: "source shop", code: "SOURCE_SLOT_LOST", message: "the slot is gone", hint: "Take a new snapshot." },
+      { part: "view cards", code: "VIEW_BUILDING", message: "being built: first snapshot" },
+    ],
+  });
+});
+
+test("a source that waits for its database does not take the process away", async () => {
+  const waiting = { kind: "waiting", error: gone, retryAtMs: 5 } as const;
+  await using door = await openTestDoor(house(waiting, { kind: "live" }));
+  assert.equal((await ask(door, "/readyz")).status, 200);
+});
+
+test("reasons are told to holders of the key only", async () => {
+  const parts = house({ kind: "failed", error: gone }, { kind: "live" });
+  await using door = await openTestDoor({ ...parts, settings: { key: "k" } });
+  assert.deepEqual((await ask(door, "/readyz")).json(), { ready: false });
+  const trusted = await ask(door, "/readyz", { headers: { authorization: "Bearer k" } });
+  assert.match(trusted.text, /SOURCE_SLOT_LOST/);
+});
+
+test("sources are listed and shown, with an error's hint inside, and an unknown one is named", async () => {
+  await using door = await openTestDoor(house({ kind: "waiting", error: gone, retryAtMs: 5 }, { kind: "live" }));
+  const one = (await ask(door, "/v1/sources/shop")).json() as SourceStatus;
+  assert.deepEqual(one.state, {
+    kind: "waiting",
+    retryAtMs: 5,
+    error: {
+      code: "SOURCE_SLOT_LOST",
+      message: "the slot is gone",
+      hint: "Take a new snapshot.",
+      action: "call-operator",
+    },
+  });
+  assert.deepEqual((await ask(door, "/v1/sources")).json(), { items: [one], next: null });
+  const unknown = await ask(door, "/v1/sources/shp");
+  assert.equal(unknown.status, 404);
+  assert.equal((unknown.json() as { hint: string }).hint, 'Did you mean "shop"?');
+});
+
+test("the one process is listed", async () => {
+  await using door = await openTestDoor();
+  assert.deepEqual((await ask(door, "/v1/nodes")).json(), { items: [testNode], next: null });
+});
+
+test("requests are counted by route and status, never by path", async () => {
+  const metrics = new MetricsRegistry();
+  await using door = await openTestDoor({ metrics, renderMetrics: () => metrics.render() });
+  await ask(door, "/v1/sources/nobody");
+  await ask(door, "/v1/sources/somebody");
+  await ask(door, "/no/such/path");
+  const answer = await ask(door, "/metrics");
+  assert.equal(answer.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+  assert.match(
+    answer.text,
+    /millrace_http_requests_total\{method="GET",route="\/v1\/sources\/\{source\}",status="404"\} 2\n/,
+  );
+  assert.match(answer.text, /millrace_http_requests_total\{method="GET",route="none",status="404"\} 1\n/);
+  assert.match(
+    answer.text,
+    /millrace_http_request_seconds_count\{method="GET",route="\/v1\/sources\/\{source\}"\} 2\n/,
+  );
+  assert.match(answer.text, /millrace_http_connections [1-9]/);
+  assert.doesNotMatch(answer.text, /nobody|no\/such/);
+});
+
+test("files of the console are served beside the interface, and nothing above their folder is asked for", async () => {
+  const asked: string[] = [];
+  const files = async (path: string) => {
+    asked.push(path);
+    if (path !== "/" && path !== "/a b.js") return undefined;
+    return { type: "text/html", body: Buffer.from("<!doctype html>"), headers: { "content-security-policy": "x" } };
+  };
+  await using door = await openTestDoor({ files, settings: { key: "k" } });
+  const page = await ask(door, "/?tab=views");
+  assert.equal(page.status, 200);
+  assert.equal(page.headers["content-security-policy"], "x");
+  const again = await ask(door, "/", { headers: { "if-none-match": String(page.headers.etag) } });
+  assert.equal(again.status, 304);
+  assert.equal((await ask(door, "/a%20b.js")).status, 200);
+  assert.equal((await ask(door, "/missing.js")).status, 404);
+  for (const path of [
+    "/..%2fsecret",
+    "/%2e%2e/secret",
+    "/a/../../b",
+    "/.env",
+    "/a//b",
+    "/a%5c..%5cb",
+    "/%ff",
+    "/%00",
+  ]) {
+    assert.equal((await ask(door, path)).status, 404, path);
+  }
+  assert.deepEqual(asked, ["/", "/", "/a b.js", "/missing.js"]);
+  assert.equal((await ask(door, "/v1/nodes")).status, 401);
+});

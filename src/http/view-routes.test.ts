@@ -1,0 +1,196 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { MillraceError } from "../base/errors.ts";
+import { encodeToken } from "../feeds/token.ts";
+import type { RowQuery, ViewInfo, Views, WaitTarget } from "../views/view-info.ts";
+import { ask, openTestDoor, partial } from "./door-fixture.ts";
+
+const position = { generation: 2, batch: 41 };
+const token = encodeToken({ kind: "group", ...position });
+
+const orderCards: ViewInfo = {
+  name: "order_cards",
+  sql: "select 1",
+  class: "linear",
+  columns: [{ name: "id", type: "bigint", nullable: false }],
+  key: ["id"],
+  hash: "abc",
+  state: { kind: "live" },
+  rowsEstimated: 3,
+  changes: 9,
+};
+
+function rowsOf(rows: readonly string[], next: string | null = null) {
+  const asked: { view: string; query: RowQuery }[] = [];
+  const views = partial<Views>("views", {
+    rows: async (view, query) => {
+      asked.push({ view, query });
+      return { rows, next, position };
+    },
+  });
+  return { views, asked };
+}
+
+test("views are listed with their states, and a failed one says why", async () => {
+  const error = new MillraceError("VIEW_FAILED", "division by zero", { hint: "Look at the row." });
+  const views = partial<Views>("views", {
+    list: () => [orderCards, { ...orderCards, name: "broken", state: { kind: "failed", error } }],
+  });
+  await using door = await openTestDoor({ views });
+  const list = (await ask(door, "/v1/views")).json() as { items: ViewInfo[]; next: null };
+  assert.equal(list.next, null);
+  assert.deepEqual(list.items[0], orderCards);
+  assert.deepEqual(list.items[1]?.state, {
+    kind: "failed",
+    error: { code: "VIEW_FAILED", message: "division by zero", hint: "Look at the row.", action: "call-operator" },
+  });
+});
+
+test("rows are a bare array, as their texts were made, with the token of what they are", async () => {
+  const { views, asked } = rowsOf(['{"id":"12345678901234567890","total":1.10}', '{"id":"2","total":null}']);
+  await using door = await openTestDoor({ views });
+  const answer = await ask(door, "/v1/views/order%20cards?total=gte.1&order=total.desc&limit=2");
+  assert.equal(answer.status, 200);
+  assert.equal(answer.text, '[{"id":"12345678901234567890","total":1.10},\n{"id":"2","total":null}]\n');
+  assert.equal(answer.headers["millrace-token"], token);
+  assert.equal(answer.headers["cache-control"], "no-cache");
+  assert.equal(answer.headers.link, undefined);
+  assert.deepEqual(asked, [
+    {
+      view: "order cards",
+      query: {
+        filter: { kind: "compare", column: "total", operator: "gte", values: ["1"], negated: false },
+        order: [{ column: "total", descending: true, nulls: null }],
+        select: null,
+        limit: 2,
+        offset: 0,
+        cursor: null,
+      },
+    },
+  ]);
+});
+
+test("the next page is linked with the same filters and the cursor", async () => {
+  const { views } = rowsOf(['{"id":1}'], "c-ü=&");
+  await using door = await openTestDoor({ views });
+  const answer = await ask(door, `/v1/views/order_cards?and=(a.eq."x,y")&limit=1&offset=3`);
+  const link = /^<(\?[^>]*)>; rel="next"$/.exec(String(answer.headers.link))?.[1] ?? "";
+  assert.deepEqual(
+    [...new URLSearchParams(link)],
+    [
+      ["and", '(a.eq."x,y")'],
+      ["limit", "1"],
+      ["cursor", "c-ü=&"],
+    ],
+  );
+});
+
+test("an answer that the client has already is 304, until the rows change", async () => {
+  const rows = ['{"id":1}'];
+  const { views } = rowsOf(rows);
+  await using door = await openTestDoor({ views });
+  const etag = String((await ask(door, "/v1/views/order_cards")).headers.etag);
+  const same = await ask(door, "/v1/views/order_cards", { headers: { "if-none-match": `"x", ${etag}` } });
+  assert.equal(same.status, 304);
+  assert.equal(same.text, "");
+  assert.equal(same.headers.etag, etag);
+  assert.equal(same.headers["millrace-token"], token);
+  rows[0] = '{"id":2}';
+  assert.equal((await ask(door, "/v1/views/order_cards", { headers: { "if-none-match": etag } })).status, 200);
+});
+
+test("one row is read by its key; parts of a composite key are percent-encoded each", async () => {
+  const keys: (readonly string[])[] = [];
+  const views = partial<Views>("views", {
+    row: async (_view, key, select) => {
+      keys.push(key);
+      return { row: key[0] === "none" ? undefined : `{"selected":${JSON.stringify(select)}}`, position };
+    },
+  });
+  await using door = await openTestDoor({ views });
+  const answer = await ask(door, "/v1/views/order_cards/a%2Cb,c%2Fd,?select=id,total");
+  assert.equal(answer.text, '{"selected":["id","total"]}\n');
+  assert.equal(answer.headers["millrace-token"], token);
+  assert.deepEqual(keys[0], ["a,b", "c/d", ""]);
+  const missing = await ask(door, "/v1/views/order_cards/none");
+  assert.equal(missing.status, 404);
+  assert.equal((missing.json() as { code: string }).code, "ROW_NOT_FOUND");
+});
+
+test("a read with a token waits until the group has it, by parameter or by header", async () => {
+  const waits: { target: WaitTarget; waitMs: number }[] = [];
+  const { views, asked } = rowsOf([]);
+  const waiting = partial<Views>("views", {
+    rows: views.rows,
+    waitFor: async (target, waitMs) => {
+      assert.equal(asked.length, waits.length);
+      waits.push({ target, waitMs });
+    },
+  });
+  await using door = await openTestDoor({ views: waiting, settings: { limits: { tokenWaitMs: 750 } } });
+  assert.equal((await ask(door, `/v1/views/order_cards?after=${token}`)).status, 200);
+  const ofSource = encodeToken({ kind: "source", source: "shop", lsn: "0/16B3748" });
+  const answer = await ask(door, "/v1/views/order_cards", { headers: { "millrace-after": ofSource } });
+  assert.equal(answer.status, 200);
+  assert.deepEqual(waits, [
+    { target: { kind: "group", position }, waitMs: 750 },
+    { target: { kind: "source", source: "shop", lsn: "0/16B3748" }, waitMs: 750 },
+  ]);
+});
+
+test("a token that is not reached in time is 503, one that is none is 400, a topic's is 409", async () => {
+  const views = partial<Views>("views", {
+    waitFor: async () => {
+      throw new MillraceError("TOKEN_TIMEOUT", "not reached");
+    },
+  });
+  await using door = await openTestDoor({ views });
+  const late = await ask(door, `/v1/views/order_cards?after=${token}`);
+  assert.equal(late.status, 503);
+  assert.ok(late.headers["retry-after"]);
+  assert.equal((await ask(door, "/v1/views/order_cards?after=nonsense")).status, 400);
+  const topic = encodeToken({ kind: "topic", topic: "a", topicId: "b", positions: [] });
+  assert.equal((await ask(door, `/v1/views/order_cards?after=${topic}`)).status, 409);
+});
+
+test("what views refuse is answered with its status and its hint", async () => {
+  const refusal = new MillraceError("COLUMN_UNKNOWN", 'view "order_cards" has no column "totl"', {
+    hint: 'Did you mean "total"?',
+  });
+  const views = partial<Views>("views", {
+    rows: async () => {
+      throw refusal;
+    },
+  });
+  await using door = await openTestDoor({ views });
+  const answer = await ask(door, "/v1/views/order_cards?totl=eq.1");
+  assert.equal(answer.status, 400);
+  const problem = answer.json() as { code: string; hint: string };
+  assert.equal(problem.code, "COLUMN_UNKNOWN");
+  assert.equal(problem.hint, 'Did you mean "total"?');
+  const grammar = await ask(door, "/v1/views/order_cards?total=greater.1");
+  assert.equal((grammar.json() as { code: string }).code, "FILTER_INVALID");
+});
+
+test("explain is text, and a query answers columns and rows", async () => {
+  const limits: unknown[] = [];
+  const views = partial<Views>("views", {
+    explain: async (view) => `${view} is linear\n`,
+    query: async (sql, bounds) => {
+      limits.push(bounds);
+      return { columns: ["a"], rows: [[sql]] };
+    },
+  });
+  await using door = await openTestDoor({ views });
+  const explained = await ask(door, "/v1/explain/order_cards");
+  assert.equal(explained.headers["content-type"], "text/plain; charset=utf-8");
+  assert.equal(explained.text, "order_cards is linear\n");
+  const body = '{"sql":"select 1","limit":7}';
+  const answer = await ask(door, "/v1/query", {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body,
+  });
+  assert.deepEqual(answer.json(), { columns: ["a"], rows: [["select 1"]] });
+  assert.deepEqual(limits, [{ rowsMax: 7, timeoutMs: 30_000 }]);
+});
