@@ -1,0 +1,64 @@
+/**
+ * How a process becomes the one owner of a unit, and writes what the unit does together with its progress.
+ *
+ * Always true: what an earlier owner has not committed when a later one takes over is never readable; the later one
+ * sees all that the earlier one has committed. The fence is in the log: no clock and no membership takes part.
+ */
+import { systemClock } from "../base/clock.ts";
+import { MillraceError } from "../base/errors.ts";
+import type { AppendRequest, Engine, Transaction, TransactionalProducer } from "../engine/engine.ts";
+import { encodeProgressRecord, progressTopic } from "./progress-records.ts";
+import { ProgressTable } from "./progress-table.ts";
+
+export interface Ownership {
+  readonly unit: string;
+  /** The offset of the owner record. Grows with every owner of the unit. */
+  readonly epoch: number;
+  readonly producer: TransactionalProducer;
+  /** What the last owner had committed when this one took over; undefined when there is none. A JSON value. */
+  readonly progress: unknown;
+  /** Throws `PRODUCER_FENCED` when there is a newer owner. */
+  begin(): Transaction;
+  /** The batch that makes `value` (JSON) the unit's progress, to be appended in the transaction that brought it about. */
+  progressBatch(value: unknown): AppendRequest;
+}
+
+/**
+ * Takes the unit over: fences its owner and aborts that one's open transaction, appends an owner record, reads to the
+ * end. `progress` is the process's open table; without one the whole topic is read.
+ * Throws `PRODUCER_FENCED` when yet another one takes over meanwhile.
+ */
+export async function becomeOwner(
+  engine: Engine,
+  unit: string,
+  options: { readonly progress?: ProgressTable } = {},
+): Promise<Ownership> {
+  const table = options.progress ?? (await ProgressTable.open({ engine, clock: systemClock }));
+  const producer = await engine.initProducer(`_millrace/${unit}`);
+  const epoch = await appendOwner(table, producer, unit);
+  await table.readToEnd();
+  const state = table.unit(unit);
+  if (state.ownerEpoch !== epoch) {
+    throw new MillraceError("PRODUCER_FENCED", `a newer owner has taken over ${unit}`, { details: { unit } });
+  }
+  return {
+    unit,
+    epoch,
+    producer,
+    progress: state.progress,
+    begin: () => producer.begin(),
+    progressBatch(value) {
+      table.noticed();
+      const batch = encodeProgressRecord({ kind: "progress", unit, epoch, value }, table.clock.now());
+      return { topic: progressTopic, partition: 0, batch };
+    },
+  };
+}
+
+async function appendOwner(table: ProgressTable, producer: TransactionalProducer, unit: string): Promise<number> {
+  const transaction = producer.begin();
+  const batch = encodeProgressRecord({ kind: "owner", unit }, table.clock.now());
+  const { baseOffset } = await transaction.append({ topic: progressTopic, partition: 0, batch });
+  await transaction.commit();
+  return baseOffset;
+}
