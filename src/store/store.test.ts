@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { suite, test } from "node:test";
+import { after, before, suite, test } from "node:test";
 import pg from "pg";
-import { testFolder } from "../../test/support/postgres.ts";
+import { type TestFolder, testFolder } from "../../test/support/postgres.ts";
 import { systemClock } from "../base/clock.ts";
 import { silentDiagnostics } from "../base/diagnostics.ts";
 import { systemRandom } from "../base/random.ts";
@@ -27,73 +27,71 @@ storeSuite("embedded", async () => {
   };
 });
 
+// Beside the store, and of the same programs: what a user's own server is to Millrace.
+let folder: TestFolder;
+let server: EmbeddedServer;
+before(async () => {
+  folder = await testFolder();
+  const dataDirectory = path.join(folder.path, "server");
+  server = await openEmbeddedServer({ ...parts, dataDirectory, port: 0, portRequired: false, binDirectory: null });
+});
+after(async () => {
+  await server?.close();
+  await folder?.[Symbol.asyncDispose]();
+});
+
 storeSuite("a server of one's own, over TCP, with a role that is no superuser", async () => {
-  const folder = await testFolder();
-  const server = await openOwn(folder.path);
-  await asSuperuser(server, "create role app login createrole password 'app'");
-  await asSuperuser(server, "create database app");
-  await asSuperuser(server, "grant create, temporary on database app to app");
+  await asSuperuser("create role app login createrole password 'app'");
+  await asSuperuser("create database app");
+  await asSuperuser("grant create, temporary on database app to app");
   const url = `postgres://app:app@127.0.0.1:${server.port}/app`;
   return {
     open: (limits) => openStore({ ...optionsFor(folder.path, url), ...limits }),
     kill: () => process.kill(server.pid() ?? 0, "SIGKILL"),
-    async close() {
-      await server.close();
-      await folder[Symbol.asyncDispose]();
-    },
+    close: async () => {},
   };
 });
 
 suite("a server of one's own", () => {
   test("what it lacks is refused with the SQL that helps, and nothing is left behind", async () => {
-    await using folder = await testFolder();
-    const server = await openOwn(folder.path);
-    try {
-      const open = (user: string, database: string) =>
-        openStore(optionsFor(folder.path, `postgres://${user}:x@127.0.0.1:${server.port}/${database}`));
-      await asSuperuser(server, "create role plain login password 'x'");
-      await assert.rejects(open("plain", "postgres"), {
-        code: "STORE_NOT_PERMITTED",
-        hint: 'As an administrator of the store, run: grant create on database "postgres" to "plain"; alter role "plain" createrole;',
-      });
-      await assert.rejects(open("nobody", "postgres"), { code: "STORE_NOT_PERMITTED" });
-      await asSuperuser(
-        server,
-        "create database latin encoding 'LATIN1' locale_provider libc locale 'C' template template0",
-      );
-      await assert.rejects(open("plain", "latin"), { code: "STORE_UNSUITABLE" });
+    const open = (user: string, database: string) =>
+      openStore(optionsFor(folder.path, `postgres://${user}:x@127.0.0.1:${server.port}/${database}`));
+    await asSuperuser("create role plain login password 'x'");
+    await assert.rejects(open("plain", "postgres"), {
+      code: "STORE_NOT_PERMITTED",
+      hint: 'As an administrator of the store, run: grant create on database "postgres" to "plain"; alter role "plain" createrole;',
+    });
+    await assert.rejects(open("nobody", "postgres"), { code: "STORE_NOT_PERMITTED" });
+    await asSuperuser("create database latin encoding 'LATIN1' locale_provider libc locale 'C' template template0");
+    await assert.rejects(open("plain", "latin"), { code: "STORE_UNSUITABLE" });
 
-      // The hint's words are enough.
-      await asSuperuser(server, 'grant create on database "postgres" to "plain"');
-      await asSuperuser(server, 'alter role "plain" createrole');
-      const first = await open("plain", "postgres");
-      assert.equal(first.createDatabase, undefined);
+    // The hint's words are enough.
+    await asSuperuser('grant create on database "postgres" to "plain"');
+    await asSuperuser('alter role "plain" createrole');
+    const first = await open("plain", "postgres");
+    assert.equal(first.createDatabase, undefined);
 
-      await t("processes that start together agree on the reader", async () => {
-        const others = await Promise.all([open("plain", "postgres"), open("plain", "postgres")]);
-        for (const other of others) assert.deepEqual(other.reader, first.reader);
-        await Promise.all(others.map((other) => other.close()));
-      });
-      await t("a reader whose password was changed is given its own again", async () => {
-        await asSuperuser(server, `alter role ${first.reader.user} password 'other'`);
-        const other = await open("plain", "postgres");
-        assert.equal((await other.readers.query("select 1 as one")).rows[0].one, 1);
-        await other.close();
-      });
-      await t("two stores in two databases of one server have a reader each", async () => {
-        await asSuperuser(server, 'create database second owner "plain"');
-        const other = await open("plain", "second");
-        assert.notEqual(other.reader.user, first.reader.user);
-        await other.close();
-      });
-      await first.close();
-    } finally {
-      await server.close();
-    }
+    await step("processes that start together agree on the reader", async () => {
+      const others = await Promise.all([open("plain", "postgres"), open("plain", "postgres")]);
+      for (const other of others) assert.deepEqual(other.reader, first.reader);
+      await Promise.all(others.map((other) => other.close()));
+    });
+    await step("a reader whose password was changed is given its own again", async () => {
+      await asSuperuser(`alter role ${first.reader.user} password 'other'`);
+      const other = await open("plain", "postgres");
+      assert.equal((await other.readers.query("select 1 as one")).rows[0].one, 1);
+      await other.close();
+    });
+    await step("two stores in two databases of one server have a reader each", async () => {
+      await asSuperuser('create database second owner "plain"');
+      const other = await open("plain", "second");
+      assert.notEqual(other.reader.user, first.reader.user);
+      await other.close();
+    });
+    await first.close();
   });
 
   test("a server that does not answer is waited for, and then named", async () => {
-    await using folder = await testFolder();
     const url = "postgres://app@127.0.0.1:1/app";
     await assert.rejects(openStore({ ...optionsFor(folder.path, url), openTimeoutMs: 0 }), {
       code: "STORE_UNAVAILABLE",
@@ -102,9 +100,9 @@ suite("a server of one's own", () => {
 });
 
 /** A step of a test that shares a server with the steps before it. */
-async function t(name: string, step: () => Promise<void>): Promise<void> {
+async function step(name: string, take: () => Promise<void>): Promise<void> {
   try {
-    await step();
+    await take();
   } catch (cause) {
     throw new Error(`not so: ${name}`, { cause });
   }
@@ -148,12 +146,7 @@ async function connects(config: pg.ClientConfig): Promise<void> {
   await client.end();
 }
 
-function openOwn(folder: string): Promise<EmbeddedServer> {
-  const dataDirectory = path.join(folder, "server");
-  return openEmbeddedServer({ ...parts, dataDirectory, port: 0, portRequired: false, binDirectory: null });
-}
-
-async function asSuperuser(server: EmbeddedServer, sql: string): Promise<void> {
+async function asSuperuser(sql: string): Promise<void> {
   const client = new pg.Client({
     host: server.host,
     port: server.port,
