@@ -44,7 +44,7 @@ test("every setting is read in its form", () => {
     NO_COLOR: "1",
   });
   assert.deepEqual(settings.http, { port: 8080, required: true });
-  assert.deepEqual(settings.storePort, { port: 0, required: false }, "any port is none in particular");
+  assert.deepEqual(settings.storePort, { port: 0, required: true });
   assert.equal(settings.dataDirectory, "/app/data");
   assert.deepEqual(settings.origins, ["https://a.example", "http://b.example:8080"]);
   assert.equal(settings.url, "https://m.example");

@@ -10,7 +10,7 @@ import { type DiagnosticsLevel, parseDiagnosticsLevel } from "./observe/diagnost
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** A port that a user named is that one or none; the default may move to the next free one. */
+/** A port that a user named is that one or none (0: any); the default may move to the next free one. */
 export interface PortSetting {
   readonly port: number;
   /** True when the setting was given. */
@@ -188,7 +188,7 @@ function port(name: SettingName, portDefault: number, text: string | null): Port
   if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535) {
     throw invalid(name, text, "a port", "It is a whole number from 0 to 65535; 0 means any that is free.");
   }
-  return { port: Number(text), required: Number(text) !== 0 };
+  return { port: Number(text), required: true };
 }
 
 function url(name: SettingName, protocol: RegExp, example: string, text: string | null): string | null {
