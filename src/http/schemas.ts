@@ -66,10 +66,11 @@ export const components = {
     partitions: array(
       object({
         partition: integer,
-        logStart: integer,
-        highWatermark: integer,
-        lastStable: integer,
-        leaderEpoch: integer,
+        logStart: nullable(integer),
+        highWatermark: nullable(integer),
+        lastStable: nullable(integer),
+        leaderEpoch: nullable(integer),
+        "error?": errorInside,
       }),
     ),
   }),

@@ -8,10 +8,10 @@
 import type { Clock } from "../base/clock.ts";
 import { MillraceError } from "../base/errors.ts";
 import type { Engine, TopicInfo } from "../engine/engine.ts";
+import { decodeCommitted, nextOffsetOf } from "../engine/records.ts";
 import { eventJson } from "../feeds/event-json.ts";
 import type { TopicFeedRequest } from "../feeds/feed.ts";
 import { decodeToken, encodeToken, type TopicToken } from "../feeds/token.ts";
-import { readCommitted } from "./committed-records.ts";
 import { parseTimeMs } from "./event-input.ts";
 
 export type From = TopicFeedRequest["from"];
@@ -31,7 +31,8 @@ export interface Page {
   readonly next: string;
 }
 
-const readBytes = 1024 * 1024;
+/** Small enough that little is decoded that a page does not take. */
+const readBytes = 256 * 1024;
 
 /** `earliest`, `latest`, an offset, a time (RFC 3339), or a cursor. Throws `REQUEST_INVALID`. */
 export function parseFrom(text: string, partition: number | undefined): From {
@@ -175,14 +176,17 @@ async function take(
     const offset = positions.get(partition) ?? 0;
     const result = await engine.read({ topic, partition, offset, isolation: "read_committed", bytesMax: readBytes });
     if (result.batches.length === 0) return;
-    const next = readCommitted(result, offset, (record) => {
-      if (left <= 0 || page.bytesLeft <= 0) return false;
+    let next = nextOffsetOf(result, offset);
+    for (const record of decodeCommitted(result, offset)) {
+      if (left <= 0 || page.bytesLeft <= 0) {
+        next = record.offset;
+        break;
+      }
       const text = eventJson(partition, record);
       page.events.push(text);
       page.bytesLeft -= text.length;
       left--;
-      return true;
-    });
+    }
     positions.set(partition, next);
   }
 }

@@ -6,6 +6,7 @@ import type { HttpLimits } from "./door-settings.ts";
 import { type EventInput, parseEventLines, parseEvents } from "./event-input.ts";
 import { nearest } from "./nearest.ts";
 import { queryDurationMs, queryInteger, queryValue } from "./parameters.ts";
+import { errorJson } from "./problem.ts";
 import { decodeSegment } from "./query-string.ts";
 import { afterParameters, topicTokenOf } from "./read-token.ts";
 import { jsonOf, mediaTypeOf, textOf } from "./request-body.ts";
@@ -208,10 +209,9 @@ function eventsReply(events: readonly string[], next: string) {
 }
 
 function topicJson(engine: Engine, topic: TopicInfo): Record<string, unknown> {
-  const partitions = [...Array(topic.settings.partitions).keys()].map((partition) => {
-    const { logStart, highWatermark, lastStable, leaderEpoch } = engine.offsets(topic.name, partition);
-    return { partition, logStart, highWatermark, lastStable, leaderEpoch };
-  });
+  const partitions = [...Array(topic.settings.partitions).keys()].map((partition) =>
+    offsetsJson(engine, topic, partition),
+  );
   return {
     name: topic.name,
     id: topic.id,
@@ -221,6 +221,17 @@ function topicJson(engine: Engine, topic: TopicInfo): Record<string, unknown> {
     settings: printTopicSettings(topic.settings),
     partitions,
   };
+}
+
+/** A partition that the disk failed under tells that in place of its offsets, and hides no other. */
+function offsetsJson(engine: Engine, { name }: TopicInfo, partition: number): Record<string, unknown> {
+  try {
+    const { logStart, highWatermark, lastStable, leaderEpoch } = engine.offsets(name, partition);
+    return { partition, logStart, highWatermark, lastStable, leaderEpoch };
+  } catch (thrown) {
+    const error = errorJson(MillraceError.from(thrown));
+    return { partition, logStart: null, highWatermark: null, lastStable: null, leaderEpoch: null, error };
+  }
 }
 
 function topicOf(engine: Engine, call: Call): TopicInfo {

@@ -14,8 +14,10 @@ export function collectLog(metrics: Metrics, engine: Engine): void {
     function* (): Iterable<Sample> {
       for (const { name, settings } of engine.topics()) {
         for (let partition = 0; partition < settings.partitions; partition++) {
-          const value = engine.offsets(name, partition)[pick];
-          yield { labels: { topic: name, partition: String(partition) }, value };
+          yield {
+            labels: { topic: name, partition: String(partition) },
+            value: offsetOf(engine, name, partition, pick),
+          };
         }
       }
     };
@@ -32,6 +34,20 @@ export function collectLog(metrics: Metrics, engine: Engine): void {
     perPartition("lastStable"),
   );
   metrics.collect("gauge", "millrace_log_start", "The first retained offset.", perPartition("logStart"));
+}
+
+/** Null where the partition has failed. */
+function offsetOf(
+  engine: Engine,
+  topic: string,
+  partition: number,
+  pick: "highWatermark" | "logStart" | "lastStable",
+): number | null {
+  try {
+    return engine.offsets(topic, partition)[pick];
+  } catch {
+    return null;
+  }
 }
 
 /** State, lag and work of every source. */
