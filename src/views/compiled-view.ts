@@ -51,6 +51,8 @@ export interface CompiledView {
   readonly logTable: string;
   /** Makes the state table with its indexes (one of them unique over the key), and the log table `(batch bigint not null, w smallint not null, <public columns>)` with an index on batch. */
   readonly create: readonly string[];
+  /** Removes everything that `create` makes (not the public view): other relations than the two named may be among it. */
+  readonly drop: readonly string[];
   /** `create or replace view views."<name>" as select <public columns> from <state>`, with what `having` hides left out. */
   readonly publicView: string;
   /** Fills the empty state from the mirrors. */

@@ -1,0 +1,102 @@
+/**
+ * The view compiler: a definition and the shapes of captured tables in, SQL out. Pure: no database, no clock. Stages:
+ * parse (PostgreSQL's own parser), bind to branches over mirrors, plan (groups and sums), choose the key, print.
+ */
+
+import { bindAdditive, isAdditive } from "./compile/additive.ts";
+import { usedColumns } from "./compile/contribution.ts";
+import { viewHash } from "./compile/hash.ts";
+import { joinOrder } from "./compile/join-order.ts";
+import { chooseKey } from "./compile/key.ts";
+import { type Binding, bindLinear } from "./compile/linear.ts";
+import { type Plan, planAdditive, planLinear } from "./compile/plan.ts";
+import { loadParser, SourceText } from "./compile/source-text.ts";
+import { makeState } from "./compile/state.ts";
+import { makeTerms, type Term } from "./compile/terms.ts";
+import type { CompiledView, CompileRequest } from "./compiled-view.ts";
+
+export { loadParser } from "./compile/source-text.ts";
+
+/**
+ * Throws `VIEW_SQL_INVALID`, `VIEW_UNKNOWN_TABLE`, `VIEW_UNKNOWN_COLUMN`, `VIEW_COLUMN_AMBIGUOUS`, `VIEW_KEY_INVALID`,
+ * `VIEW_KEY_NOT_UNIQUE`, `VIEW_UNSUPPORTED`; where a place in the SQL is meant, the message shows it with a caret and
+ * `details` has `line` and `column`.
+ */
+export async function compileView(request: CompileRequest): Promise<CompiledView> {
+  await loadParser();
+  return compileViewSync(request);
+}
+
+/** As `compileView`, once `loadParser` has resolved. */
+export function compileViewSync(request: CompileRequest): CompiledView {
+  const { view, mirrors, version } = request;
+  const source = new SourceText(view.name, view.sql.text);
+  const binding: Binding = { source, mirrors, replacements: new Map() };
+  const plan = makePlan(binding);
+  const key = chooseKey(plan, view, binding);
+  const { deltaTable: _, deltaTarget, ...state } = makeState(plan, key, { view: view.name, version });
+  const terms = makeTerms(plan, deltaTarget);
+  const uses = tablesUsed(plan);
+  return {
+    name: view.name,
+    version,
+    hash: viewHash(view, source, uses),
+    class: plan.class,
+    query: source.rewritten(binding.replacements),
+    key: key.map((index) => plan.groups[index]?.column ?? ""),
+    publicColumns: plan.publics.map((column) => column.name),
+    uses: uses.map(({ mirror, columns }) => ({ mirrorId: mirror.id, columns })),
+    ...state,
+    terms: terms.map(({ mirrorId, place, sql }) => ({ mirrorId, place, sql })),
+    mirrorIndexes: indexesProbed(plan, terms),
+  };
+}
+
+function makePlan(binding: Binding): Plan {
+  const { statement } = binding.source;
+  const plan = isAdditive(statement)
+    ? planAdditive(bindAdditive(statement, binding), binding)
+    : planLinear(bindLinear(statement, binding), binding);
+  if (plan.branches.every((branch) => branch.occurrences.length === 0)) {
+    throw binding.source.refusal("VIEW_UNSUPPORTED", "it reads no table", { hint: "Name a captured table in FROM." });
+  }
+  return plan;
+}
+
+function tablesUsed(plan: Plan) {
+  const mirrors = new Map(
+    plan.branches.flatMap((branch) => branch.occurrences).map(({ mirror }) => [mirror.id, mirror]),
+  );
+  return [...mirrors.values()]
+    .sort((a, b) => a.id - b.id)
+    .map((mirror) => {
+      const used = new Set(
+        plan.branches.flatMap((branch, b) =>
+          branch.occurrences.filter((one) => one.mirror.id === mirror.id).flatMap((one) => usedColumns(plan, b, one)),
+        ),
+      );
+      return { mirror, columns: mirror.shape.columns.map((column) => column.name).filter((name) => used.has(name)) };
+    });
+}
+
+/** An index per set of columns that a term probes and the primary key does not serve; none that begins another. */
+function indexesProbed(plan: Plan, terms: readonly Term[]): { mirrorId: number; columns: readonly string[] }[] {
+  const found: { mirrorId: number; columns: readonly string[] }[] = [];
+  for (const term of terms) {
+    const branch = plan.branches[term.branch];
+    if (branch === undefined) continue;
+    for (const step of joinOrder(branch, term.occurrence)) {
+      if (step.probes.length > 0 && !step.byPrimaryKey)
+        found.push({ mirrorId: step.occurrence.mirror.id, columns: [...step.probes].sort() });
+    }
+  }
+  const longestFirst = found.sort((a, b) => a.mirrorId - b.mirrorId || b.columns.length - a.columns.length);
+  return longestFirst.filter(
+    (one, i) =>
+      !longestFirst
+        .slice(0, i)
+        .some(
+          (other) => other.mirrorId === one.mirrorId && one.columns.every((column, c) => other.columns[c] === column),
+        ),
+  );
+}

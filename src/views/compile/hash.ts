@@ -1,0 +1,32 @@
+/** The identity of a compiled view: another hash means that its state must be built again. */
+import { createHash } from "node:crypto";
+import type { ViewDefinition } from "../../catalog/definitions.ts";
+import type { MirrorBinding } from "../compiled-view.ts";
+import { pinnedSettings } from "./settings.ts";
+import type { SourceText } from "./source-text.ts";
+
+/** Grows when the compiler gives a view another state table for the same definition. */
+const compilerVersion = 1;
+
+/**
+ * SHA-256 over the definition's words (spaces and comments do not count), its key, the shape of what it uses, the
+ * pinned settings and the compiler's version.
+ */
+export function viewHash(
+  view: ViewDefinition,
+  source: SourceText,
+  uses: readonly { readonly mirror: MirrorBinding; readonly columns: readonly string[] }[],
+): string {
+  const shapes = uses.map(({ mirror: { id, shape }, columns }) => ({
+    // The id orders the terms.
+    id,
+    table: [shape.source, shape.schema, shape.table],
+    key: shape.key,
+    columns: shape.columns
+      .filter((column) => columns.includes(column.name) || shape.key?.includes(column.name) === true)
+      .map((column) => [column.name, column.storeType, column.nullable]),
+  }));
+  const words = source.words().map((token) => token.text);
+  const content = { compilerVersion, pinnedSettings, name: view.name, key: view.key, words, shapes };
+  return createHash("sha256").update(JSON.stringify(content)).digest("hex");
+}

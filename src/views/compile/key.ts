@@ -1,0 +1,163 @@
+/** Which columns identify a row of a view: functional dependencies from primary keys, equalities and constants. */
+import type { ViewDefinition } from "../../catalog/definitions.ts";
+import { type Bound, columnsOf, isConstant, type Occurrence, plainColumn } from "./bound.ts";
+import type { Binding } from "./linear.ts";
+import { nearestName } from "./nearest.ts";
+import type { Plan } from "./plan.ts";
+import { shortList } from "./scope.ts";
+import { hasEquality } from "./sql-type.ts";
+import { tableLabel } from "./tables.ts";
+
+/** Indexes of the group columns that identify a row; empty for a view of exactly one row. Throws `VIEW_KEY_INVALID`, `VIEW_KEY_NOT_UNIQUE`. */
+export function chooseKey(plan: Plan, view: ViewDefinition, binding: Binding): number[] {
+  if (!plan.grouped) {
+    if ((view.key ?? []).length > 0) {
+      throw binding.source.refusal("VIEW_KEY_INVALID", "an aggregate without GROUP BY has one row and no key", {
+        hint: "Leave the key out.",
+      });
+    }
+    return [];
+  }
+  if (view.key !== null) return checkedKey(plan, view.key, binding);
+  const candidates = plan.groups.flatMap((group, i) => (group.isPublic && hasEquality(group.type) ? [i] : []));
+  if (!determines(plan, candidates)) throw notUnique(plan, candidates, null, binding);
+  let key = candidates;
+  for (const index of [...candidates].reverse()) {
+    const without = key.filter((one) => one !== index);
+    if (without.length > 0 && determines(plan, without)) key = without;
+  }
+  return key;
+}
+
+function checkedKey(plan: Plan, wanted: readonly string[], binding: Binding): number[] {
+  const names = plan.publics.map((column) => column.name);
+  if (wanted.length === 0)
+    throw binding.source.refusal("VIEW_KEY_INVALID", "its key names no column", {
+      hint: "Leave it out to have it derived.",
+    });
+  const key = wanted.map((name) => {
+    if (!names.includes(name)) {
+      const nearest = nearestName(name, names);
+      throw binding.source.refusal("VIEW_KEY_INVALID", `its key names "${name}", which is not in the select list`, {
+        hint: nearest === null ? `The columns are ${shortList(names)}.` : `Did you mean "${nearest}"?`,
+        details: { column: name },
+      });
+    }
+    const index = plan.groups.findIndex((group) => group.column === name);
+    if (index < 0) {
+      throw binding.source.refusal("VIEW_KEY_INVALID", `its key column "${name}" is computed from aggregates`, {
+        hint: "Use columns of GROUP BY.",
+      });
+    }
+    if (!hasEquality(plan.groups[index]?.type ?? { name: "?", modifier: null, array: false, specials: "none" })) {
+      throw binding.source.refusal("VIEW_KEY_INVALID", `its key column "${name}" has a type that cannot be compared`, {
+        hint: "Cast it to text or jsonb.",
+      });
+    }
+    return index;
+  });
+  if (new Set(key).size !== key.length)
+    throw binding.source.refusal("VIEW_KEY_INVALID", "its key names a column twice");
+  if (!determines(plan, key)) throw notUnique(plan, key, wanted, binding);
+  return key;
+}
+
+function notUnique(plan: Plan, key: readonly number[], wanted: readonly string[] | null, binding: Binding) {
+  const message =
+    wanted === null
+      ? "no columns of it are known to identify a row"
+      : `its key (${wanted.join(", ")}) is not known to identify a row`;
+  return binding.source.refusal("VIEW_KEY_NOT_UNIQUE", message, { hint: whatWouldHelp(plan, key) });
+}
+
+function whatWouldHelp(plan: Plan, key: readonly number[]): string {
+  const [first] = plan.branches;
+  if (plan.class === "linear" && first !== undefined) {
+    const keyless = plan.branches
+      .flatMap((branch) => branch.occurrences)
+      .find(({ mirror }) => mirror.shape.key === null);
+    if (keyless !== undefined)
+      return `"${tableLabel(keyless.mirror)}" has no primary key, so its rows can be double: group by columns and add count(*).`;
+    if (plan.branches.length > 1)
+      return "Add a constant column that differs in each part of union all ('a' as kind), with the primary keys, or group by columns and add count(*).";
+    const known = closure(plan, 0, key);
+    const missing = first.occurrences.find((one) => !known.rows.has(one));
+    if (missing !== undefined)
+      return `Select (and name in key) the primary key of "${tableLabel(missing.mirror)}": ${(missing.mirror.shape.key ?? []).join(", ")}.`;
+  }
+  const names = plan.groups.flatMap((group) => (group.followsFrom === null ? [group.column] : []));
+  const hidden = plan.groups.some((group) => !group.isPublic && group.followsFrom === null);
+  return hidden
+    ? "Add all columns of GROUP BY to the select list."
+    : `Use all columns of GROUP BY: ${names.join(", ")}.`;
+}
+
+/** Whether rows that agree in these group columns are one row. */
+export function determines(plan: Plan, key: readonly number[]): boolean {
+  if (plan.branches.length > 1 && !toldApart(plan, key)) return plan.class === "additive" && followsAll(plan, key);
+  return plan.branches.every((branch, b) => {
+    const known = closure(plan, b, key);
+    if (known.groups.size < plan.groups.length) return false;
+    return plan.class === "additive" || branch.occurrences.every((one) => known.rows.has(one));
+  });
+}
+
+/** By the form of the query alone: holds over any number of branches. */
+function followsAll(plan: Plan, key: readonly number[]): boolean {
+  const known = new Set(key);
+  for (let before = -1; before < known.size; ) {
+    before = known.size;
+    plan.groups.forEach((group, i) => {
+      if (group.followsFrom?.every((one) => known.has(one)) === true) known.add(i);
+    });
+  }
+  return known.size === plan.groups.length;
+}
+
+/** Some key column is another plain constant in each branch. */
+function toldApart(plan: Plan, key: readonly number[]): boolean {
+  return key.some((index) => {
+    const constants = (plan.groups[index]?.perBranch ?? []).map((bound) =>
+      isConstant(bound)
+        ? /^\(?('(?:[^']|'')*'|-?\d+)(?:::pg_catalog\.(?:text|int[248]))?\)?$/.exec(bound.parts.join(""))?.[1]
+        : undefined,
+    );
+    return !constants.includes(undefined) && new Set(constants).size === constants.length;
+  });
+}
+
+/** What follows from the key in one branch: group columns, and the occurrences whose row is then known. */
+function closure(plan: Plan, b: number, key: readonly number[]): { groups: Set<number>; rows: Set<Occurrence> } {
+  const branch = plan.branches[b];
+  const groups = new Set(key);
+  const rows = new Set<Occurrence>();
+  const columns = new Set<string>();
+  if (branch === undefined) return { groups, rows };
+  const id = (occurrence: Occurrence, column: string) => `${branch.occurrences.indexOf(occurrence)}.${column}`;
+  const known = (bound: Bound) => columnsOf(bound).every((hole) => columns.has(id(hole.occurrence, hole.column)));
+  const learn = (bound: Bound) => {
+    const column = plainColumn(bound);
+    if (column !== null) columns.add(id(column.occurrence, column.column));
+  };
+  for (let before = -1; before < groups.size + columns.size; ) {
+    before = groups.size + columns.size;
+    plan.groups.forEach((group, i) => {
+      const bound = group.perBranch[b];
+      if (bound === undefined) return;
+      if (groups.has(i)) learn(bound);
+      else if (known(bound) || group.followsFrom?.every((one) => groups.has(one)) === true) groups.add(i);
+    });
+    for (const { equal } of branch.conjuncts) {
+      if (equal === null) continue;
+      if (known(equal[0])) learn(equal[1]);
+      if (known(equal[1])) learn(equal[0]);
+    }
+    for (const occurrence of branch.occurrences) {
+      const { shape } = occurrence.mirror;
+      if (shape.key?.every((column) => columns.has(id(occurrence, column))) !== true) continue;
+      rows.add(occurrence);
+      for (const column of shape.columns) columns.add(id(occurrence, column.name));
+    }
+  }
+  return { groups, rows };
+}

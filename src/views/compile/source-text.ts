@@ -1,0 +1,145 @@
+/** The text of a definition: parsed by PostgreSQL's own parser, with the places that its errors point to. */
+import type { SelectStmt } from "@pgsql/types";
+import { hasSqlDetails, loadModule, parseSync, type ScanToken, scanSync } from "libpg-query";
+import type { ErrorCode } from "../../base/error-codes.ts";
+import { MillraceError } from "../../base/errors.ts";
+
+/** Longer definitions are refused before they reach the parser, whose stack is finite. */
+const textBytesMax = 64 * 1024;
+
+let loaded: Promise<void> | undefined;
+
+/** The parser is a WebAssembly module: loaded once, about 15 ms. After it the compiler runs without waiting. */
+export function loadParser(): Promise<void> {
+  loaded ??= loadModule();
+  return loaded;
+}
+
+export interface Refusal {
+  /** A byte position in the text, as the parser's nodes carry it. */
+  readonly at?: number | undefined;
+  readonly hint?: string;
+  readonly details?: Readonly<Record<string, unknown>>;
+}
+
+export class SourceText {
+  readonly view: string;
+  readonly text: string;
+  readonly #bytes: Buffer;
+  readonly #tokens: readonly ScanToken[];
+  readonly statement: SelectStmt;
+
+  /** Throws `VIEW_SQL_INVALID`, `VIEW_UNSUPPORTED`. `loadParser` must have resolved. */
+  constructor(view: string, text: string) {
+    this.view = view;
+    this.text = text;
+    this.#bytes = Buffer.from(text);
+    if (this.#bytes.length > textBytesMax) {
+      throw this.refusal(
+        "VIEW_UNSUPPORTED",
+        `its SQL has ${this.#bytes.length} bytes; at most ${textBytesMax} are read`,
+        {
+          hint: "Split the view.",
+        },
+      );
+    }
+    this.statement = this.#parse();
+    this.#tokens = scanSync(text).tokens;
+  }
+
+  #parse(): SelectStmt {
+    let statements: ReturnType<typeof parseSync>["stmts"];
+    try {
+      statements = parseSync(this.text).stmts ?? [];
+    } catch (cause) {
+      if (hasSqlDetails(cause)) {
+        const position = cause.sqlDetails?.cursorPosition ?? 0;
+        const at = Buffer.byteLength([...this.text].slice(0, Math.max(position, 0)).join(""));
+        throw this.refusal("VIEW_SQL_INVALID", cause.message, { at });
+      }
+      if (cause instanceof RangeError) throw this.tooDeep();
+      throw this.refusal("VIEW_SQL_INVALID", cause instanceof Error ? cause.message : String(cause));
+    }
+    const [first, second] = statements;
+    if (first?.stmt === undefined) {
+      throw this.refusal("VIEW_SQL_INVALID", "its SQL is empty", { hint: "Write one SELECT." });
+    }
+    if (second !== undefined) {
+      throw this.refusal("VIEW_UNSUPPORTED", "it has more than one statement", {
+        at: second.stmt_location,
+        hint: "A view is one SELECT.",
+      });
+    }
+    if (!("SelectStmt" in first.stmt)) {
+      throw this.refusal("VIEW_UNSUPPORTED", "it is not a SELECT", {
+        at: first.stmt_location,
+        hint: "A view is one SELECT.",
+      });
+    }
+    return first.stmt.SelectStmt;
+  }
+
+  tooDeep(): MillraceError {
+    return this.refusal("VIEW_UNSUPPORTED", "its SQL is nested too deeply", {
+      hint: "Split the view, or name parts of it in WITH.",
+    });
+  }
+
+  refusal(code: ErrorCode, message: string, { at, hint, details }: Refusal = {}): MillraceError {
+    const place = at === undefined || at < 0 ? undefined : this.place(at);
+    const shown = place === undefined ? "" : `\n${place.shown}`;
+    return new MillraceError(code, `view "${this.view}": ${message}${shown}`, {
+      ...(hint === undefined ? {} : { hint }),
+      details: {
+        view: this.view,
+        ...(place === undefined ? {} : { line: place.line, column: place.column }),
+        ...details,
+      },
+    });
+  }
+
+  /** Line and column from 1, and the line with a caret under the place. */
+  place(at: number): { line: number; column: number; shown: string } {
+    const before = this.#bytes.subarray(0, at).toString();
+    const line = before.split("\n").length;
+    const column = [...before.slice(before.lastIndexOf("\n") + 1)].length + 1;
+    const whole = (this.text.split("\n")[line - 1] ?? "").replace("\r", "");
+    const label = `line ${line}: `;
+    const indent = [...whole].slice(0, column - 1).map((one) => (one === "\t" ? "\t" : " "));
+    return { line, column, shown: `${label}${whole}\n${" ".repeat(label.length)}${indent.join("")}^` };
+  }
+
+  /** Where a name of `parts` dotted parts ends that begins at the byte `at`. */
+  endOfName(at: number, parts: number): number {
+    const words = this.words();
+    const start = words.findIndex((token) => token.start === at);
+    return words[start + 2 * (parts - 1)]?.end ?? at;
+  }
+
+  /** Tokens without comments. */
+  words(): readonly ScanToken[] {
+    return this.#tokens.filter((token) => token.tokenName !== "SQL_COMMENT" && token.tokenName !== "C_COMMENT");
+  }
+
+  /** The text without comments and a closing semicolon, with pieces replaced. Positions are bytes. */
+  rewritten(replacements: ReadonlyMap<number, { readonly end: number; readonly text: string }>): string {
+    const pieces: string[] = [];
+    let done = 0;
+    const copyTo = (until: number) => {
+      pieces.push(this.#bytes.subarray(done, until).toString());
+      done = until;
+    };
+    for (const token of this.#tokens) {
+      if (token.start < done) continue;
+      const replacement = replacements.get(token.start);
+      const comment = token.tokenName === "SQL_COMMENT" || token.tokenName === "C_COMMENT";
+      const text = replacement?.text ?? (comment ? " " : token.text === ";" ? "" : undefined);
+      if (text === undefined) continue;
+      copyTo(token.start);
+      pieces.push(text);
+      done = replacement?.end ?? token.end;
+    }
+    copyTo(this.#bytes.length);
+    return pieces.join("").trim();
+  }
+}

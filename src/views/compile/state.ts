@@ -1,0 +1,259 @@
+/** The view's tables and the statements that fill, empty and merge them. */
+import { quote } from "../../catalog/definitions.ts";
+import { groupBy, printContribution, selectGroup } from "./contribution.ts";
+import { type Plan, printAbove, shownColumn } from "./plan.ts";
+
+export interface StateNames {
+  readonly view: string;
+  readonly version: number;
+}
+
+export interface StateSql {
+  readonly stateTable: string;
+  readonly logTable: string;
+  readonly deltaTable: string;
+  /** The delta table with its columns, for INSERT. */
+  readonly deltaTarget: string;
+  readonly create: readonly string[];
+  readonly drop: readonly string[];
+  readonly publicView: string;
+  readonly fill: string;
+  readonly connect: readonly string[];
+  readonly clear: readonly string[];
+  readonly merge: (batch: string) => string;
+}
+
+/** `key` are indexes of group columns. */
+export function makeState(plan: Plan, key: readonly number[], names: StateNames): StateSql {
+  const own = `${names.view}__${names.version}`;
+  const stateTable = `millrace.${quote(own)}`;
+  const logTable = `millrace.${quote(`${own}_log`)}`;
+  const keyTable = `millrace.${quote(`${own}_key`)}`;
+  const deltaName = quote(`dv_${own}`);
+  const deltaTable = `pg_temp.${deltaName}`;
+  const columns = [...groupNames(plan), ...slotNames(plan)];
+  const publicNames = plan.publics.map((one) => quote(one.name));
+  const nullable = key.some((index) => plan.groups[index]?.notNull !== true);
+  const keyColumns = key.map((index) => quote(plan.groups[index]?.column ?? ""));
+  return {
+    stateTable,
+    logTable,
+    deltaTable,
+    deltaTarget: `${deltaTable} (${columns.join(", ")})`,
+    create: createStatements(plan, { stateTable, logTable, keyTable, keyColumns, nullable, publicNames }),
+    drop: [
+      `drop table if exists ${logTable}`,
+      `drop table if exists ${stateTable}`,
+      ...(nullable ? [`drop table if exists ${keyTable}`] : []),
+    ],
+    publicView: `create or replace view views.${quote(names.view)} as select ${publicNames.join(", ")} from ${stateTable}${plan.having === null ? "" : ` where ${quote(shownColumn)}`}`,
+    fill: `insert into ${stateTable} (${stateColumns(plan).join(", ")})\n${printState(plan)}`,
+    connect: [
+      `create temporary table if not exists ${deltaName} as select ${columns.join(", ")} from ${stateTable} with no data`,
+    ],
+    clear: [`delete from ${deltaTable}`],
+    merge: (batch) => printMerge(plan, key, { stateTable, logTable, keyTable, deltaTable, nullable }, batch),
+  };
+}
+
+function groupNames(plan: Plan): string[] {
+  return plan.groups.map((group) => quote(group.column));
+}
+
+function slotNames(plan: Plan): string[] {
+  return plan.slots.map((slot) => quote(slot.column));
+}
+
+/** Columns that are computed from groups and slots, with how, given where those stand. */
+function computedColumns(
+  plan: Plan,
+  group: (index: number) => string,
+  slot: (index: number) => string,
+): { name: string; sql: string }[] {
+  const at = { group, slot };
+  const computed = plan.publics.flatMap((one) =>
+    one.computed === null ? [] : [{ name: quote(one.name), sql: printAbove(one.computed, plan, at) }],
+  );
+  if (plan.having === null) return computed;
+  return [...computed, { name: quote(shownColumn), sql: `coalesce(${printAbove(plan.having, plan, at)}, false)` }];
+}
+
+function stateColumns(plan: Plan): string[] {
+  const computed = computedColumns(
+    plan,
+    () => "",
+    () => "",
+  );
+  return [...groupNames(plan), ...slotNames(plan), ...computed.map((one) => one.name)];
+}
+
+/** The state as a select over the mirrors. */
+function printState(plan: Plan): string {
+  const parts = plan.branches.map((_, b) => printContribution(plan, b, undefined, () => "mirror"));
+  const union = parts.length === 1 ? (parts[0] ?? "") : parts.map((part) => `(${part})`).join("\nunion all\n");
+  const summed =
+    parts.length === 1 || plan.class === "linear"
+      ? union
+      : `select ${netColumns(plan, "u").join(", ")}\nfrom (${union}) u${groupBy(plan, "u")}`;
+  const computed = computedColumns(
+    plan,
+    (index) => `s.${quote(plan.groups[index]?.column ?? "")}`,
+    (index) => `s.${quote(plan.slots[index]?.column ?? "")}`,
+  );
+  const listed = [...groupNames(plan), ...slotNames(plan)].map((name) => `s.${name}`);
+  return `select ${[...listed, ...computed.map((one) => `${one.sql} as ${one.name}`)].join(", ")}\nfrom (${summed}) s`;
+}
+
+/** Group columns, and slots added up. */
+function netColumns(plan: Plan, alias: string): string[] {
+  return [
+    ...plan.groups.map((group) => `${selectGroup(plan, group, alias)} as ${quote(group.column)}`),
+    ...plan.slots.map(
+      (slot) => `sum(${alias}.${quote(slot.column)})::${slot.integer ? "bigint" : "numeric"} as ${quote(slot.column)}`,
+    ),
+  ];
+}
+
+interface Tables {
+  readonly stateTable: string;
+  readonly logTable: string;
+  readonly keyTable: string;
+  readonly nullable: boolean;
+}
+
+function createStatements(
+  plan: Plan,
+  tables: Tables & { readonly keyColumns: readonly string[]; readonly publicNames: readonly string[] },
+): string[] {
+  const { stateTable, logTable, keyTable, keyColumns, publicNames } = tables;
+  const required = [
+    ...plan.groups.filter((group) => group.notNull).map((group) => quote(group.column)),
+    ...slotNames(plan),
+    ...(plan.having === null ? [] : [quote(shownColumn)]),
+  ];
+  const rows = quote(plan.slots[0]?.column ?? "");
+  // A linear view's row is there once, a group has rows, and what an ungrouped aggregate counts may be nothing.
+  const rowsCheck = plan.class === "linear" ? `${rows} = 1` : plan.grouped ? `${rows} > 0` : `${rows} >= 0`;
+  const counts = plan.slots.slice(1).filter((slot) => slot.kind !== "sum");
+  const checks = [rowsCheck, ...counts.map((slot) => `${quote(slot.column)} >= 0`)].join(" and ");
+  const statements = [
+    `create table ${stateTable} with (fillfactor = 70) as\n${printState(plan)}\nwith no data`,
+    `alter table ${stateTable} ${required.map((name) => `alter column ${name} set not null`).join(", ")}, add constraint rows_add_up check (${checks})`,
+  ];
+  if (keyColumns.length === 0) statements.push(`create unique index on ${stateTable} ((true))`);
+  else if (!tables.nullable) statements.push(`create unique index on ${stateTable} (${keyColumns.join(", ")})`);
+  else {
+    statements.push(
+      `create unique index on ${stateTable} (${keyColumns.join(", ")}) nulls not distinct`,
+      // NULLs are equal in a value of a row type: the merge finds its rows by this index.
+      `create table ${keyTable} as select ${keyColumns.join(", ")} from ${stateTable} with no data`,
+      `create index on ${stateTable} ((row(${keyColumns.join(", ")})::${keyTable}))`,
+    );
+  }
+  statements.push(
+    `create table ${logTable} as select 0::bigint as batch, 0::smallint as w, ${publicNames.map((name) => `s.${name}`).join(", ")} from ${stateTable} s with no data`,
+    `alter table ${logTable} alter column batch set not null, alter column w set not null`,
+    `create index on ${logTable} (batch)`,
+  );
+  return statements;
+}
+
+const arrived = quote("_millrace_arrived");
+
+function printMerge(
+  plan: Plan,
+  key: readonly number[],
+  tables: Tables & { readonly deltaTable: string },
+  batch: string,
+): string {
+  const described = plan.groups.flatMap((_, i) => (key.includes(i) ? [] : [i]));
+  const update = mergeUpdate(plan, key, described);
+  const stay = plan.slots.map((slot) => `v.${quote(slot.column)} + d.${quote(slot.column)} = 0`).join(" and ");
+  const inserted = stateColumns(plan);
+  const computed = computedColumns(
+    plan,
+    (index) => `d.${quote(plan.groups[index]?.column ?? "")}`,
+    (index) => `d.${quote(plan.slots[index]?.column ?? "")}`,
+  );
+  const values = [
+    ...[...groupNames(plan), ...slotNames(plan)].map((name) => `d.${name}`),
+    ...computed.map((one) => one.sql),
+  ];
+  const images = plan.publics.flatMap((one, i) => [
+    `old.${quote(one.name)} as o${i}`,
+    `new.${quote(one.name)} as n${i}`,
+  ]);
+  const shown =
+    plan.having === null ? [] : [`old.${quote(shownColumn)} as oshown`, `new.${quote(shownColumn)} as nshown`];
+  return [
+    `with ${printNet(plan, key, described, tables.deltaTable)},`,
+    `changed as (merge into ${tables.stateTable} v using net d on ${match(plan, key, tables)}`,
+    ...(plan.grouped ? [`when matched and ${stay} then delete`] : []),
+    `when matched then update set ${update.map(({ name, sql }) => `${name} = ${sql}`).join(", ")}`,
+    `when not matched then insert (${inserted.join(", ")}) values (${values.join(", ")})`,
+    `returning merge_action() as act, ${[...images, ...shown].join(", ")})`,
+    printChanges(plan, tables.logTable, batch),
+  ].join("\n");
+}
+
+/** The batch's contributions per key; descriptions come from the group that has more rows than before. */
+function printNet(plan: Plan, key: readonly number[], described: readonly number[], deltaTable: string): string {
+  const nonzero = plan.slots.map((slot) => `sum(c.${quote(slot.column)}) <> 0`).join(" or ");
+  const perGroup = `select ${netColumns(plan, "c").join(", ")} from ${deltaTable} c${groupBy(plan, "c")} having ${nonzero}`;
+  if (described.length === 0) return `net as (${perGroup})`;
+  const rows = `g.${quote(plan.slots[0]?.column ?? "")}`;
+  const columns = plan.groups.map((group, i) => {
+    const column = `g.${quote(group.column)}`;
+    return key.includes(i) ? column : `any_value(${column}) filter (where ${rows} > 0) as ${quote(group.column)}`;
+  });
+  const slots = plan.slots.map(
+    (slot) => `sum(g.${quote(slot.column)})::${slot.integer ? "bigint" : "numeric"} as ${quote(slot.column)}`,
+  );
+  const grouped = key.map((i) => `g.${quote(plan.groups[i]?.column ?? "")}`).join(", ");
+  const count = `count(*) filter (where ${rows} > 0) as ${arrived}`;
+  return `per_group as (${perGroup}),\nnet as (select ${[...columns, ...slots, count].join(", ")} from per_group g group by ${grouped})`;
+}
+
+function match(plan: Plan, key: readonly number[], tables: Tables): string {
+  if (key.length === 0) return "true";
+  const names = key.map((index) => quote(plan.groups[index]?.column ?? ""));
+  if (!tables.nullable) return names.map((name) => `v.${name} = d.${name}`).join(" and ");
+  const row = (alias: string) => `row(${names.map((name) => `${alias}.${name}`).join(", ")})::${tables.keyTable}`;
+  return `${row("v")} = ${row("d")}`;
+}
+
+function mergeUpdate(
+  plan: Plan,
+  key: readonly number[],
+  described: readonly number[],
+): { name: string; sql: string }[] {
+  const slot = (index: number) => {
+    const name = quote(plan.slots[index]?.column ?? "");
+    return `(v.${name} + d.${name})`;
+  };
+  const group = (index: number) => {
+    const name = quote(plan.groups[index]?.column ?? "");
+    return key.includes(index) ? `v.${name}` : `(case when d.${arrived} > 0 then d.${name} else v.${name} end)`;
+  };
+  const slots = plan.slots.map((one, i) => {
+    // Two descriptions for one key cannot be: the check on the table stops the batch.
+    const sql = i === 0 && described.length > 0 ? `case when d.${arrived} > 1 then -1 else ${slot(i)} end` : slot(i);
+    return { name: quote(one.column), sql };
+  });
+  const groups = described.map((index) => ({ name: quote(plan.groups[index]?.column ?? ""), sql: group(index) }));
+  return [...groups, ...slots, ...computedColumns(plan, group, slot)];
+}
+
+/** One change row for what is gone and one for what is there, when they differ and a reader sees them. */
+function printChanges(plan: Plan, logTable: string, batch: string): string {
+  const names = plan.publics.map((one) => quote(one.name));
+  const image = (letter: "o" | "n") => plan.publics.map((_, i) => `${letter}${i}`);
+  // By their bytes: 1.0 and 1.00 are two texts, and json has no equality.
+  const same = `row(${image("o").join(", ")})::record *= row(${image("n").join(", ")})::record`;
+  const side = (letter: "o" | "n", w: number, not: string) => {
+    const shown = plan.having === null ? "" : ` and ${letter}shown`;
+    const other = plan.having === null ? "" : ` and ${letter === "o" ? "n" : "o"}shown`;
+    return `select ${batch}, ${w}, ${image(letter).join(", ")} from changed where act <> '${not}'${shown} and not (act = 'UPDATE'${other} and ${same})`;
+  };
+  return `insert into ${logTable} (batch, w, ${names.join(", ")})\n${side("o", -1, "INSERT")}\nunion all\n${side("n", 1, "DELETE")}`;
+}

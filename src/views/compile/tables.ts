@@ -1,0 +1,87 @@
+/** Which mirror a name in FROM means. */
+import type { RangeVar } from "@pgsql/types";
+import { mirrorName, quote } from "../../catalog/definitions.ts";
+import type { MirrorBinding } from "../compiled-view.ts";
+import { nearestName } from "./nearest.ts";
+import { shortList } from "./scope.ts";
+import type { SourceText } from "./source-text.ts";
+
+export interface NamedTable {
+  readonly mirror: MirrorBinding;
+  /** What its columns are reached by when it has no alias. */
+  readonly alias: string;
+  readonly path: readonly string[];
+}
+
+/** As messages name a table: `shop.orders`, `shop.audit.events`. */
+export function tableLabel(mirror: MirrorBinding): string {
+  return `${mirror.shape.source}.${mirrorName(mirror.shape.schema, mirror.shape.table)}`;
+}
+
+/** Quoted and qualified. */
+export function mirrorTable(mirror: MirrorBinding): string {
+  return `${quote(mirror.shape.source)}.${quote(mirrorName(mirror.shape.schema, mirror.shape.table))}`;
+}
+
+/** Throws `VIEW_UNKNOWN_TABLE`, `VIEW_UNSUPPORTED`, `VIEW_SQL_INVALID`. */
+export function resolveTable(name: RangeVar, mirrors: readonly MirrorBinding[], source: SourceText): NamedTable {
+  const parts = [name.catalogname, name.schemaname, name.relname].filter((part) => part !== undefined);
+  const at = name.location;
+  const relation = parts.at(-1) ?? "";
+  if (parts[0] === "views" && parts.length === 2) {
+    throw source.refusal("VIEW_UNSUPPORTED", `it reads another view, "${relation}"`, {
+      at,
+      hint: `Views over views are not kept up to date yet: write the query of "${relation}" as a subquery in FROM.`,
+    });
+  }
+  const found = mirrors.filter((mirror) => means(parts, mirror));
+  if (found.length > 1) {
+    const labels = found.map(tableLabel);
+    throw source.refusal("VIEW_UNKNOWN_TABLE", `"${parts.join(".")}" can mean ${labels.join(" or ")}`, {
+      at,
+      hint: `Write ${labels[0]}.`,
+    });
+  }
+  const [mirror] = found;
+  if (mirror === undefined) throw unknownTable(parts, mirrors, source, at);
+  return { mirror, alias: relation, path: parts.slice(0, -1) };
+}
+
+function means(parts: readonly string[], { shape }: MirrorBinding): boolean {
+  const [a, b, c] = parts;
+  if (parts.length === 3) return a === shape.source && b === shape.schema && c === shape.table;
+  if (parts.length === 2) {
+    return (
+      (a === shape.source && b === mirrorName(shape.schema, shape.table)) ||
+      (a === shape.schema && a !== "public" && b === shape.table)
+    );
+  }
+  return a === shape.table || a === mirrorName(shape.schema, shape.table);
+}
+
+function unknownTable(
+  parts: readonly string[],
+  mirrors: readonly MirrorBinding[],
+  source: SourceText,
+  at: number | undefined,
+) {
+  const written = parts.join(".");
+  const labels = mirrors.map(tableLabel);
+  const spellings = parts.length > 1 ? labels : mirrors.map(({ shape }) => shape.table);
+  const nearest = nearestName(written, [...spellings, ...labels]);
+  const sources = new Set(mirrors.map(({ shape }) => shape.source));
+  const uncaptured = parts.length > 1 && sources.has(parts[0] ?? "");
+  const hint =
+    nearest !== null
+      ? `Did you mean "${nearest}"?`
+      : uncaptured
+        ? `Add it to the tables of source "${parts[0]}"; captured are ${shortList(labels)}.`
+        : labels.length === 0
+          ? "No table is captured."
+          : `Captured are ${shortList(labels)}.`;
+  return source.refusal("VIEW_UNKNOWN_TABLE", `no source captures a table "${written}"`, {
+    at,
+    hint,
+    details: { table: written, ...(nearest === null ? {} : { nearest }) },
+  });
+}

@@ -1,0 +1,40 @@
+/**
+ * The telescoping terms of a batch. Mirrors take their changes one after the other, by id; for each occurrence of a
+ * mirror in a branch there is one term, which reads what comes earlier in that order (by mirror id, then by
+ * occurrence) in its new state and the others in their old one. The terms of a batch then add up to the difference of
+ * the query, exactly.
+ */
+import type { DeltaTerm } from "../compiled-view.ts";
+import type { Occurrence } from "./bound.ts";
+import { printContribution, type Rows } from "./contribution.ts";
+import type { Plan } from "./plan.ts";
+
+export interface Term extends DeltaTerm {
+  readonly branch: number;
+  readonly occurrence: Occurrence;
+}
+
+/** `target` is the table with its columns in order, for INSERT. */
+export function makeTerms(plan: Plan, target: string): Term[] {
+  const terms = plan.branches.flatMap((branch, b) =>
+    branch.occurrences.map((occurrence, i): Term => {
+      const twins = branch.occurrences.filter((one, j) => j !== i && one.mirror.id === occurrence.mirror.id);
+      const earlier = twins.filter((one) => branch.occurrences.indexOf(one) < i);
+      const later = twins.filter((one) => branch.occurrences.indexOf(one) > i);
+      // Before the write the mirror is old, after it new; with twins on both sides the old ones are rebuilt.
+      const place = later.length > 0 && earlier.length === 0 ? "before" : "after";
+      const rows = (one: Occurrence): Rows => {
+        if (one === occurrence) return "delta";
+        return place === "after" && later.includes(one) ? "mirror less delta" : "mirror";
+      };
+      const sql = `insert into ${target}\n${printContribution(plan, b, occurrence, rows)}`;
+      return { mirrorId: occurrence.mirror.id, place, sql, branch: b, occurrence };
+    }),
+  );
+  const ordered = [...terms].sort((a, b) => a.mirrorId - b.mirrorId || rank(a) - rank(b));
+  return ordered;
+}
+
+function rank(term: Term): number {
+  return term.place === "before" ? 0 : 1;
+}
