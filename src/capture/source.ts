@@ -44,6 +44,13 @@ export interface Source {
   status(): SourceStatus;
   /** Runs until `stop`; failures that may pass are retried with growing pauses and shown in the status. */
   start(): void;
+  /**
+   * Resolves when the log has everything up to this position of the source (its end of now when left out), or when the
+   * source does not stream. A quiet source is asked at once, and says so in a HEARTBEAT record. Never rejects.
+   */
+  catchUp(position?: string): Promise<void>;
+  /** A new snapshot in place of what is there: the way out where changes were lost. Takes effect at once. */
+  resnapshot(): void;
   /** `release` gives up what the source holds for us (the slot), and says so in the progress record. */
   stop(options?: { readonly release?: boolean }): Promise<void>;
 }

@@ -1,0 +1,268 @@
+/**
+ * Decodes what PostgreSQL's `pgoutput` plugin sends (protocol version 2): "Logical Replication Message Formats" of its
+ * manual. A message is decoded where it lies and handed to a handler at once; nothing is kept.
+ *
+ * Messages inside a stream block (parts of a transaction that is still running) are handed on whole with the number of
+ * their subtransaction, to be decoded by `decodeStreamed` when the transaction has committed.
+ */
+import { Cells, cellState } from "../schema/cells.ts";
+import { readLsn, readTimestampUs } from "./lsn.ts";
+
+export interface RelationColumn {
+  readonly name: string;
+  readonly typeOid: number;
+  readonly typeModifier: number;
+  /** Part of the replica identity; every column is when the identity is full. */
+  readonly identity: boolean;
+}
+
+export interface Relation {
+  readonly oid: number;
+  readonly schema: string;
+  readonly table: string;
+  readonly identity: "default" | "nothing" | "full" | "index";
+  readonly columns: readonly RelationColumn[];
+}
+
+/** What an old row holds: nothing, the columns of the replica identity, or all columns. */
+export type OldRow = "none" | "key" | "full";
+
+export interface PgOutputHandler {
+  /** `commitLsn` is the place of the commit record; `commitUs` since the Unix epoch. */
+  begin(xid: number, commitLsn: number, commitUs: number): void;
+  /** `endLsn` is the end of the commit record. */
+  commit(commitLsn: number, endLsn: number, commitUs: number): void;
+  relation(relation: Relation): void;
+  insert(relationOid: number, row: Cells): void;
+  update(relationOid: number, oldRow: OldRow, old: Cells, row: Cells): void;
+  delete(relationOid: number, oldRow: OldRow, old: Cells): void;
+  truncate(relationOids: readonly number[]): void;
+  /** One of the above, in a transaction that has not ended: `message` is valid during the call only. */
+  streamed(topXid: number, xid: number, message: Buffer): void;
+  streamCommit(xid: number, commitLsn: number, endLsn: number, commitUs: number): void;
+  /** Of a whole transaction when both are the same. */
+  streamAbort(topXid: number, xid: number): void;
+}
+
+/** The message's form is not what the manual says; `relationOid` where it could be read. */
+export class DecodeError extends Error {
+  readonly relationOid: number | null;
+
+  constructor(message: string, relationOid: number | null = null) {
+    super(message);
+    this.name = "DecodeError";
+    this.relationOid = relationOid;
+  }
+}
+
+const identities: Readonly<Record<number, Relation["identity"]>> = {
+  100: "default",
+  110: "nothing",
+  102: "full",
+  105: "index",
+};
+
+export class PgOutputDecoder {
+  readonly #handler: PgOutputHandler;
+  readonly #old = new Cells();
+  readonly #row = new Cells();
+  /** Of the stream block that is open; 0 outside of one. */
+  #streamXid = 0;
+
+  constructor(handler: PgOutputHandler) {
+    this.#handler = handler;
+  }
+
+  /** Throws `DecodeError`. */
+  decode(message: Buffer): void {
+    const kind = message[0];
+    if (this.#streamXid !== 0 && kind !== 0x45) {
+      // S, c and A stand outside of blocks.
+      if (kind !== 0x63 && kind !== 0x41 && kind !== 0x53) {
+        this.#handler.streamed(this.#streamXid, uint32(message, 1), message);
+        return;
+      }
+    }
+    try {
+      switch (kind) {
+        case 0x53: // Stream Start
+          this.#streamXid = message.readUInt32BE(1);
+          return;
+        case 0x45: // Stream Stop
+          this.#streamXid = 0;
+          return;
+        case 0x63: // Stream Commit
+          this.#handler.streamCommit(
+            message.readUInt32BE(1),
+            readLsn(message, 6),
+            readLsn(message, 14),
+            readTimestampUs(message, 22),
+          );
+          return;
+        case 0x41: // Stream Abort
+          this.#handler.streamAbort(message.readUInt32BE(1), message.readUInt32BE(5));
+          return;
+        case 0x42: // Begin
+          this.#handler.begin(message.readUInt32BE(17), readLsn(message, 1), readTimestampUs(message, 9));
+          return;
+        case 0x43: // Commit
+          this.#handler.commit(readLsn(message, 2), readLsn(message, 10), readTimestampUs(message, 18));
+          return;
+        default:
+          this.#decodeInside(message, 1);
+      }
+    } catch (cause) {
+      throw asDecodeError(cause, message, 1);
+    }
+  }
+
+  /** A message that `streamed` handed on. Throws `DecodeError`. */
+  decodeStreamed(message: Buffer): void {
+    try {
+      this.#decodeInside(message, 5);
+    } catch (cause) {
+      throw asDecodeError(cause, message, 5);
+    }
+  }
+
+  #decodeInside(message: Buffer, at: number): void {
+    switch (message[0]) {
+      case 0x49: {
+        // Insert
+        const oid = message.readUInt32BE(at);
+        if (message[at + 4] !== 0x4e) throw new DecodeError("an insert has no new row", oid);
+        readTuple(message, at + 5, this.#row);
+        this.#handler.insert(oid, this.#row);
+        return;
+      }
+      case 0x55:
+        this.#decodeUpdate(message, at);
+        return;
+      case 0x44: {
+        // Delete
+        const oid = message.readUInt32BE(at);
+        const oldRow = oldRowKind(message[at + 4]);
+        if (oldRow === "none") throw new DecodeError("a delete has no old row", oid);
+        readTuple(message, at + 5, this.#old);
+        this.#handler.delete(oid, oldRow, this.#old);
+        return;
+      }
+      case 0x52:
+        this.#handler.relation(readRelation(message, at));
+        return;
+      case 0x54: {
+        // Truncate
+        const count = message.readUInt32BE(at);
+        const oids = Array.from({ length: count }, (_, i) => message.readUInt32BE(at + 5 + i * 4));
+        this.#handler.truncate(oids);
+        return;
+      }
+      case 0x59: // Type: types are read from the catalogue
+      case 0x4f: // Origin
+      case 0x4d: // Message: none is asked for
+        return;
+      default:
+        throw new DecodeError(`message kind ${String.fromCharCode(message[0] ?? 0x3f)} is not known`);
+    }
+  }
+
+  #decodeUpdate(message: Buffer, at: number): void {
+    const oid = message.readUInt32BE(at);
+    const oldRow = oldRowKind(message[at + 4]);
+    let next = at + 4;
+    if (oldRow !== "none") next = readTuple(message, next + 1, this.#old);
+    if (message[next] !== 0x4e) throw new DecodeError("an update has no new row", oid);
+    readTuple(message, next + 1, this.#row);
+    this.#handler.update(oid, oldRow, this.#old, this.#row);
+  }
+}
+
+function oldRowKind(code: number | undefined): OldRow {
+  return code === 0x4b ? "key" : code === 0x4f ? "full" : "none";
+}
+
+/** Answers the place after the tuple. */
+function readTuple(message: Buffer, position: number, cells: Cells): number {
+  const count = uint16(message, position);
+  cells.reset(message, count);
+  let at = position + 2;
+  for (let i = 0; i < count; i++) {
+    const kind = message[at++];
+    if (kind === 0x74) {
+      const bytes = uint32(message, at);
+      at += 4;
+      cells.state[i] = cellState.text;
+      cells.start[i] = at;
+      at += bytes;
+      cells.end[i] = at;
+    } else if (kind === 0x6e) {
+      cells.state[i] = cellState.null;
+    } else if (kind === 0x75) {
+      cells.state[i] = cellState.unchanged;
+    } else {
+      throw new DecodeError(`a column is of the unknown kind ${kind}`);
+    }
+  }
+  if (at > message.length) throw new DecodeError("a row is longer than its message");
+  return at;
+}
+
+function readRelation(message: Buffer, position: number): Relation {
+  let at = position;
+  const oid = message.readUInt32BE(at);
+  at += 4;
+  const text = () => {
+    const end = message.indexOf(0, at);
+    if (end < 0) throw new DecodeError("a name has no end", oid);
+    const value = message.toString("utf8", at, end);
+    at = end + 1;
+    return value;
+  };
+  const schema = text() || "pg_catalog";
+  const table = text();
+  const identity = identities[message[at++] ?? 0];
+  if (identity === undefined) throw new DecodeError("the replica identity is not known", oid);
+  const count = message.readUInt16BE(at);
+  at += 2;
+  const columns: RelationColumn[] = [];
+  for (let i = 0; i < count; i++) {
+    const flags = message[at++] ?? 0;
+    const name = text();
+    columns.push({
+      name,
+      typeOid: message.readUInt32BE(at),
+      typeModifier: message.readInt32BE(at + 4),
+      identity: (flags & 1) !== 0,
+    });
+    at += 8;
+  }
+  return { oid, schema, table, identity, columns };
+}
+
+function uint32(bytes: Buffer, at: number): number {
+  return (
+    (((bytes[at] as number) << 24) |
+      ((bytes[at + 1] as number) << 16) |
+      ((bytes[at + 2] as number) << 8) |
+      (bytes[at + 3] as number)) >>>
+    0
+  );
+}
+
+function uint16(bytes: Buffer, at: number): number {
+  return ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
+}
+
+/** A cut message is read past its end, which Node reports as a RangeError. */
+function asDecodeError(cause: unknown, message: Buffer, at: number): unknown {
+  if (cause instanceof DecodeError) return cause.relationOid === null ? withRelation(cause, message, at) : cause;
+  if (cause instanceof RangeError && "code" in cause) {
+    return withRelation(new DecodeError("a message is shorter than its form"), message, at);
+  }
+  return cause;
+}
+
+function withRelation(error: DecodeError, message: Buffer, at: number): DecodeError {
+  const aboutRow = message[0] === 0x49 || message[0] === 0x55 || message[0] === 0x44;
+  return aboutRow && message.length >= at + 4 ? new DecodeError(error.message, message.readUInt32BE(at)) : error;
+}
