@@ -106,6 +106,88 @@ export function ask(door: HttpDoor, path: string, { method = "GET", headers = {}
   });
 }
 
+export interface Event {
+  /** A comment has the event "". */
+  readonly event: string;
+  readonly id: string | null;
+  readonly data: string;
+}
+
+export interface Subscription {
+  readonly headers: IncomingHttpHeaders;
+  /** The next event or comment; null when the door has ended the feed. */
+  next(): Promise<Event | null>;
+  /** Stops reading from the socket, or goes on. */
+  pause(): void;
+  resume(): void;
+  /** Goes away without a word. */
+  vanish(): void;
+  /** Resolves when the connection is gone, on whichever side. */
+  readonly closed: Promise<void>;
+}
+
+/** Opens a feed as `EventSource` does; rejects when the answer is not a feed. */
+export function subscribe(door: HttpDoor, path: string, headers: Record<string, string> = {}): Promise<Subscription> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request(
+      { host: "127.0.0.1", port: door.port, path, agent: false, headers: { accept: "text/event-stream", ...headers } },
+      (incoming) => {
+        if (incoming.statusCode !== 200) {
+          outgoing.destroy();
+          reject(new Error(`the feed answers ${incoming.statusCode}`));
+          return;
+        }
+        const events: Event[] = [];
+        let received = "";
+        let ended = false;
+        let wake: () => void = () => {};
+        incoming.setEncoding("utf8");
+        incoming.on("data", (chunk: string) => {
+          const blocks = (received + chunk).split("\n\n");
+          received = blocks.pop() ?? "";
+          events.push(...blocks.map(parseBlock));
+          wake();
+        });
+        const closed = new Promise<void>((gone) => {
+          incoming.on("error", () => {});
+          incoming.on("close", () => {
+            ended = true;
+            wake();
+            gone();
+          });
+        });
+        resolve({
+          headers: incoming.headers,
+          closed,
+          async next() {
+            while (events.length === 0 && !ended) {
+              await new Promise<void>((woken) => {
+                wake = woken;
+              });
+            }
+            return events.shift() ?? null;
+          },
+          pause: () => void incoming.pause(),
+          resume: () => void incoming.resume(),
+          vanish: () => outgoing.destroy(),
+        });
+      },
+    );
+    outgoing.on("error", reject);
+    outgoing.end();
+  });
+}
+
+function parseBlock(block: string): Event {
+  const fields = new Map<string, string>();
+  for (const line of block.split("\n")) {
+    const colon = line.indexOf(":");
+    fields.set(line.slice(0, colon), line.slice(colon + 1).trimStart());
+  }
+  const event = fields.get("event") ?? (fields.has("retry") ? "retry" : "");
+  return { event, id: fields.get("id") ?? null, data: fields.get("data") ?? fields.get("retry") ?? "" };
+}
+
 /** Sends bytes as they are and answers everything that came back until the door closed the connection. */
 export function raw(door: HttpDoor, bytes: string): Promise<string> {
   return new Promise((resolve, reject) => {

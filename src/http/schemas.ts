@@ -96,7 +96,7 @@ export const components = {
   View: object({
     name: string,
     sql: string,
-    class: { enum: ["linear", "additive"] },
+    class: { enum: ["linear", "additive", "unknown"] },
     columns: array(object({ name: string, type: string, nullable: boolean })),
     key: array(string),
     hash: string,
