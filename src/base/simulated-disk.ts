@@ -119,6 +119,12 @@ export class SimulatedDisk implements Disk {
     return new SimulatedDisk(this.#random, root);
   }
 
+  /** The disk after the process died and the machine did not: all that was written is there, synced or not. */
+  afterKill(): SimulatedDisk {
+    this.#off = true;
+    return new SimulatedDisk(this.#random, this.#root);
+  }
+
   /** Changes bytes on the platter, as a failing disk does. */
   corrupt(file: string, bytePosition: number, xor = 0xff): void {
     const node = this.#file(file);

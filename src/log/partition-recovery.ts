@@ -102,7 +102,7 @@ export async function recoverPartition(
     offset = end.offset;
   }
   const active = segments.at(-1) as Segment;
-  if (changed) await makeSure(context, place, active);
+  if (changed || active.baseOffset !== checkpoint?.segment) await makeSure(context, place, active);
   const index = await activeIndex(context, active, settings.cleanup === "compact");
   return { segments, index, nextOffset: offset, leaderEpoch, trail, changed };
 }
