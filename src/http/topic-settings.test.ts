@@ -1,0 +1,48 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { parseDurationMs, parseSizeBytes } from "../base/units.ts";
+import { defaultTopicSettings } from "../engine/engine.ts";
+import { hasCode } from "./door-fixture.ts";
+import { parseTopicSettings, printDuration, printSize, printTopicSettings } from "./topic-settings.ts";
+
+test("what is printed reads back as itself", () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 2 ** 40 }), (ms) =>
+      assert.equal(parseDurationMs(printDuration(ms), "x"), ms),
+    ),
+  );
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 2 ** 45 }), (bytes) =>
+      assert.equal(parseSizeBytes(printSize(bytes), "x"), bytes),
+    ),
+  );
+  assert.deepEqual(parseTopicSettings(printTopicSettings(defaultTopicSettings)), defaultTopicSettings);
+  assert.equal(printDuration(604_800_000), "7d");
+  assert.equal(printSize(10 * 1024 ** 2), "10MB");
+});
+
+test("any JSON is settings or REQUEST_INVALID", () => {
+  const names = fc.constantFrom(
+    "partitions",
+    "retention",
+    "retentionSize",
+    "cleanup",
+    "maxBatch",
+    "segment",
+    "durability",
+    "x",
+  );
+  fc.assert(
+    fc.property(
+      fc.oneof(fc.jsonValue(), fc.dictionary(names, fc.oneof(fc.jsonValue(), fc.constantFrom("1d", "1MB", "forever")))),
+      (body) => {
+        try {
+          parseTopicSettings(body);
+        } catch (error) {
+          assert.ok(hasCode("REQUEST_INVALID")(error), String(error));
+        }
+      },
+    ),
+  );
+});
