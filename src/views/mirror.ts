@@ -142,7 +142,10 @@ export function applyWithImages(mirror: Mirror, used: readonly string[], truncat
   const visible =
     usedIndexes.length === 0
       ? "a <> 'UPDATE'"
-      : `(a <> 'UPDATE' or row(${usedIndexes.map((i) => `o${i}`).join(", ")}) *<> row(${usedIndexes.map((i) => `n${i}`).join(", ")}))`;
+      : `(a <> 'UPDATE' or ${differ(
+          usedIndexes.map((i) => `o${i}`),
+          usedIndexes.map((i) => `n${i}`),
+        )})`;
   return (
     `with applied as (${merge(mirror, truncated)} returning merge_action() as a, ${[...old, ...now].join(", ")}) ` +
     `insert into ${deltaTable(mirror.id)} (w, ${columns.join(", ")}) ` +
@@ -158,7 +161,7 @@ export function images(mirror: Mirror, used: readonly string[], truncated: boole
   const key = keyColumns(shape)[0] ?? hiddenKey;
   const list = (prefix: string) => columns.map((name) => `${prefix}.${name}`).join(", ");
   const seen = columns.filter((name) => used.some((u) => quote(u) === name));
-  const differs = seen.length === 0 ? "false" : `row(${of("m", seen)}) *<> row(${of("s", seen)})`;
+  const differs = seen.length === 0 ? "false" : differ(of("m", seen), of("s", seen));
   const stage = stageTable(id);
   const table = mirrorTable(shape);
   const gone = truncated
@@ -180,8 +183,8 @@ function merge({ id, shape }: Mirror, truncated: boolean): string {
   return (
     `merge into ${mirrorTable(shape)} m using ${stageTable(id)} s on ${matches(shape)} ` +
     "when matched and s._millrace_del then delete " +
-    `when matched and row(${of("m", columns)}) *<> row(${of("s", columns)}) then update set ${columns.map((name) => `${name} = s.${name}`).join(", ")} ` +
-    `when not matched and not s._millrace_del then insert (${columns.join(", ")}) values (${of("s", columns)})` +
+    `when matched and ${differ(of("m", columns), of("s", columns))} then update set ${columns.map((name) => `${name} = s.${name}`).join(", ")} ` +
+    `when not matched and not s._millrace_del then insert (${columns.join(", ")}) values (${of("s", columns).join(", ")})` +
     (truncated ? " when not matched by source then delete" : "")
   );
 }
@@ -192,6 +195,11 @@ function matches(shape: TableShape): string {
     .join(" and ");
 }
 
-function of(prefix: string, columns: readonly string[]): string {
-  return columns.map((name) => `${prefix}.${name}`).join(", ");
+function of(prefix: string, columns: readonly string[]): string[] {
+  return columns.map((name) => `${prefix}.${name}`);
+}
+
+/** By binary image: a plain comparison of rows would ask each type for an operator, and json has none. */
+function differ(a: readonly string[], b: readonly string[]): string {
+  return `row(${a.join(", ")})::record *<> row(${b.join(", ")})::record`;
 }

@@ -1,0 +1,37 @@
+/** What a failed batch means: whose fault it is, and what is to be done. Pure. */
+import { PipelineError } from "./applier-pipeline.ts";
+import type { StoredError } from "./bookkeeping.ts";
+
+export type Failure =
+  /** The group's row is not as we left it: somebody else wrote, or our last commit was not what we think. */
+  | { readonly kind: "fenced" }
+  | { readonly kind: "view"; readonly view: string; readonly error: StoredError }
+  | { readonly kind: "mirror"; readonly mirrorId: number; readonly error: StoredError }
+  /** The same batch again: a deadlock, a lock that was not to be had. */
+  | { readonly kind: "again" }
+  /** The connection, or the server, is in trouble: open again, later. */
+  | { readonly kind: "store" };
+
+/** Serialization failure, deadlock, lock not available. */
+const againStates = new Set(["40001", "40P01", "55P03"]);
+/** Connection, resources, operator's intervention (but not a statement's own timeout), system and configuration errors. */
+const storeClasses = new Set(["08", "53", "57", "58", "F0"]);
+
+export function classifyFailure(error: unknown): Failure {
+  if (!(error instanceof PipelineError)) return { kind: "store" };
+  const { sqlState, message, statement } = error;
+  const [owner, name] = ownerParts(statement?.owner);
+  if (owner === "fence" && sqlState === "22012") return { kind: "fenced" };
+  if (againStates.has(sqlState)) return { kind: "again" };
+  const timeout = sqlState === "57014";
+  if (sqlState === "" || (storeClasses.has(sqlState.slice(0, 2)) && !timeout)) return { kind: "store" };
+  const stored: StoredError = { code: "VIEW_FAILED", message, sqlState };
+  if (owner === "view") return { kind: "view", view: name, error: stored };
+  if (owner === "mirror") return { kind: "mirror", mirrorId: Number(name), error: stored };
+  return { kind: "store" };
+}
+
+function ownerParts(owner = ""): [string, string] {
+  const space = owner.indexOf(" ");
+  return space < 0 ? [owner, ""] : [owner.slice(0, space), owner.slice(space + 1)];
+}

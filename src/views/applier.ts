@@ -1,0 +1,220 @@
+/**
+ * The one writer of a group: a connection, the temporary tables that batches need on it, and the transactions.
+ *
+ * Always true: every transaction begins by locking the group's row as this owner left it and ends by advancing it, so
+ * that work under an old epoch, or on top of a commit that we do not know of, changes nothing.
+ */
+import type { Client } from "pg";
+import {
+  type Layout,
+  loadsOnly,
+  netChangeRows,
+  ownerOf,
+  planBatch,
+  recordBatch,
+  viewsTouched,
+} from "./applier-batch.ts";
+import { type PipelineStatement, PreparedNames, runPipeline, type StatementResult } from "./applier-pipeline.ts";
+import { advanceGroup, type GroupRow, lockGroup } from "./bookkeeping.ts";
+import type { CompiledView } from "./compiled-view.ts";
+import type { Staged } from "./inputs-rows.ts";
+import { createStaging, type Mirror } from "./mirror.ts";
+
+export interface Applied {
+  /** Change rows written, by view; views that nothing changed are left out. */
+  readonly changes: ReadonlyMap<string, number>;
+  readonly bytes: number;
+}
+
+/** Staged rows since the temporary tables were truncated, past which that is done again. */
+const sweepRows = 20_000;
+
+/** What makes small deltas drive the joins. What values depend on (TimeZone and the like) is pinned by the store. */
+const connectionSettings: Readonly<Record<string, string>> = {
+  join_collapse_limit: "1",
+  enable_hashjoin: "off",
+  enable_mergejoin: "off",
+  jit: "off",
+  client_min_messages: "warning",
+  statement_timeout: "5min",
+  temp_buffers: "32MB",
+};
+
+/** For statements over whole tables: the planner's own ways, and no limit on their time. */
+export const wholeTableSettings: readonly string[] = [
+  "set local join_collapse_limit = 8",
+  "set local enable_hashjoin = on",
+  "set local enable_mergejoin = on",
+  "set local statement_timeout = 0",
+  "set local work_mem = '64MB'",
+  "set local maintenance_work_mem = '128MB'",
+];
+
+export class Applier {
+  readonly #client: Client;
+  readonly #group: string;
+  readonly #names = new PreparedNames();
+  #row: GroupRow;
+  #layout: Layout = { mirrors: new Map(), views: [] };
+  #stagedRows = 0;
+
+  private constructor(client: Client, group: string, row: GroupRow) {
+    this.#client = client;
+    this.#group = group;
+    this.#row = row;
+  }
+
+  static async open(client: Client, group: string, row: GroupRow): Promise<Applier> {
+    await runPipeline(
+      client,
+      new PreparedNames(),
+      Object.entries(connectionSettings).map(([name, value]) => ({
+        sql: "select set_config($1, $2, false)",
+        values: [name, value],
+        fresh: true,
+      })),
+    );
+    return new Applier(client, group, row);
+  }
+
+  /** The group's row as it stands after the last commit. */
+  get row(): GroupRow {
+    return this.#row;
+  }
+
+  get layout(): Layout {
+    return this.#layout;
+  }
+
+  /** Makes the temporary tables for these mirrors and live views, in place of those that were there. */
+  async setLayout(mirrors: readonly Mirror[], views: readonly CompiledView[]): Promise<void> {
+    this.#names.clear();
+    const statements = [
+      "deallocate all",
+      "discard temp",
+      ...mirrors.flatMap(createStaging),
+      ...views.flatMap((v) => v.connect),
+    ];
+    for (const sql of statements) await this.#client.query(sql);
+    this.#layout = { mirrors: new Map(mirrors.map((mirror) => [mirror.id, mirror])), views };
+    this.#stagedRows = 0;
+  }
+
+  /**
+   * One transaction of the group. It is rolled back when a statement fails; what it means says `classifyFailure`.
+   * `generation` and `oldestBatch` stay as they are unless given.
+   */
+  async transact(
+    statements: readonly PipelineStatement[],
+    to: Partial<Pick<GroupRow, "generation" | "oldestBatch">> = {},
+    settings: readonly string[] = [],
+  ): Promise<StatementResult[]> {
+    const next = { ...this.#row, ...to, batch: this.#row.batch + 1 };
+    const results = await this.#run([
+      { sql: "begin" },
+      ...settings.map((sql) => ({ sql, fresh: true })),
+      lockGroup(this.#group, this.#row),
+      ...statements,
+      advanceGroup(this.#group, this.#row, next),
+      { sql: "commit" },
+    ]);
+    this.#row = next;
+    const first = settings.length + 2;
+    return results.slice(first, first + statements.length);
+  }
+
+  /** A batch that is in memory, with what else is to be written about it. */
+  async applyBatch(staged: Staged, rest: readonly PipelineStatement[], straight: boolean): Promise<Applied> {
+    const { batch, generation } = this.#row;
+    const views = viewsTouched(this.#layout, staged);
+    const rows = planBatch(this.#layout, staged, batch + 1, { sweep: this.#sweep(staged), straight });
+    const record = recordBatch(this.#group, generation, batch + 1, views);
+    const relaxed = loadsOnly(this.#layout, staged) ? ["set local synchronous_commit = off"] : [];
+    const results = await this.transact([...rows, ...record, ...rest], {}, relaxed);
+    return appliedOf(views, rows, results, record.length > 0 ? results[rows.length] : undefined);
+  }
+
+  /** A batch that comes in parts: one transaction over several round trips, of which only one part is in memory. */
+  async applyParts(parts: AsyncIterable<Staged>, rest: readonly PipelineStatement[]): Promise<Applied> {
+    const next = { ...this.#row, batch: this.#row.batch + 1 };
+    const touched = new Set<CompiledView>();
+    await this.#run([{ sql: "begin" }, lockGroup(this.#group, this.#row)]);
+    try {
+      for await (const staged of ahead(parts)) {
+        for (const view of viewsTouched(this.#layout, staged)) touched.add(view);
+        const options = { sweep: this.#sweep(staged), straight: false };
+        await this.#run(planBatch(this.#layout, staged, next.batch, options));
+      }
+    } catch (error) {
+      await this.#client.query("rollback").catch(() => {});
+      throw error;
+    }
+    const views = [...touched];
+    const net = views.map((view) => netChangeRows(view, next.batch));
+    const record = recordBatch(this.#group, next.generation, next.batch, views);
+    const end = [advanceGroup(this.#group, this.#row, next), { sql: "commit" }];
+    const results = await this.#run([...net, ...record, ...rest, ...end]);
+    this.#row = next;
+    return appliedOf(views, net, results, record.length > 0 ? results[net.length] : undefined);
+  }
+
+  /** Statements outside of the group's transactions, each its own. */
+  async query(sql: string, values: readonly unknown[] = []): Promise<Record<string, unknown>[]> {
+    const { rows } = await this.#client.query(sql, [...values]);
+    return rows;
+  }
+
+  async close(): Promise<void> {
+    await this.#client.end();
+  }
+
+  async #run(statements: readonly PipelineStatement[]): Promise<StatementResult[]> {
+    try {
+      return await runPipeline(this.#client, this.#names, statements);
+    } catch (error) {
+      await this.#client.query("rollback").catch(() => {});
+      throw error;
+    }
+  }
+
+  #sweep(staged: Staged): boolean {
+    const sweep = this.#stagedRows > sweepRows;
+    if (sweep) this.#stagedRows = 0;
+    for (const table of staged.values()) this.#stagedRows += table.size;
+    return sweep;
+  }
+}
+
+function appliedOf(
+  views: readonly CompiledView[],
+  statements: readonly PipelineStatement[],
+  results: readonly StatementResult[],
+  record: StatementResult | undefined,
+): Applied {
+  const changes = new Map<string, number>();
+  for (const view of views) {
+    // A view's merge is the last of its statements, and inserts its change rows.
+    const last = statements.findLastIndex((statement) => statement.owner === ownerOf.view(view.name));
+    const count = results[last]?.count ?? 0;
+    if (count > 0) changes.set(view.name, count);
+  }
+  return { changes, bytes: Number(record?.rows[0]?.[0] ?? 0) };
+}
+
+/** Asks for the next part while this one is being worked on. */
+async function* ahead<T>(parts: AsyncIterable<T>): AsyncGenerator<T> {
+  const iterator = parts[Symbol.asyncIterator]();
+  let next = iterator.next();
+  try {
+    for (;;) {
+      const part = await next;
+      if (part.done) return;
+      next = iterator.next();
+      next.catch(() => {});
+      yield part.value;
+    }
+  } finally {
+    await next.catch(() => {});
+    await iterator.return?.();
+  }
+}

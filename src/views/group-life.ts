@@ -1,0 +1,162 @@
+/**
+ * What happens in the life of a source, one event at a time and between batches: a snapshot begins (its mirrors are
+ * emptied, its views are building), a snapshot ends (they are filled), a table gets columns.
+ */
+import { ownerOf } from "./applier-batch.ts";
+import type { PipelineStatement } from "./applier-pipeline.ts";
+import {
+  forgetTable,
+  type MirrorRow,
+  type SourceRow,
+  type VersionRow,
+  writeMirrorState,
+  writePositions,
+  writeSource,
+  writeTable,
+  writeVersion,
+} from "./bookkeeping.ts";
+import { attempt, type GroupContext, transact } from "./group-context.ts";
+import { breakMirror, dropStatements } from "./group-mirrors.ts";
+import type { GroupProgress } from "./group-progress.ts";
+import { arrangeViews } from "./group-views.ts";
+import type { Advance, Work } from "./inputs.ts";
+import { addColumns, mirrorTable, sameTable } from "./mirror.ts";
+import type { StoredPosition } from "./positions.ts";
+
+type Life = Extract<Work, { kind: "life" }>;
+
+export async function applyLife(context: GroupContext, progress: GroupProgress, work: Life): Promise<void> {
+  const { event, source, advance } = work;
+  const { diagnostics } = context.settings;
+  if (event.status === "SNAPSHOT_BEGIN") {
+    diagnostics.info("a snapshot begins; the views of the source are building", { source, snapshot: event.id });
+    await beginSnapshot(context, progress, work);
+  } else if (event.status === "SNAPSHOT_END") {
+    await endSnapshot(context, progress, source, advance, event);
+    diagnostics.info("a snapshot is complete", { source, snapshot: event.id });
+  } else {
+    diagnostics.info("a table has more columns", { table: mirrorTable(event.table) });
+    await changeShape(context, progress, advance, event.table);
+  }
+  await arrangeViews(context);
+}
+
+async function beginSnapshot(
+  context: GroupContext,
+  progress: GroupProgress,
+  { event, source, advance }: Life,
+): Promise<void> {
+  const { state, settings } = context;
+  if (event.status !== "SNAPSHOT_BEGIN") return;
+  const row: SourceRow = { source, snapshotId: event.id, snapshotComplete: false, lsn: null };
+  const ours = state.mirrors.filter((mirror) => mirror.shape.source === source);
+  const shapeOf = (mirror: MirrorRow) =>
+    event.tables.find((shape) => shape.schema === mirror.shape.schema && shape.table === mirror.shape.table);
+  const kept = ours.filter((mirror) => {
+    const shape = shapeOf(mirror);
+    return mirror.state === "filled" && shape !== undefined && sameTable(shape, mirror.shape);
+  });
+  const dropped = ours.filter((mirror) => mirror.state !== "absent" && !kept.includes(mirror));
+  const gone = ours.filter((mirror) => shapeOf(mirror) === undefined);
+  const retired = retiredVersions(context, new Set(ours.map((mirror) => mirror.id)));
+  const positions = [...positionsAt(context, advance)];
+  const outcome = await attempt(context, (applier, attempts) => {
+    const statements: PipelineStatement[] = [
+      ...dropped.flatMap((mirror) => [...dropStatements(mirror), writeMirrorState(mirror.id, "absent", null)]),
+      // A reader who holds on to a mirror must not hold up the snapshot: then its rows are deleted instead.
+      ...kept.map((mirror) => emptied(mirror, attempts)),
+      ...gone.map((mirror) => forgetTable(mirror.id)),
+      ...retired.map((version) => writeVersion(settings.name, version)),
+      ...progress.write(advance),
+      ...writePositions(settings.name, positions),
+      writeSource(settings.name, row),
+      ...event.tables.map((shape) => writeTable(settings.name, shape)),
+    ];
+    return applier.transact(statements, {}, ["set local lock_timeout = '2s'"]);
+  });
+  if (!("done" in outcome)) throw new Error(outcome.failure.error.message);
+  const ids = outcome.done.slice(-event.tables.length).map((result) => Number(result.rows[0]?.[0]));
+  progress.written(advance);
+  for (const position of positions) state.positions.set(position.topic, position);
+  state.sources.set(source, row);
+  state.progress.delete(source);
+  state.mirrors = [
+    ...state.mirrors.filter((mirror) => mirror.shape.source !== source),
+    ...event.tables.map((shape, i): MirrorRow => {
+      const id = ids[i] ?? 0;
+      return { id, shape, state: kept.some((mirror) => mirror.id === id) ? "filled" : "absent", error: null };
+    }),
+  ].sort((a, b) => a.id - b.id);
+  state.versions = state.versions.map(
+    (version) => retired.find((one) => one.name === version.name && one.version === version.version) ?? version,
+  );
+}
+
+function emptied({ shape }: MirrorRow, attempts: number): PipelineStatement {
+  const table = mirrorTable(shape);
+  return { sql: attempts === 0 ? `truncate ${table}` : `delete from ${table}`, fresh: true };
+}
+
+/** Of a snapshot's beginning: rows of each topic count from here on. */
+function* positionsAt({ settings }: GroupContext, advance: Advance): Generator<StoredPosition> {
+  for (const [topic, nextOffset] of advance.to) {
+    const info = settings.engine.topic(topic);
+    if (!info) continue;
+    const { leaderEpoch } = settings.engine.offsets(topic, 0);
+    yield { topic, topicId: info.id, partition: 0, nextOffset, leaderEpoch, baseOffset: nextOffset };
+  }
+}
+
+function retiredVersions({ state }: GroupContext, mirrorIds: ReadonlySet<number>): VersionRow[] {
+  return state.versions
+    .filter((row) => row.state !== "retired")
+    .filter((row) => state.views.get(row.name)?.planned.compiled?.uses.some((use) => mirrorIds.has(use.mirrorId)))
+    .map((row): VersionRow => ({ ...row, state: "retired" }));
+}
+
+async function endSnapshot(
+  context: GroupContext,
+  progress: GroupProgress,
+  source: string,
+  advance: Advance,
+  event: { readonly id: string; readonly lsn: string },
+): Promise<void> {
+  const { state, settings, applier } = context;
+  const known = state.sources.get(source);
+  const complete = known?.snapshotId === event.id;
+  const row = complete ? { ...known, snapshotComplete: true, lsn: event.lsn } : null;
+  if (!complete) settings.diagnostics.warn("a snapshot ends that did not begin here; it is passed over", { source });
+  await transact(context, [...progress.write(advance), ...(row ? [writeSource(settings.name, row)] : [])]);
+  progress.written(advance);
+  if (!row) return;
+  state.sources.set(source, row);
+  for (const { shape, state: filled } of state.mirrors) {
+    if (filled === "filled" && shape.source === source) await applier.query(`analyze ${mirrorTable(shape)}`);
+  }
+}
+
+async function changeShape(
+  context: GroupContext,
+  progress: GroupProgress,
+  advance: Advance,
+  shape: MirrorRow["shape"],
+): Promise<void> {
+  const { state, settings } = context;
+  const known = state.mirrors.find(
+    ({ shape: s }) => s.source === shape.source && s.schema === shape.schema && s.table === shape.table,
+  );
+  const added = known?.state === "filled" ? addColumns(known.shape, shape) : [];
+  // A shape that is not the old one with more columns is filled again from the log.
+  const change: PipelineStatement[] =
+    known && added === null
+      ? [...dropStatements(known), writeMirrorState(known.id, "absent", null)]
+      : (added ?? []).map((sql) => ({ sql, fresh: true, owner: known ? ownerOf.mirror(known.id) : "" }));
+  const write = [...progress.write(advance), writeTable(settings.name, shape)];
+  const outcome = await attempt(context, (applier) => applier.transact([...change, ...write]));
+  const done = "done" in outcome ? outcome.done : await transact(context, write);
+  progress.written(advance);
+  const id = Number(done.at(-1)?.rows[0]?.[0]);
+  const now: MirrorRow = { id, shape, state: added === null ? "absent" : (known?.state ?? "absent"), error: null };
+  state.mirrors = [...state.mirrors.filter((mirror) => mirror.id !== id), now].sort((a, b) => a.id - b.id);
+  if ("failure" in outcome) await breakMirror(context, now, outcome.failure.error);
+}

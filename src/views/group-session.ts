@@ -1,0 +1,233 @@
+/**
+ * A group on one connection to its store, from opening to the loss of that connection: positions are read from the
+ * store, checked against the log, the views arranged, and then work is applied as it comes.
+ */
+import type { Client } from "pg";
+import { MillraceError } from "../base/errors.ts";
+import { Applier } from "./applier.ts";
+import { type Bookkeeping, prepareStore, readBookkeeping, takeGroup } from "./bookkeeping.ts";
+import { type GroupContext, type GroupSettings, transact } from "./group-context.ts";
+import { applyLife } from "./group-life.ts";
+import { breakMirror, setLayout } from "./group-mirrors.ts";
+import { type GroupOwner, generationAfter } from "./group-owner.ts";
+import { GroupProgress } from "./group-progress.ts";
+import { applyRows, writeProgress } from "./group-rows.ts";
+import type { GroupState } from "./group-state.ts";
+import { arrangeViews, estimateRows, retireViews } from "./group-views.ts";
+import { Inputs, type Work } from "./inputs.ts";
+import { RowUnreadable } from "./inputs-rows.ts";
+import { transactionTopic } from "./inputs-tail.ts";
+import { checkPositions } from "./positions.ts";
+import { Retention, type RetentionLimits } from "./retention.ts";
+
+export interface SessionOptions {
+  readonly settings: GroupSettings;
+  readonly retention: RetentionLimits;
+  readonly state: GroupState;
+  readonly owner: GroupOwner;
+  readonly client: Client;
+  readonly definitions: GroupContext["definitions"];
+  /** Names of views to be built anew, taken by the one who asks. */
+  takeRebuilds(): ReadonlySet<string>;
+}
+
+const noteEveryMs = 30_000;
+const estimateEveryMs = 15_000;
+
+export class GroupSession {
+  readonly #options: SessionOptions;
+  readonly #context: GroupContext;
+  readonly #progress: GroupProgress;
+  readonly #retention: Retention;
+  readonly #ended: AbortController;
+  #inputs: Inputs | null = null;
+  #interrupt = new AbortController();
+  #notedMs = 0;
+  #estimatedMs = 0;
+
+  private constructor(options: SessionOptions, context: GroupContext, ended: AbortController) {
+    this.#options = options;
+    this.#context = context;
+    this.#progress = new GroupProgress(options.settings.name, options.settings.engine, options.state);
+    this.#retention = new Retention(options.retention);
+    this.#ended = ended;
+  }
+
+  /** Throws `STORE_AHEAD_OF_LOG`, `STORE_OF_ANOTHER_LOG`, `PRODUCER_FENCED`. */
+  static async open(options: SessionOptions): Promise<GroupSession> {
+    const { settings, state, owner, client, definitions } = options;
+    const { name, engine } = settings;
+    const ended = new AbortController();
+    client.on("end", () => ended.abort(new MillraceError("STORE_UNAVAILABLE", "the connection to the store was lost")));
+    await prepareStore(client, engine.logId, settings.readerRole);
+    const row = await takeGroup(client, name, owner.epoch, generationAfter(null, owner.noted));
+    const books = await readBookkeeping(client, name, row);
+    checkPositions(ofThisLog(books, settings), engine);
+    const applier = await Applier.open(client, name, row);
+    takeBooks(state, books);
+    const context = { settings, state, applier, owner, signal: ended.signal, definitions };
+    const session = new GroupSession(options, context, ended);
+    const generation = generationAfter(state.position, owner.noted);
+    if (generation !== row.generation) await transact(context, [], { generation });
+    await session.#readBatches();
+    return session;
+  }
+
+  /** Until the signal is aborted; throws when the session cannot go on. `onReady` is called each time the views are arranged. */
+  async run(signal: AbortSignal, onReady: () => void): Promise<void> {
+    const stop = () => this.#ended.abort(signal.reason);
+    if (signal.aborted) return;
+    signal.addEventListener("abort", stop, { once: true });
+    try {
+      await this.#arrange();
+      onReady();
+      for (;;) {
+        const work = await this.#take();
+        if (work !== null) await this.#apply(work);
+        else {
+          await this.#arrange();
+          onReady();
+        }
+        await this.#now();
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    } finally {
+      signal.removeEventListener("abort", stop);
+      await this.#inputs?.close();
+    }
+  }
+
+  /** Definitions changed, or a view is to be built anew: goes on with that behind the batch that is being applied. */
+  interrupt(): void {
+    this.#interrupt.abort(new Error("the views are arranged anew"));
+  }
+
+  /** After `run`: leaves nothing behind that readers know and the store does not. */
+  async close(): Promise<void> {
+    const { applier, owner, settings, state } = this.#context;
+    try {
+      const context = { ...this.#context, signal: new AbortController().signal };
+      if (this.#progress.unwrittenEvents > 0) await writeProgress(context, this.#progress);
+      await owner.note(state.position);
+    } catch (cause) {
+      settings.diagnostics.debug("the last positions were not written; they are found again", { cause: String(cause) });
+    }
+    await applier.close();
+  }
+
+  async #arrange(): Promise<void> {
+    await this.#closeInputs();
+    this.#interrupt = new AbortController();
+    const rebuilds = this.#options.takeRebuilds();
+    if (rebuilds.size > 0) await retireViews(this.#context, rebuilds);
+    await arrangeViews(this.#context);
+    this.#openInputs();
+  }
+
+  /** Null when something else is to be done first. */
+  async #take(): Promise<Work | null> {
+    const interrupted = this.#interrupt.signal;
+    if (interrupted.aborted) return null;
+    const inputs = this.#inputs ?? this.#openInputs();
+    try {
+      return await inputs.take(AbortSignal.any([interrupted, this.#ended.signal]));
+    } catch (error) {
+      this.#ended.signal.throwIfAborted();
+      if (interrupted.aborted) return null;
+      throw error;
+    }
+  }
+
+  async #apply(work: Work): Promise<void> {
+    const inputs = this.#inputs ?? this.#openInputs();
+    if (work.kind === "failed") return this.#readingFailed(work.error);
+    if (work.kind === "life") {
+      await applyLife(this.#context, this.#progress, work);
+      inputs.resume(this.#context.state.filledMirrors());
+      return;
+    }
+    let broke = false;
+    try {
+      broke = await applyRows(this.#context, this.#progress, this.#retention, work, inputs);
+    } catch (error) {
+      if (!(error instanceof RowUnreadable)) throw error;
+      return this.#readingFailed(error);
+    }
+    if (broke) await this.#closeInputs();
+    else if (work.staged === null) inputs.resume();
+  }
+
+  async #readingFailed(error: unknown): Promise<void> {
+    await this.#closeInputs();
+    const { state } = this.#context;
+    const mirror = error instanceof RowUnreadable ? state.mirrors.find((one) => one.id === error.mirrorId) : undefined;
+    if (mirror?.state !== "filled") throw error;
+    const message = error instanceof Error ? error.message : String(error);
+    await breakMirror(this.#context, mirror, { code: "VIEW_FAILED", message });
+    await setLayout(this.#context);
+    state.changed();
+  }
+
+  #openInputs(): Inputs {
+    const { settings, state } = this.#context;
+    this.#inputs = new Inputs({
+      engine: settings.engine,
+      clock: settings.clock,
+      diagnostics: settings.diagnostics,
+      sources: settings.sources,
+      offsets: state.offsets(),
+      mirrors: state.filledMirrors(),
+      bound: settings.bound,
+    });
+    return this.#inputs;
+  }
+
+  async #closeInputs(): Promise<void> {
+    const inputs = this.#inputs;
+    this.#inputs = null;
+    await inputs?.close();
+  }
+
+  /** What is due from time to time, between batches. */
+  async #now(): Promise<void> {
+    const { settings, owner, state } = this.#context;
+    const nowMs = settings.clock.monotonicMs();
+    if (nowMs - this.#estimatedMs > estimateEveryMs) {
+      this.#estimatedMs = nowMs;
+      await estimateRows(this.#context);
+    }
+    if (nowMs - this.#notedMs > noteEveryMs) {
+      this.#notedMs = nowMs;
+      await owner.note(state.position);
+    }
+  }
+
+  async #readBatches(): Promise<void> {
+    const { applier, settings } = this.#context;
+    const rows = await applier.query(
+      "select max(batch)::text as batch, sum(bytes)::text as bytes, (extract(epoch from max(committed_at)) * 1000)::text as ms " +
+        "from millrace.batches where \"group\" = $1 group by date_trunc('minute', committed_at) order by max(batch)",
+      [settings.name],
+    );
+    for (const { batch, bytes, ms } of rows) this.#retention.add(Number(batch), Number(bytes), Number(ms));
+  }
+}
+
+/** Positions in topics of sources that are not defined any more may be gone from the log. */
+function ofThisLog(books: Bookkeeping, { engine, sources }: GroupSettings) {
+  const ours = new Set(sources.map(transactionTopic));
+  for (const { shape } of books.mirrors) if (sources.includes(shape.source)) ours.add(shape.topic);
+  return books.positions.filter((position) => ours.has(position.topic) || engine.topic(position.topic) !== undefined);
+}
+
+function takeBooks(state: GroupState, books: Bookkeeping): void {
+  state.row = books.group;
+  state.positions.clear();
+  for (const position of books.positions) state.positions.set(position.topic, position);
+  state.sources.clear();
+  for (const row of books.sources) state.sources.set(row.source, row);
+  state.mirrors = [...books.mirrors];
+  state.versions = [...books.versions];
+  state.views.clear();
+}

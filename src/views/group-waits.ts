@@ -1,0 +1,82 @@
+/** Readers who wait until the group has reached what their token names. */
+import type { Clock } from "../base/clock.ts";
+import { MillraceError } from "../base/errors.ts";
+import type { GroupPosition, WaitTarget } from "./view-info.ts";
+
+export interface Reached {
+  readonly position: GroupPosition;
+  /** The newest position of a source that is applied. */
+  lsn(source: string): string | null;
+}
+
+interface Waiter {
+  readonly target: WaitTarget;
+  readonly settle: (error?: unknown) => void;
+}
+
+export class Waits {
+  readonly #clock: Clock;
+  readonly #waiters = new Set<Waiter>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Throws `TOKEN_TIMEOUT`, or the signal's reason. */
+  wait(target: WaitTarget, reached: Reached, waitMs: number, signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    if (isReached(target, reached)) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const aborted = () => waiter.settle(signal?.reason);
+      const waiter: Waiter = {
+        target,
+        settle: (error) => {
+          this.#waiters.delete(waiter);
+          timer.cancel();
+          signal?.removeEventListener("abort", aborted);
+          if (error === undefined) resolve();
+          else reject(error);
+        },
+      };
+      const timer = this.#clock.after(waitMs, () => waiter.settle(timeout(target, waitMs)));
+      signal?.addEventListener("abort", aborted, { once: true });
+      this.#waiters.add(waiter);
+    });
+  }
+
+  wake(reached: Reached): void {
+    for (const waiter of [...this.#waiters]) if (isReached(waiter.target, reached)) waiter.settle();
+  }
+
+  fail(error: unknown): void {
+    for (const waiter of [...this.#waiters]) waiter.settle(error);
+  }
+}
+
+function isReached(target: WaitTarget, reached: Reached): boolean {
+  if (target.kind === "group") {
+    const { generation, batch } = reached.position;
+    return generation >= target.position.generation && batch >= target.position.batch;
+  }
+  const lsn = reached.lsn(target.source);
+  return lsn !== null && compareLsn(lsn, target.lsn) >= 0;
+}
+
+function timeout(target: WaitTarget, waitMs: number): MillraceError {
+  const what = target.kind === "group" ? "what the token names" : `position ${target.lsn} of source ${target.source}`;
+  return new MillraceError("TOKEN_TIMEOUT", `the views did not reach ${what} within ${waitMs} ms`, {
+    hint: "Ask again with the same token; millrace sources list shows how far behind the sources are.",
+  });
+}
+
+/** Positions as PostgreSQL prints them, `16/B374D848`. Throws `TOKEN_INVALID`. */
+export function compareLsn(a: string, b: string): number {
+  const [x, y] = [parseLsn(a), parseLsn(b)];
+  return x < y ? -1 : x > y ? 1 : 0;
+}
+
+function parseLsn(lsn: string): bigint {
+  const parts = /^([0-9A-Fa-f]{1,8})\/([0-9A-Fa-f]{1,8})$/.exec(lsn);
+  if (!parts) throw new MillraceError("TOKEN_INVALID", `${JSON.stringify(lsn)} is no position of a PostgreSQL source`);
+  return (BigInt(`0x${parts[1]}`) << 32n) | BigInt(`0x${parts[2]}`);
+}
