@@ -1,0 +1,90 @@
+/** What the HTTP door answers, as far as the commands print it. The shapes are those of `/openapi.json`. */
+import type { TableShape } from "../schema/table-shape.ts";
+import type { ViewColumn } from "../views/view-info.ts";
+
+export interface List<T> {
+  readonly items: readonly T[];
+}
+
+export interface ErrorAnswer {
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string | null;
+}
+
+export interface TopicAnswer {
+  readonly name: string;
+  readonly id: string;
+  readonly readOnly: boolean;
+  readonly createdAt: string;
+  readonly sizeBytes: number;
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly partitions: readonly {
+    readonly partition: number;
+    readonly logStart: number;
+    readonly highWatermark: number;
+    readonly lastStable: number;
+  }[];
+}
+
+export interface SourceAnswer {
+  readonly name: string;
+  readonly type: string;
+  readonly url: string;
+  readonly state:
+    | { readonly kind: "connecting" | "streaming" | "stopped" }
+    | { readonly kind: "snapshotting"; readonly rows: number; readonly rowsEstimated: number }
+    | { readonly kind: "waiting" | "failed"; readonly error: ErrorAnswer };
+  readonly tables: readonly TableShape[];
+  readonly changes: number;
+  readonly transactions: number;
+  readonly position: string | null;
+  readonly lagBytes: number | null;
+  readonly lagMs: number | null;
+  readonly slot: string | null;
+  readonly warnings: readonly string[];
+}
+
+export interface ViewAnswer {
+  readonly name: string;
+  readonly sql: string;
+  readonly class: string;
+  readonly columns: readonly ViewColumn[];
+  readonly key: readonly string[];
+  readonly hash: string;
+  readonly state:
+    | { readonly kind: "live" | "removed" }
+    | {
+        readonly kind: "building";
+        readonly reason: string;
+        readonly rowsDone: number;
+        readonly rowsEstimated: number | null;
+      }
+    | { readonly kind: "failed"; readonly error: ErrorAnswer };
+  readonly rowsEstimated: number;
+  readonly changes: number;
+}
+
+export interface EventsAnswer {
+  readonly events: readonly EventAnswer[];
+  readonly next: string;
+}
+
+export interface EventAnswer {
+  readonly partition: number;
+  readonly offset: number;
+  readonly timestamp: number;
+  readonly key: unknown;
+  readonly value: unknown;
+  readonly headers: Readonly<Record<string, unknown>>;
+}
+
+export interface QueryAnswer {
+  readonly columns: readonly string[];
+  readonly rows: readonly (readonly unknown[])[];
+}
+
+/** A part of a path. */
+export function segment(name: string): string {
+  return encodeURIComponent(name);
+}

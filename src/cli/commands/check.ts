@@ -1,0 +1,71 @@
+import { dirname, relative, resolve } from "node:path";
+import { MillraceError } from "../../base/errors.ts";
+import { arrange } from "../../catalog/collect.ts";
+import { compileView } from "../../views/compile.ts";
+import type { MirrorBinding } from "../../views/compiled-view.ts";
+import { type CommandContext, type CommandModule, printJson, settingsIn } from "../command.ts";
+import { printFailure } from "../failure.ts";
+import { loadDefinitions } from "../load-module.ts";
+import { isComplete, readSchemaFile, schemaPaths } from "../schema-file.ts";
+
+interface Checked {
+  readonly view: string;
+  readonly class: string | null;
+  readonly key: readonly string[];
+  readonly error: MillraceError | null;
+}
+
+export const checkCommand: CommandModule = (program, context) => {
+  program
+    .command("check [app.ts]")
+    .description("check the definitions of a module against millrace-schema.json, without a database")
+    .option("--json", "as JSON")
+    .addHelpText("after", "\nExample:\n  $ millrace check app.ts")
+    .action((file: string | undefined, { json }: { json?: true }) => check(file ?? "app.ts", json === true, context));
+};
+
+async function check(file: string, json: boolean, context: CommandContext): Promise<void> {
+  const { terminal, directory, clock } = context;
+  const path = resolve(directory, file);
+  settingsIn(dirname(path));
+  const definitions = await loadDefinitions(path, clock);
+  const { sources, views } = arrange(definitions);
+  const schema = readSchemaFile(schemaPaths(path).schema);
+  if (!isComplete(schema, sources)) {
+    throw new MillraceError(
+      "SCHEMA_STALE",
+      `${relative(directory, schemaPaths(path).schema)} lacks tables that ${file} names`,
+      {
+        hint: "Run millrace dev once: it writes the file when the source is connected.",
+      },
+    );
+  }
+  const mirrors: MirrorBinding[] = schema.tables.map((shape, id) => ({ id, shape }));
+  const checked: Checked[] = [];
+  for (const view of views) {
+    try {
+      const compiled = await compileView({ view, mirrors, version: 1 });
+      checked.push({ view: view.name, class: compiled.class, key: compiled.key, error: null });
+    } catch (error) {
+      checked.push({ view: view.name, class: null, key: [], error: MillraceError.from(error) });
+    }
+  }
+  if (json) printJson(terminal, { items: checked.map(resultJson), next: null });
+  for (const { view, class: kind, key, error } of checked) {
+    if (error !== null) context.fail(printFailure(terminal, error));
+    else if (!json)
+      terminal.print(
+        `${terminal.style("green", "ok")}  view ${view} (${kind}, key ${key.join(", ") || "none: one row"})`,
+      );
+  }
+  if (!json) terminal.print(`${sources.length} sources, ${views.length} views`);
+}
+
+function resultJson({ view, class: kind, key, error }: Checked): Record<string, unknown> {
+  return {
+    view,
+    class: kind,
+    key,
+    error: error && { code: error.code, message: error.message, hint: error.hint ?? null, ...error.details },
+  };
+}

@@ -1,0 +1,183 @@
+import { existsSync } from "node:fs";
+import { mkdir, rm, statfs, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { silentDiagnostics } from "../../base/diagnostics.ts";
+import { MillraceError } from "../../base/errors.ts";
+import { systemRandom } from "../../base/random.ts";
+import { descriptorsMax } from "../../descriptors.ts";
+import { planConnections } from "../../http/door-settings.ts";
+import { readRunningFile } from "../../running-file.ts";
+import type { PortSetting, Settings } from "../../settings.ts";
+import { serverAccount } from "../../store/account.ts";
+import { findBinaries } from "../../store/binaries.ts";
+import { openOwnServer } from "../../store/own-server.ts";
+import { choosePort } from "../../store/port.ts";
+import { type CommandContext, type CommandModule, printJson, settingsIn } from "../command.ts";
+import { type Finding, finding, ok, printFindings, warning } from "../findings.ts";
+import { loadDefinitions } from "../load-module.ts";
+import { printBytes, printCount } from "../quantity.ts";
+import { lookAtDefinition, lookAtUrl } from "../source-look.ts";
+
+interface DoctorOptions {
+  readonly source?: string;
+  readonly json?: true;
+}
+
+const oldestNode = [24, 6] as const;
+const descriptorsWanted = 4_096;
+const bytesWanted = 2 * 1024 ** 3;
+const setUpExit = 3;
+
+export const doctorCommand: CommandModule = (program, context) => {
+  program
+    .command("doctor [app.ts]")
+    .description("look at this machine, the settings and the sources, and say what is missing")
+    .option("--source <url>", "look at this database, in place of the sources of app.ts")
+    .option("--json", "as JSON")
+    .addHelpText(
+      "after",
+      "\nChanges nothing. Exit code 3 when something fails.\n\nExamples:\n  $ millrace doctor\n  $ millrace doctor --source postgres://user:password@host:5432/database",
+    )
+    .action(async (file: string | undefined, options: DoctorOptions) => {
+      const findings = await examine(file, options.source ?? null, context);
+      if (options.json) printJson(context.terminal, { items: findings, next: null });
+      else printFindings(context.terminal, findings);
+      if (findings.some(({ state }) => state === "failed")) context.fail(setUpExit);
+    });
+};
+
+/** Everything is looked at, whatever fails before it. */
+export async function examine(
+  file: string | undefined,
+  source: string | null,
+  { directory, clock }: Pick<CommandContext, "directory" | "clock">,
+): Promise<Finding[]> {
+  const module = resolve(directory, file ?? "app.ts");
+  const settings = settingsIn(dirname(module));
+  const running = await runningPid(settings.dataDirectory);
+  const findings = await Promise.all([
+    finding("Node.js", nodeVersion),
+    finding("open files", descriptors),
+    finding("data directory", () => dataDirectory(settings.dataDirectory, running)),
+    finding("HTTP port", () => port(settings.http, running, "MILLRACE_PORT")),
+    ...(settings.store === null
+      ? [
+          finding("store", () => embeddedStore(settings)),
+          finding("store port", () => port(settings.storePort, running, "MILLRACE_STORE_PORT")),
+        ]
+      : [finding("store", () => ownStore(settings.store ?? "", clock))]),
+  ]);
+  if (source !== null) return [...findings, ...(await lookAtUrl(source))];
+  if (file === undefined && !existsSync(module)) {
+    return [...findings, warning("definitions", "there is no app.ts here", "Run millrace init --source postgres://…")];
+  }
+  return [...findings, ...(await definitions(module, clock))];
+}
+
+async function definitions(module: string, clock: CommandContext["clock"]): Promise<Finding[]> {
+  let sources: Finding[] = [];
+  const loaded = await finding("definitions", async () => {
+    const found = await loadDefinitions(module, clock);
+    const databases = found.filter((one) => one.kind === "source");
+    sources = (await Promise.all(databases.map(lookAtDefinition))).flat();
+    return ok("definitions", `${module}: ${databases.length} sources, ${found.length - databases.length} views`);
+  });
+  return [loaded, ...sources];
+}
+
+function nodeVersion(): Finding {
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+  if (major > oldestNode[0] || (major === oldestNode[0] && minor >= oldestNode[1]))
+    return ok("Node.js", process.versions.node);
+  throw new MillraceError(
+    "PLATFORM_UNSUPPORTED",
+    `Node.js ${process.versions.node} is older than ${oldestNode.join(".")}`,
+    {
+      hint: "Install the current LTS from https://nodejs.org.",
+    },
+  );
+}
+
+function descriptors(): Finding {
+  const limit = descriptorsMax();
+  const { subscribersMax } = planConnections(limit);
+  const message = `${printCount(limit)}: room for ${printCount(subscribersMax)} subscribers`;
+  if (limit >= descriptorsWanted) return ok("open files", message);
+  return warning(
+    "open files",
+    message,
+    "Raise the limit before starting: ulimit -n 65536, or LimitNOFILE= in a systemd unit.",
+  );
+}
+
+async function runningPid(dataDirectory: string): Promise<number | null> {
+  const running = await readRunningFile(dataDirectory);
+  if (running === undefined) return null;
+  try {
+    process.kill(running.pid, 0);
+    return running.pid;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM" ? running.pid : null;
+  }
+}
+
+async function dataDirectory(path: string, running: number | null): Promise<Finding> {
+  const what = "data directory";
+  // A folder that is not there yet is made by the first start: what counts is the one above it.
+  let existing = path;
+  while (!existsSync(existing)) existing = dirname(existing);
+  const probe = join(existing, `.millrace-probe-${process.pid}`);
+  try {
+    if (existing === path) await mkdir(path, { recursive: true });
+    await writeFile(probe, "probe");
+  } catch (cause) {
+    throw new MillraceError("DATA_DIRECTORY_UNUSABLE", `${existing} cannot be written: ${(cause as Error).message}`, {
+      hint: "Choose one that this user can write, with MILLRACE_DATA.",
+      cause,
+    });
+  } finally {
+    await rm(probe, { force: true }).catch(() => {});
+  }
+  const { bavail, bsize } = await statfs(existing);
+  const free = `${printBytes(bavail * bsize)} free`;
+  if (bavail * bsize < bytesWanted)
+    return warning(what, `${path}, only ${free}`, "Snapshots of large tables need room.");
+  return ok(what, `${path}, ${free}${running === null ? "" : `, in use by the Millrace with pid ${running}`}`);
+}
+
+async function port(setting: PortSetting, running: number | null, name: string): Promise<Finding> {
+  const what = name === "MILLRACE_PORT" ? "HTTP port" : "store port";
+  if (running !== null) return ok(what, `held by the running Millrace (pid ${running}), or chosen at start`);
+  if (setting.port === 0) return ok(what, "any that is free");
+  try {
+    return ok(what, `${await choosePort({ port: setting.port, required: true })} is free`);
+  } catch (error) {
+    if (!MillraceError.is(error, "PORT_TAKEN")) throw error;
+    if (!setting.required) return warning(what, `${setting.port} is taken: the next free one will be used`);
+    throw new MillraceError("PORT_TAKEN", `${name} is ${setting.port}, which is in use`, {
+      hint: `Stop what listens there, or set ${name} to another one.`,
+    });
+  }
+}
+
+async function embeddedStore(settings: Settings): Promise<Finding> {
+  const { version, postgres } = await findBinaries({
+    binDirectory: settings.pgBin,
+    copiesDirectory: join(tmpdir(), `millrace-programs-${process.getuid?.() ?? 0}`),
+    account: await serverAccount(),
+    diagnostics: silentDiagnostics,
+  });
+  return ok("store", `embedded PostgreSQL ${version} (${dirname(postgres)})`);
+}
+
+async function ownStore(url: string, clock: CommandContext["clock"]): Promise<Finding> {
+  const login = await openOwnServer({
+    url,
+    openTimeoutMs: 0,
+    clock,
+    random: systemRandom,
+    diagnostics: silentDiagnostics,
+  });
+  return ok("store", `PostgreSQL at ${login.host}:${login.port}, database ${login.database}`);
+}

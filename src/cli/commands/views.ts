@@ -1,0 +1,114 @@
+import { MillraceError } from "../../base/errors.ts";
+import type { List, QueryAnswer, ViewAnswer } from "../answers.ts";
+import { segment } from "../answers.ts";
+import { apiOf, type CommandModule, printJson } from "../command.ts";
+import { printFacts } from "../facts.ts";
+import { printCount } from "../quantity.ts";
+import { printable, printTable } from "../table.ts";
+
+export const viewsCommand: CommandModule = (program, context) => {
+  const { terminal } = context;
+  const views = program.command("views").description("queries that are kept up to date: list, show, explain, query");
+  views
+    .command("list")
+    .description("all views with their states")
+    .option("--json", "as JSON")
+    .action(async ({ json }: { json?: true }) => {
+      const answer = await apiOf(context).get("/v1/views");
+      if (json) return printJson(terminal, answer);
+      printTable(
+        terminal,
+        [
+          { title: "view" },
+          { title: "class" },
+          { title: "key" },
+          { title: "rows (about)", align: "right" },
+          { title: "changes", align: "right" },
+          { title: "state" },
+        ],
+        (answer as List<ViewAnswer>).items.map((view) => [
+          view.name,
+          view.class,
+          view.key.join(", ") || "one row",
+          printCount(Math.max(0, view.rowsEstimated)),
+          printCount(view.changes),
+          stateOf(view),
+        ]),
+      );
+    });
+  views
+    .command("show <view>")
+    .description("one view: its columns, its key and its definition")
+    .option("--json", "as JSON")
+    .action(async (name: string, { json }: { json?: true }) => {
+      const { items } = (await apiOf(context).get("/v1/views")) as List<ViewAnswer>;
+      const view = items.find((one) => one.name === name);
+      if (view === undefined) {
+        throw new MillraceError("VIEW_UNKNOWN", `there is no view "${name}"`, {
+          hint: `There are: ${items.map((one) => one.name).join(", ") || "none"}.`,
+        });
+      }
+      if (json) return printJson(terminal, view);
+      const error = "error" in view.state ? view.state.error : null;
+      printFacts(terminal, {
+        view: view.name,
+        state: stateOf(view),
+        problem: error && `${error.message} (${error.code})`,
+        "what to do": error?.hint ?? null,
+        class: view.class,
+        key: view.key.join(", ") || "none: exactly one row",
+        rows: `about ${printCount(Math.max(0, view.rowsEstimated))}`,
+      });
+      terminal.print("");
+      printTable(
+        terminal,
+        [{ title: "column" }, { title: "type" }],
+        view.columns.map((column) => [column.name, column.type + (column.nullable ? "" : " not null")]),
+      );
+      terminal.print(`\n${printable(view.sql.trim())}`);
+    });
+  views
+    .command("explain <view>")
+    .description("how a view is kept up to date: its class, statements and indexes")
+    .action(async (name: string) => {
+      const text = await apiOf(context).getText(`/v1/explain/${segment(name)}`);
+      terminal.print(text.trimEnd());
+    });
+  views
+    .command("query <sql>")
+    .description("run a read-only SQL statement on views and captured tables")
+    .option("--limit <rows>", "how many rows at most", "1000")
+    .option("--json", "as JSON")
+    .addHelpText("after", "\nExample:\n  $ millrace views query 'select * from views.order_cards limit 5'")
+    .action(async (sql: string, { limit, json }: { limit: string; json?: true }) => {
+      const body = JSON.stringify({ sql, limit: wholeNumber(limit) });
+      const answer = await apiOf(context).post("/v1/query", "application/json", body);
+      if (json) return printJson(terminal, answer);
+      const { columns, rows } = answer as QueryAnswer;
+      printTable(
+        terminal,
+        columns.map((title) => ({ title })),
+        rows.map((row) => row.map(cellOf)),
+      );
+      terminal.note(terminal.styleNote("dim", `${printCount(rows.length)} rows`));
+    });
+};
+
+function stateOf({ state }: ViewAnswer): string {
+  if (state.kind === "building") {
+    const of =
+      state.rowsEstimated === null ? "" : ` of about ${printCount(Math.max(state.rowsDone, state.rowsEstimated))}`;
+    return `building, ${printCount(state.rowsDone)}${of} rows: ${state.reason}`;
+  }
+  return "error" in state ? `failed: ${state.error.code}` : state.kind;
+}
+
+function cellOf(value: unknown): string {
+  if (value === null) return "null";
+  return printable(typeof value === "string" ? value : JSON.stringify(value));
+}
+
+function wholeNumber(text: string): number {
+  if (/^\d{1,6}$/.test(text)) return Number(text);
+  throw new MillraceError("USAGE_INVALID", `--limit is ${JSON.stringify(text)}, which is no whole number`);
+}

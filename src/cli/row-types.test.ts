@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { SchemaFile } from "../schema/table-shape.ts";
+import { rowTypes, valueType } from "./row-types.ts";
+
+const column = (name: string, storeType: string, nullable = false) => {
+  return { name, sourceType: storeType, storeType, nullable, carriedAsText: false };
+};
+
+const schema: SchemaFile = {
+  version: 1,
+  tables: [
+    {
+      source: "shop",
+      schema: "public",
+      table: "orders",
+      topic: "shop.public.orders",
+      columns: [column("id", "bigint"), column("the note", "text", true), column("weight", "double precision")],
+      key: ["id"],
+      appendOnly: false,
+    },
+  ],
+  views: [{ name: "cards", hash: "h", key: ["id"], columns: [{ name: "lines", type: "integer", nullable: false }] }],
+};
+
+test("tables by topic and views by name have the types that HTTP answers", () => {
+  assert.equal(
+    rowTypes(schema),
+    `// Written by \`millrace dev\` and \`millrace types\` from millrace-schema.json: do not edit, but commit it.
+
+/** Not a number and the infinities, which JSON lacks, are texts. */
+export type Float = number | "NaN" | "Infinity" | "-Infinity";
+
+/** Rows of captured tables, by topic. */
+export interface Tables {
+  readonly "shop.public.orders": {
+    readonly id: string;
+    readonly "the note": string | null;
+    readonly weight: Float;
+  };
+}
+
+/** Rows of views, by name. */
+export interface Views {
+  readonly cards: {
+    readonly lines: number;
+  };
+}
+`,
+  );
+});
+
+test("int8, numeric and times are texts, json is unknown, arrays may hold nulls", () => {
+  const expected: Readonly<Record<string, string>> = {
+    bigint: "string",
+    "numeric(12,2)": "string",
+    "timestamp(3) with time zone": "string",
+    "character varying(20)": "string",
+    bytea: "string",
+    smallint: "number",
+    real: "Float",
+    boolean: "boolean",
+    jsonb: "unknown",
+    "integer[]": "readonly (number | null)[]",
+    "numeric(3,1)[]": "readonly (string | null)[]",
+  };
+  for (const [type, wanted] of Object.entries(expected)) assert.equal(valueType(type), wanted, type);
+});

@@ -1,0 +1,221 @@
+/**
+ * A running program in the foreground: `dev` follows the edits of its module, `start` does not. It ends when a signal
+ * asks for it, or when the launcher that minds it is gone; a second signal does not wait.
+ */
+import { dirname, join, relative } from "node:path";
+import type { Definition } from "../catalog/definitions.ts";
+import { openDiagnostics } from "../observe/diagnostics.ts";
+import { type MillraceOptions, type Running, startMillrace } from "../server.ts";
+import { loadEnvironment } from "../settings.ts";
+import { type CommandContext, settingsIn } from "./command.ts";
+import { printFailure } from "./failure.ts";
+import { loadModule } from "./load-module.ts";
+import { packageVersion } from "./package-version.ts";
+import { SnapshotProgress } from "./progress.ts";
+import { isComplete, schemaPaths, writeSchemaFiles } from "./schema-file.ts";
+import { FileWatch } from "./watch.ts";
+
+export interface RunOptions {
+  /** The definition module, absolute. */
+  readonly module: string;
+  readonly mode: "dev" | "start";
+  /** Where a relative MILLRACE_DATA, and its default, are taken from; the module's folder when left out. */
+  readonly baseDirectory?: string;
+  /** Runs when the store answers, before the module is loaded: it may set what the module reads. */
+  readonly prepare?: NonNullable<MillraceOptions["prepare"]>;
+  /** Called when all is up; what it answers is called before the end. */
+  readonly onRunning?: (running: Running) => (() => Promise<void>) | undefined;
+}
+
+const lookEveryMs = 500;
+/** npm and the terminal may deliver one Ctrl-C twice. */
+const sameKeystrokeMs = 1_000;
+const forcedExit = 130;
+
+/** Resolves when the program has stopped. Throws what keeps it from starting. */
+export async function runProgram(options: RunOptions, context: CommandContext): Promise<void> {
+  const { terminal } = context;
+  const end = new Ending(context);
+  try {
+    const settings = settingsIn(options.baseDirectory ?? dirname(options.module));
+    loadEnvironment(dirname(options.module));
+    const progress = new SnapshotProgress(terminal);
+    const diagnostics = openDiagnostics({
+      level: settings.diagnostics,
+      pretty: terminal.interactive,
+      colours: terminal.interactive && !settings.noColor,
+      ...(terminal.interactive ? { destination: progress.diagnostics } : {}),
+    });
+    let definitions: readonly Definition[] = [];
+    let files: readonly string[] = [options.module];
+    const load = async (): Promise<readonly Definition[]> => {
+      const loaded = await loadModule(options.module, context.clock);
+      files = loaded.files;
+      if ("error" in loaded) throw loaded.error;
+      definitions = loaded.definitions;
+      return definitions;
+    };
+    // What is wrong with the module is said before anything is started for it.
+    if (options.prepare === undefined) await load();
+    const running = await startMillrace({
+      definitions: options.prepare === undefined ? definitions : load,
+      mode: options.mode,
+      settings,
+      diagnostics,
+      version: packageVersion(),
+      ...(options.prepare === undefined ? {} : { prepare: options.prepare }),
+    });
+    const finish = options.onRunning?.(running);
+    printAddresses(running, options, context);
+    if (definitions.length === 0) {
+      terminal.note(
+        `${options.module} exports no definitions yet: export a source, postgres("shop", { url, tables }).`,
+      );
+    }
+    const follow = new Follow(running, options, context, () => ({ definitions, files }), load);
+    try {
+      while (!end.asked) {
+        await end.orAfter(lookEveryMs);
+        progress.show(running.sources.list());
+        follow.writeSchema();
+      }
+    } finally {
+      progress.close();
+      await follow.close();
+      if (end.asked) terminal.note("stopping");
+      await finish?.();
+      await running.stop();
+    }
+  } finally {
+    end.close();
+  }
+}
+
+function printAddresses(
+  { addresses }: Running,
+  { module, mode }: RunOptions,
+  { terminal, directory }: CommandContext,
+): void {
+  const { user, host, port, database } = addresses.store;
+  terminal.print(`${terminal.style("bold", "millrace")} ${mode} ${relative(directory, module) || module}`);
+  terminal.print(`  console and HTTP  ${terminal.style("cyan", addresses.http)}`);
+  terminal.print(`  store (psql)      postgres://${user}@${host}:${port}/${database}`);
+}
+
+/** What `dev` does beside serving: reloads on edits, keeps the schema file. */
+class Follow {
+  readonly #running: Running;
+  readonly #options: RunOptions;
+  readonly #context: CommandContext;
+  readonly #state: () => { definitions: readonly Definition[]; files: readonly string[] };
+  readonly #load: () => Promise<readonly Definition[]>;
+  readonly #watch: FileWatch | null = null;
+  #reloading: Promise<void> = Promise.resolve();
+  #schemaFailed = false;
+  #closed = false;
+
+  constructor(
+    running: Running,
+    options: RunOptions,
+    context: CommandContext,
+    state: () => { definitions: readonly Definition[]; files: readonly string[] },
+    load: () => Promise<readonly Definition[]>,
+  ) {
+    this.#running = running;
+    this.#options = options;
+    this.#context = context;
+    this.#state = state;
+    this.#load = load;
+    if (options.mode !== "dev") return;
+    this.#watch = new FileWatch(context.clock, () => {
+      this.#reloading = this.#reloading.then(() => this.#reload());
+    });
+    this.#watchFiles();
+  }
+
+  /** When everything that is defined has been seen in its source; before, an older file is worth more. */
+  writeSchema(): void {
+    if (this.#options.mode !== "dev") return;
+    const schema = this.#running.schemaFile();
+    if (!isComplete(schema, this.#state().definitions)) return;
+    try {
+      const paths = schemaPaths(this.#options.module);
+      if (writeSchemaFiles(paths, schema)) this.#context.terminal.note(`wrote ${paths.schema} and ${paths.types}`);
+      this.#schemaFailed = false;
+    } catch (error) {
+      if (!this.#schemaFailed)
+        this.#context.terminal.note(`the schema file cannot be written: ${(error as Error).message}`);
+      this.#schemaFailed = true;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#watch?.close();
+    await this.#reloading;
+  }
+
+  async #reload(): Promise<void> {
+    if (this.#closed) return;
+    const { terminal } = this.#context;
+    try {
+      loadEnvironment(dirname(this.#options.module));
+      const definitions = await this.#load();
+      await this.#running.reload(definitions);
+      this.#watchFiles();
+      terminal.note(terminal.styleNote("green", `reloaded: ${summaryOf(definitions)}`));
+    } catch (error) {
+      this.#watchFiles({ anything: true });
+      printFailure(terminal, error);
+      terminal.note("  the definitions from before go on");
+    }
+  }
+
+  #watchFiles(options: { anything?: boolean } = {}): void {
+    this.#watch?.set([...this.#state().files, join(dirname(this.#options.module), ".env")], options);
+  }
+}
+
+function summaryOf(definitions: readonly Definition[]): string {
+  const names = (kind: Definition["kind"]): string => {
+    return definitions.flatMap((one) => (one.kind === kind ? [one.name] : [])).join(", ") || "none";
+  };
+  return `sources ${names("source")}; views ${names("view")}`;
+}
+
+/** That the end was asked for. The second time it is there at once. */
+class Ending {
+  readonly #abort = new AbortController();
+  readonly #context: CommandContext;
+  readonly #unlisten: () => void;
+  #askedMs = 0;
+
+  constructor(context: CommandContext) {
+    this.#context = context;
+    this.#unlisten = context.onSignal(() => this.#signalled());
+    context.onLauncherGone(() => this.#abort.abort());
+  }
+
+  get asked(): boolean {
+    return this.#abort.signal.aborted;
+  }
+
+  async orAfter(ms: number): Promise<void> {
+    await this.#context.clock.sleep(ms, this.#abort.signal).catch(() => {});
+  }
+
+  close(): void {
+    this.#unlisten();
+  }
+
+  #signalled(): void {
+    const now = this.#context.clock.monotonicMs();
+    if (!this.asked) {
+      this.#askedMs = now;
+      this.#abort.abort();
+    } else if (now - this.#askedMs > sameKeystrokeMs) {
+      this.#context.terminal.note("stopped without waiting: what was acknowledged is on disk");
+      this.#context.exit(forcedExit);
+    }
+  }
+}

@@ -1,0 +1,177 @@
+/** A look at a source's database from outside, changing nothing: whether it can be captured, and what is in it. */
+import pg, { type Client } from "pg";
+import { MillraceError } from "../base/errors.ts";
+import { type CatalogueTable, readCatalogue } from "../capture/catalogue.ts";
+import { checkServer, readServerFacts, type ServerFacts } from "../capture/server-setup.ts";
+import { checkTables } from "../capture/table-checks.ts";
+import { type PostgresDefinition, quote } from "../catalog/definitions.ts";
+import { type Finding, failed, finding, ok, warning } from "./findings.ts";
+
+const connectMs = 10_000;
+const statementMs = 30_000;
+
+/** Runs `look` on a connection of its own. Throws `SOURCE_UNREACHABLE`, `SOURCE_NOT_PERMITTED`, `USAGE_INVALID`. */
+export async function withSource<T>(url: string, look: (client: Client) => Promise<T>): Promise<T> {
+  if (!/^postgres(ql)?:\/\//.test(url) || !URL.canParse(url)) {
+    throw new MillraceError(
+      "USAGE_INVALID",
+      "the source is no address like postgres://user:password@host:5432/database",
+    );
+  }
+  const client = new pg.Client({
+    connectionString: url,
+    application_name: "millrace",
+    connectionTimeoutMillis: connectMs,
+    statement_timeout: statementMs,
+  });
+  client.on("error", () => {});
+  try {
+    await client.connect();
+  } catch (cause) {
+    throw connectFailure(url, cause);
+  }
+  try {
+    return await look(client);
+  } finally {
+    await client.end().catch(() => {});
+  }
+}
+
+export interface SourceRights {
+  readonly replication: boolean;
+  readonly createPublication: boolean;
+  readonly slotsLeft: number;
+}
+
+export async function readRights(client: Client): Promise<SourceRights> {
+  const { rows } = await client.query<SourceRights>(
+    `select (rolsuper or rolreplication or exists (select from pg_roles m where m.rolname in ('rds_replication', 'azure_pg_admin', 'cloudsqlsuperuser')
+               and pg_has_role(r.rolname, m.oid, 'member'))) as replication,
+            has_database_privilege(current_database(), 'create') as "createPublication",
+            current_setting('max_replication_slots')::int - (select count(*)::int from pg_replication_slots) as "slotsLeft"
+       from pg_roles r where rolname = current_user`,
+  );
+  return rows[0] as SourceRights;
+}
+
+/** Every table of the database that is somebody's, largest first; partitions are part of their table. */
+export async function readTables(client: Client): Promise<CatalogueTable[]> {
+  const { rows } = await client.query<{ schema: string; table: string }>(
+    `select n.nspname as schema, c.relname as "table"
+       from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where c.relkind in ('r', 'p') and not c.relispartition and c.relpersistence = 'p'
+        and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+      order by n.nspname, c.relname`,
+  );
+  const tables = await readCatalogue(client, rows);
+  return tables.sort((a, b) => b.rowsEstimated - a.rowsEstimated || (nameOf(a) < nameOf(b) ? -1 : 1));
+}
+
+export function nameOf({ schema, table }: { schema: string; table: string }): string {
+  return schema === "public" ? table : `${schema}.${table}`;
+}
+
+/** The source as a definition declares it. */
+export async function lookAtDefinition(definition: PostgresDefinition): Promise<Finding[]> {
+  return look(definition.name, definition.url, async (client, facts) => {
+    const catalogue = await readCatalogue(client, definition.tables);
+    const checked = checkTables(definition, facts.user, catalogue);
+    const rows = checked.reduce((sum, table) => sum + table.rowsEstimated, 0);
+    const what = `tables of ${definition.name}`;
+    const warnings = checked.flatMap((table) => table.warnings.map((text) => warning(what, text)));
+    return [
+      ok(what, `${checked.length} can be captured, about ${Math.round(rows).toLocaleString("en-US")} rows`),
+      ...warnings,
+    ];
+  });
+}
+
+/** A database of which nothing is declared yet. */
+export async function lookAtUrl(url: string): Promise<Finding[]> {
+  return look("source", url, async (client) => {
+    const tables = await readTables(client);
+    const keyless = tables.filter((table) => !hasKey(table)).map(nameOf);
+    const summary = ok("tables", `${tables.length - keyless.length} have what it takes to be captured`);
+    if (keyless.length === 0) return [summary];
+    const named = `${keyless.slice(0, 8).join(", ")}${keyless.length > 8 ? ", …" : ""}`;
+    const hint = "Declare them appendOnly when rows are only ever inserted, or: alter table … replica identity full;";
+    return [summary, warning("tables", `${keyless.length} have no key: ${named}`, hint)];
+  });
+}
+
+/** A row can be told from another one in the stream. */
+export function hasKey(table: CatalogueTable): boolean {
+  if (table.identity === "full") return true;
+  return table.identity !== "nothing" && table.columns.some((column) => column.identity);
+}
+
+async function look(
+  name: string,
+  url: string,
+  lookDeeper: (client: Client, facts: ServerFacts) => Promise<Finding[]>,
+): Promise<Finding[]> {
+  try {
+    return await withSource(url, async (client) => {
+      const facts = await readServerFacts(client);
+      const version = `PostgreSQL ${Math.floor(facts.version / 10_000)}.${facts.version % 10_000}`;
+      const server = await finding(name, () => {
+        checkServer(name, facts);
+        return ok(name, `${version}, database ${facts.database}, wal_level logical`);
+      });
+      const rights = await finding(`rights of ${facts.user}`, async () =>
+        rightsFinding(facts, await readRights(client)),
+      );
+      const wal = facts.walKeepUnbounded
+        ? [
+            warning(
+              name,
+              "max_slot_wal_keep_size is not set: while Millrace is down its slot holds WAL without a bound",
+              "As a superuser: alter system set max_slot_wal_keep_size = '20GB'; select pg_reload_conf();",
+            ),
+          ]
+        : [];
+      const deeper = await lookDeeper(client, facts).catch((error: unknown) => [failed(`tables of ${name}`, error)]);
+      return [server, rights, ...wal, ...deeper];
+    });
+  } catch (error) {
+    return [failed(name, error)];
+  }
+}
+
+function rightsFinding(facts: ServerFacts, rights: SourceRights): Finding {
+  const what = `rights of ${facts.user}`;
+  const sql = [
+    ...(rights.replication ? [] : [`alter role ${quote(facts.user)} replication;`]),
+    ...(rights.createPublication ? [] : [`grant create on database ${quote(facts.database)} to ${quote(facts.user)};`]),
+  ];
+  if (sql.length > 0) {
+    const error = new MillraceError("SOURCE_NOT_PERMITTED", "it may not replicate, or not make a publication", {
+      hint: `As an administrator of the source, run: ${sql.join(" ")}`,
+    });
+    return failed(what, error);
+  }
+  if (rights.slotsLeft > 0) return ok(what, "it may replicate and make publications");
+  return warning(
+    what,
+    "every replication slot of the server is taken",
+    "Raise max_replication_slots, and restart the server.",
+  );
+}
+
+function connectFailure(url: string, cause: unknown): MillraceError {
+  const { hostname, port, pathname } = new URL(url);
+  const place = `${hostname || "localhost"}:${port || 5432}${pathname}`;
+  const message =
+    cause instanceof Error ? cause.message || String((cause as { code?: unknown }).code ?? cause) : String(cause);
+  const sqlState = cause instanceof Error && "code" in cause ? String(cause.code) : "";
+  if (/^28|^3D000|^42501/.test(sqlState)) {
+    return new MillraceError("SOURCE_NOT_PERMITTED", `${place} refuses: ${message}`, {
+      hint: "Check user, password and database of the address, and the server's pg_hba.conf.",
+      cause,
+    });
+  }
+  return new MillraceError("SOURCE_UNREACHABLE", `${place} does not answer: ${message}`, {
+    hint: "Is the server running, and can it be reached from this machine?",
+    cause,
+  });
+}
