@@ -1,16 +1,22 @@
 /** The process around the command line: its streams, its signals, its end. */
 import { systemClock } from "../base/clock.ts";
 import { readSettings } from "../settings.ts";
+import type { CommandContext } from "./command.ts";
 import { runCommandLine } from "./command-line.ts";
 import { openTerminal } from "./terminal.ts";
 
 const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
-export async function main(args: readonly string[]): Promise<never> {
+export function main(args: readonly string[]): Promise<never> {
+  return inProcess((context) => runCommandLine(args, context));
+}
+
+/** Runs with this process's streams and signals, and ends it with the exit code that `run` resolves to. */
+export async function inProcess(run: (context: CommandContext) => Promise<number>): Promise<never> {
   endWithReader();
   const terminal = openTerminal({ out: process.stdout, errors: process.stderr }, noColor);
   let exitCode = 0;
-  const failed = await runCommandLine(args, {
+  const failed = await run({
     terminal,
     clock: systemClock,
     directory: process.cwd(),

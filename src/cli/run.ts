@@ -11,6 +11,7 @@ import { type CommandContext, settingsIn } from "./command.ts";
 import { printFailure } from "./failure.ts";
 import { loadModule } from "./load-module.ts";
 import { packageVersion } from "./package-version.ts";
+import { checkPlatform, thisMachine } from "./platform.ts";
 import { SnapshotProgress } from "./progress.ts";
 import { isComplete, schemaPaths, writeSchemaFiles } from "./schema-file.ts";
 import { FileWatch } from "./watch.ts";
@@ -35,6 +36,7 @@ const forcedExit = 130;
 /** Resolves when the program has stopped. Throws what keeps it from starting. */
 export async function runProgram(options: RunOptions, context: CommandContext): Promise<void> {
   const { terminal } = context;
+  checkPlatform(thisMachine());
   const end = new Ending(context);
   try {
     const settings = settingsIn(options.baseDirectory ?? dirname(options.module));

@@ -53,7 +53,10 @@ async function readFile(disk: Disk, name: string): Promise<StaticFile | undefine
     if (specifier === undefined) return undefined;
     return { type, body: await readWhole(disk, fileURLToPath(import.meta.resolve(specifier))) };
   }
-  let body = await readWhole(disk, fileURLToPath(new URL(`../../console/${name}`, import.meta.url)));
+  let body = await readWhole(
+    disk,
+    fileURLToPath(new URL(`${isPublished ? ".." : "../.."}/console/${name}`, import.meta.url)),
+  );
   if (extension === "ts" && !isPublished) body = Buffer.from(stripTypeScriptTypes(body.toString("utf8")));
   return extension === "html"
     ? { type, body, headers: { "content-security-policy": policyFor(body) } }

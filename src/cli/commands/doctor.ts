@@ -16,6 +16,7 @@ import { choosePort } from "../../store/port.ts";
 import { type CommandContext, type CommandModule, printJson, settingsIn } from "../command.ts";
 import { type Finding, finding, ok, printFindings, warning } from "../findings.ts";
 import { loadDefinitions } from "../load-module.ts";
+import { checkPlatform, thisMachine } from "../platform.ts";
 import { printBytes, printCount } from "../quantity.ts";
 import { lookAtDefinition, lookAtUrl } from "../source-look.ts";
 
@@ -24,7 +25,6 @@ interface DoctorOptions {
   readonly json?: true;
 }
 
-const oldestNode = [24, 6] as const;
 const descriptorsWanted = 4_096;
 const bytesWanted = 2 * 1024 ** 3;
 const setUpExit = 3;
@@ -57,7 +57,7 @@ export async function examine(
   const settings = settingsIn(dirname(module));
   const running = await runningPid(settings.dataDirectory);
   const findings = await Promise.all([
-    finding("Node.js", nodeVersion),
+    finding("machine", machine),
     finding("open files", descriptors),
     finding("data directory", () => dataDirectory(settings.dataDirectory, running)),
     finding("HTTP port", () => port(settings.http, running, "MILLRACE_PORT")),
@@ -86,17 +86,11 @@ async function definitions(module: string, clock: CommandContext["clock"]): Prom
   return [loaded, ...sources];
 }
 
-function nodeVersion(): Finding {
-  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
-  if (major > oldestNode[0] || (major === oldestNode[0] && minor >= oldestNode[1]))
-    return ok("Node.js", process.versions.node);
-  throw new MillraceError(
-    "PLATFORM_UNSUPPORTED",
-    `Node.js ${process.versions.node} is older than ${oldestNode.join(".")}`,
-    {
-      hint: "Install the current LTS from https://nodejs.org.",
-    },
-  );
+/** The version of Node.js is checked before anything else of Millrace is read. */
+function machine(): Finding {
+  const found = thisMachine();
+  checkPlatform(found);
+  return ok("machine", `Node.js ${process.versions.node} on ${found.platform} ${found.arch}`);
 }
 
 function descriptors(): Finding {

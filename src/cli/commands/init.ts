@@ -57,7 +57,8 @@ async function init(options: InitOptions, context: CommandContext): Promise<void
   writeProject(options, plan, url, context);
   say(context, plan);
   if (options.install) await install(context);
-  const findings = await examine("app.ts", null, context);
+  // Without an installation the module cannot be loaded, but its database can be looked at.
+  const findings = options.install ? await examine("app.ts", null, context) : await examine(undefined, url, context);
   printFindings(terminal, findings);
   const failed = findings.some(({ state }) => state === "failed");
   if (failed) context.fail(setUpExit);
