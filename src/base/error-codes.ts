@@ -187,6 +187,12 @@ export const errorCodes = {
     about: "The transaction is not open.",
   },
   LOG_FORMAT_NEWER: { http: 500, exit: 3, action: "fix-setup", about: "A file was written by a newer Millrace." },
+  LOG_DAMAGED: {
+    http: 500,
+    exit: 3,
+    action: "call-operator",
+    about: "The log's catalogue of topics is damaged or missing; nothing was deleted.",
+  },
   LOG_LOST: {
     http: 500,
     exit: 3,

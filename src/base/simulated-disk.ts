@@ -26,12 +26,17 @@ type Change =
   | { readonly kind: "write"; readonly bytes: Buffer; readonly at: number }
   | { readonly kind: "truncate"; readonly length: number };
 
+/** The first `length` bytes; the buffer may have room behind them. */
+interface Content {
+  bytes: Buffer;
+  length: number;
+}
+
 interface FileNode {
   readonly kind: "file";
-  durable: Buffer;
-  /** What a reader sees now; the first `length` bytes of `current`. */
-  current: Buffer;
-  length: number;
+  readonly durable: Content;
+  /** What a reader sees now. */
+  readonly current: Content;
   /** Since the last sync, oldest first. */
   changes: Change[];
 }
@@ -51,8 +56,8 @@ function newDirectory(): DirectoryNode {
   return { kind: "directory", durable: new Map(), current: new Map(), changes: [] };
 }
 
-function newFile(bytes: Buffer = Buffer.alloc(0)): FileNode {
-  return { kind: "file", durable: bytes, current: Buffer.from(bytes), length: bytes.length, changes: [] };
+function newFile(content: Content = { bytes: Buffer.alloc(0), length: 0 }): FileNode {
+  return { kind: "file", durable: content, current: copied(content), changes: [] };
 }
 
 export function diskError(code: string, operation: string, at: string): NodeJS.ErrnoException {
@@ -71,6 +76,8 @@ export class SimulatedDisk implements Disk {
   #off = false;
   #renames = 0;
   #freeBytes = Number.MAX_SAFE_INTEGER;
+  #openFiles = 0;
+  #reads = 0;
   /** The operations that happened, in order, for tests that look for one. */
   readonly history: { readonly operation: DiskOperation; readonly path: string }[] = [];
 
@@ -82,6 +89,15 @@ export class SimulatedDisk implements Disk {
   /** How many changing operations there were. */
   get operations(): number {
     return this.#operations;
+  }
+
+  get openFiles(): number {
+    return this.#openFiles;
+  }
+
+  /** How many times a file was read from. */
+  get reads(): number {
+    return this.#reads;
   }
 
   get isOff(): boolean {
@@ -128,15 +144,15 @@ export class SimulatedDisk implements Disk {
   /** Changes bytes on the platter, as a failing disk does. */
   corrupt(file: string, bytePosition: number, xor = 0xff): void {
     const node = this.#file(file);
-    for (const bytes of [node.durable, node.current]) {
-      if (bytePosition < bytes.length) bytes[bytePosition] = (bytes[bytePosition] as number) ^ xor;
+    for (const { bytes, length } of [node.durable, node.current]) {
+      if (bytePosition < length) bytes[bytePosition] = (bytes[bytePosition] as number) ^ xor;
     }
   }
 
   /** The bytes that a reader sees now. */
   contents(file: string): Buffer {
     const node = this.#file(file);
-    return Buffer.from(node.current.subarray(0, node.length));
+    return copied(node.current).bytes;
   }
 
   async open(file: string, mode: "read" | "write" | "create" | "exclusive"): Promise<DiskFile> {
@@ -146,12 +162,12 @@ export class SimulatedDisk implements Disk {
     if (node?.kind === "directory") throw diskError("EISDIR", "open", file);
     if (node) {
       if (mode === "exclusive") throw diskError("EEXIST", "open", file);
-      return new SimulatedFile(this, node, file);
+      return this.#opened(node, file);
     }
     if (mode === "read" || mode === "write") throw diskError("ENOENT", "open", file);
     const made = newFile();
     await this.operation("create", file, () => this.#setName(parent, name, made));
-    return new SimulatedFile(this, made, file);
+    return this.#opened(made, file);
   }
 
   async makeDirectory(directory: string): Promise<void> {
@@ -244,6 +260,20 @@ export class SimulatedDisk implements Disk {
     this.history.push({ operation, path: at });
   }
 
+  /** For the files of this disk. */
+  noticeRead(): void {
+    this.#reads++;
+  }
+
+  noticeClose(): void {
+    this.#openFiles--;
+  }
+
+  #opened(node: FileNode, file: string): DiskFile {
+    this.#openFiles++;
+    return new SimulatedFile(this, node, file);
+  }
+
   assertOn(operation: string, at: string): void {
     this.#alive(operation, at);
   }
@@ -315,12 +345,11 @@ export class SimulatedDisk implements Disk {
     if (known?.kind === "file") return known;
     const pieces = node.changes.flatMap(sectors);
     const keep = this.#choice(pieces.length);
-    const copy = newFile(
-      replayed(
-        node.durable,
-        pieces.filter((_, i) => keep(i)),
-      ),
-    );
+    const content = copied(node.durable);
+    pieces.forEach((piece, i) => {
+      if (keep(i)) apply(content, piece);
+    });
+    const copy = newFile(content);
     copies.set(node, copy);
     return copy;
   }
@@ -355,12 +384,9 @@ class SimulatedFile implements DiskFile {
     this.#usable("read");
     await null;
     this.#disk.assertOn("read", this.path);
-    return this.#node.current.copy(
-      target,
-      0,
-      Math.min(bytePosition, this.#node.length),
-      Math.min(this.#node.length, bytePosition + target.length),
-    );
+    this.#disk.noticeRead();
+    const { bytes, length } = this.#node.current;
+    return bytes.copy(target, 0, Math.min(bytePosition, length), Math.min(length, bytePosition + target.length));
   }
 
   async write(buffers: readonly Buffer[], bytePosition: number): Promise<void> {
@@ -373,11 +399,12 @@ class SimulatedFile implements DiskFile {
   async datasync(): Promise<void> {
     this.#usable("datasync");
     // What was written before the sync began is what it makes durable.
-    const covered = [...this.#node.changes];
+    const covered = this.#node.changes.length;
+    const last = this.#node.changes.at(-1);
     await this.#disk.operation("datasync", this.path, undefined, () => {
-      const pending = covered.filter((change) => this.#node.changes.includes(change));
-      this.#node.durable = replayed(this.#node.durable, pending);
-      this.#node.changes = this.#node.changes.filter((change) => !covered.includes(change));
+      // Another sync may have ended meanwhile, with some of the same changes.
+      const end = last ? this.#node.changes.indexOf(last) + 1 : 0;
+      for (const change of this.#node.changes.splice(0, Math.min(end, covered))) apply(this.#node.durable, change);
     });
   }
 
@@ -388,10 +415,11 @@ class SimulatedFile implements DiskFile {
 
   async size(): Promise<number> {
     this.#usable("size");
-    return this.#node.length;
+    return this.#node.current.length;
   }
 
   async close(): Promise<void> {
+    if (!this.#closed) this.#disk.noticeClose();
     this.#closed = true;
   }
 
@@ -401,29 +429,26 @@ class SimulatedFile implements DiskFile {
   }
 
   #change(change: Change): void {
-    const next = applied(this.#node.current, this.#node.length, change);
-    this.#node.current = next.bytes;
-    this.#node.length = next.length;
+    apply(this.#node.current, change);
     this.#node.changes.push(change);
   }
 }
 
-/** The file after a change; the buffer may have room behind its end. */
-function applied(current: Buffer, length: number, change: Change): { bytes: Buffer<ArrayBuffer>; length: number } {
-  const end = change.kind === "write" ? Math.max(length, change.at + change.bytes.length) : change.length;
-  let bytes = current as Buffer<ArrayBuffer>;
-  if (end > bytes.length || change.kind === "truncate") {
-    bytes = Buffer.alloc(change.kind === "write" ? Math.max(end, Math.min(2 * end, end + 1_048_576)) : end);
-    current.copy(bytes, 0, 0, Math.min(length, end));
-  }
-  if (change.kind === "write") change.bytes.copy(bytes, change.at);
-  return { bytes, length: end };
+function copied({ bytes, length }: Content): Content {
+  return { bytes: Buffer.from(bytes.subarray(0, length)), length };
 }
 
-function replayed(durable: Buffer, changes: readonly Change[]): Buffer {
-  let state = { bytes: Buffer.from(durable), length: durable.length };
-  for (const change of changes) state = applied(state.bytes, state.length, change);
-  return Buffer.from(state.bytes.subarray(0, state.length));
+function apply(content: Content, change: Change): void {
+  const end = change.kind === "write" ? Math.max(content.length, change.at + change.bytes.length) : change.length;
+  if (end > content.bytes.length) {
+    const larger = Buffer.alloc(Math.min(2 * end, end + 1_048_576));
+    content.bytes.copy(larger, 0, 0, content.length);
+    content.bytes = larger;
+  }
+  // What was cut off before must not show again behind the new end.
+  if (end < content.length) content.bytes.fill(0, end, content.length);
+  if (change.kind === "write") change.bytes.copy(content.bytes, change.at);
+  content.length = end;
 }
 
 /** A write as the disk may do it: in pieces that end where sectors end. */

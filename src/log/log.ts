@@ -74,7 +74,7 @@ export class Log {
     this.#reserve = new DiskReserve(context, options.directory);
   }
 
-  /** Throws `LOG_FORMAT_NEWER`, and `PARTITION_DAMAGED` when the catalogue cannot be read; a damaged partition does not stop the others. */
+  /** Throws `LOG_FORMAT_NEWER`, and `LOG_DAMAGED` when the catalogue cannot be read; a damaged partition does not stop the others. */
   static async open(options: LogOptions): Promise<Log> {
     const limits = { ...defaultLogLimits, ...options.limits };
     const { disk, clock, diagnostics, directory } = options;

@@ -49,7 +49,7 @@ export class TopicCatalogue {
 
   /**
    * A directory without a catalogue becomes a new log, unless there are topics in it. Throws `LOG_FORMAT_NEWER`,
-   * and `PARTITION_DAMAGED` when the file cannot be read.
+   * and `LOG_DAMAGED` when the file cannot be read.
    */
   static async open(disk: Disk, directory: string, random: Random): Promise<TopicCatalogue> {
     const file = path.join(directory, "catalogue");
@@ -58,7 +58,7 @@ export class TopicCatalogue {
     const topics = path.join(directory, "topics");
     if (found.kind === "damaged" || ((await disk.exists(topics)) && (await disk.list(topics)).length > 0)) {
       const reason = found.kind === "damaged" ? found.reason : "it is missing, and there are topics";
-      throw new MillraceError("PARTITION_DAMAGED", `the log's catalogue ${file} cannot be used: ${reason}`, {
+      throw new MillraceError("LOG_DAMAGED", `the log's catalogue ${file} cannot be used: ${reason}`, {
         hint: "Nothing was deleted. Restore the file from a backup of this data directory.",
         details: { path: file },
       });

@@ -20,7 +20,7 @@ const waitMsMax = 2 ** 31 - 1;
 
 /**
  * Opens the log in a directory, or makes a new one there; no other process may have it open (`log/directory-lock.ts`).
- * What a crash left is read back first. Throws `LOG_FORMAT_NEWER`, and `PARTITION_DAMAGED` when the catalogue of
+ * What a crash left is read back first. Throws `LOG_FORMAT_NEWER`, and `LOG_DAMAGED` when the catalogue of
  * topics cannot be read; a damaged partition answers with that code and stops nothing else.
  */
 export async function openEmbeddedEngine(options: LogOptions): Promise<Engine> {
