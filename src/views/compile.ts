@@ -5,10 +5,11 @@
 
 import { bindAdditive, isAdditive } from "./compile/additive.ts";
 import { usedColumns } from "./compile/contribution.ts";
+import type { Binding } from "./compile/from.ts";
 import { viewHash } from "./compile/hash.ts";
 import { joinOrder } from "./compile/join-order.ts";
 import { chooseKey } from "./compile/key.ts";
-import { type Binding, bindLinear } from "./compile/linear.ts";
+import { bindLinear } from "./compile/linear.ts";
 import { type Plan, planAdditive, planLinear } from "./compile/plan.ts";
 import { loadParser, SourceText } from "./compile/source-text.ts";
 import { makeState } from "./compile/state.ts";

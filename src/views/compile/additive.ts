@@ -4,19 +4,11 @@
  * and HAVING are computed from them.
  */
 import type { FuncCall, Node, SelectStmt } from "@pgsql/types";
-import { type Bound, columnsOf, compose, type Hole } from "./bound.ts";
+import { type Bound, compose, type Hole } from "./bound.ts";
+import { locationOf, refuseClauses } from "./clauses.ts";
 import { bindExpression, type ExpressionPlace, functionName, nameOf, refuse } from "./expression.ts";
-import {
-  type Binding,
-  bindFrom,
-  expandTargets,
-  type FromBranch,
-  locationOf,
-  placeOf,
-  refuseClauses,
-  type Target,
-  withCtes,
-} from "./linear.ts";
+import { type Binding, type FromBranch, placeOf } from "./from.ts";
+import { bindFrom, expandTargets, type Target, withCtes } from "./linear.ts";
 import { findColumn } from "./scope.ts";
 import { hasEquality, isInteger, isNumber, type SqlType, type, worstSpecials } from "./sql-type.ts";
 
@@ -345,9 +337,4 @@ function checkSummable(
 function sumType(name: string, of: SqlType | undefined): SqlType {
   const wide = name === "avg" || of?.name === "int8" || of?.name === "numeric";
   return wide ? { ...type("numeric"), specials: of?.specials ?? "all" } : type("int8");
-}
-
-/** Columns of mirrors that the expressions of a branch read. */
-export function readsNothing(bound: Bound): boolean {
-  return columnsOf(bound).length === 0;
 }

@@ -17,9 +17,8 @@ export function viewHash(
   source: SourceText,
   uses: readonly { readonly mirror: MirrorBinding; readonly columns: readonly string[] }[],
 ): string {
-  const shapes = uses.map(({ mirror: { id, shape }, columns }) => ({
-    // The id orders the terms.
-    id,
+  // The mirrors' ids only order the terms: the state does not depend on them.
+  const shapes = uses.map(({ mirror: { shape }, columns }) => ({
     table: [shape.source, shape.schema, shape.table],
     key: shape.key,
     columns: shape.columns

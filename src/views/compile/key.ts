@@ -1,11 +1,11 @@
 /** Which columns identify a row of a view: functional dependencies from primary keys, equalities and constants. */
 import type { ViewDefinition } from "../../catalog/definitions.ts";
-import { type Bound, columnsOf, isConstant, type Occurrence, plainColumn } from "./bound.ts";
-import type { Binding } from "./linear.ts";
+import { type Bound, type ColumnHole, columnsOf, isConstant, type Occurrence, plainColumn } from "./bound.ts";
+import type { Binding } from "./from.ts";
 import { nearestName } from "./nearest.ts";
 import type { Plan } from "./plan.ts";
 import { shortList } from "./scope.ts";
-import { hasEquality } from "./sql-type.ts";
+import { hasEquality, isInteger, parseType } from "./sql-type.ts";
 import { tableLabel } from "./tables.ts";
 
 /** Indexes of the group columns that identify a row; empty for a view of exactly one row. Throws `VIEW_KEY_INVALID`, `VIEW_KEY_NOT_UNIQUE`. */
@@ -136,7 +136,7 @@ function closure(plan: Plan, b: number, key: readonly number[]): { groups: Set<n
   const id = (occurrence: Occurrence, column: string) => `${branch.occurrences.indexOf(occurrence)}.${column}`;
   const known = (bound: Bound) => columnsOf(bound).every((hole) => columns.has(id(hole.occurrence, hole.column)));
   const learn = (bound: Bound) => {
-    const column = plainColumn(bound);
+    const column = plainColumn(bound) ?? widenedColumn(bound);
     if (column !== null) columns.add(id(column.occurrence, column.column));
   };
   for (let before = -1; before < groups.size + columns.size; ) {
@@ -160,4 +160,14 @@ function closure(plan: Plan, b: number, key: readonly number[]): { groups: Set<n
     }
   }
   return { groups, rows };
+}
+
+/** The column of a cast that keeps whole numbers apart, as a union of integer types makes it. */
+function widenedColumn({ parts: [open, hole, cast, ...rest] }: Bound): ColumnHole | null {
+  if (open !== "(" || hole === undefined || typeof hole === "string" || hole.kind !== "column" || rest.length > 0)
+    return null;
+  const shape = hole.occurrence.mirror.shape.columns.find((one) => one.name === hole.column);
+  if (shape === undefined || !isInteger(parseType(shape.storeType))) return null;
+  // A cast to a smaller integer fails rather than change the number.
+  return typeof cast === "string" && /^::pg_catalog\.(int[248]|numeric)\)$/.test(cast) ? hole : null;
 }

@@ -6,9 +6,10 @@
 
 import type { AdditiveQuery, Aggregate } from "./additive.ts";
 import type { Bound, Conjunct, Occurrence } from "./bound.ts";
-import { print, textBound } from "./bound.ts";
+import { print } from "./bound.ts";
 import { refuse } from "./expression.ts";
-import type { Binding, LinearQuery } from "./linear.ts";
+import type { Binding } from "./from.ts";
+import type { LinearQuery } from "./linear.ts";
 import { namelessColumn } from "./output-name.ts";
 import type { SqlType } from "./sql-type.ts";
 
@@ -247,9 +248,3 @@ export function printAbove(
     throw new Error("a column stands where only groups and aggregates can");
   });
 }
-
-export const alwaysTrue: Bound = textBound(
-  "true",
-  { name: "bool", modifier: null, array: false, specials: "none" },
-  true,
-);

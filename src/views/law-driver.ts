@@ -1,0 +1,243 @@
+/**
+ * For tests: applies batches to mirrors and views as plainly as can be, and checks the law after each. Shares nothing
+ * with the applier but the compiled statements.
+ */
+import assert from "node:assert/strict";
+import type pg from "pg";
+import { mirrorName, quote, type ViewDefinition } from "../catalog/definitions.ts";
+import { pinnedSettings, plannerSettings } from "./compile/settings.ts";
+import { compileView } from "./compile.ts";
+import { type CompiledView, hiddenKey, type MirrorBinding } from "./compiled-view.ts";
+
+export type LawRow = Readonly<Record<string, string | null>>;
+
+export type LawChange =
+  | { readonly op: "put"; readonly mirrorId: number; readonly row: LawRow }
+  | { readonly op: "delete"; readonly mirrorId: number; readonly key: LawRow }
+  | { readonly op: "truncate"; readonly mirrorId: number };
+
+interface LawView {
+  readonly compiled: CompiledView;
+  /** Rows that stood there before the first batch, as text, each with how often. */
+  readonly initial: Map<string, number>;
+  readonly texts: string;
+  readonly comparable: boolean;
+}
+
+export class LawDriver {
+  readonly #client: pg.Client;
+  readonly #mirrors: readonly MirrorBinding[];
+  readonly #views: LawView[] = [];
+  #batch = 0;
+
+  private constructor(client: pg.Client, mirrors: readonly MirrorBinding[]) {
+    this.#client = client;
+    this.#mirrors = [...mirrors].sort((a, b) => a.id - b.id);
+  }
+
+  static async create(client: pg.Client, mirrors: readonly MirrorBinding[]): Promise<LawDriver> {
+    const settings = Object.entries({ ...pinnedSettings, ...plannerSettings, client_min_messages: "warning" });
+    for (const [name, value] of settings) await client.query("select set_config($1, $2, false)", [name, value]);
+    const schemas = new Set(["millrace", "views", ...mirrors.map(({ shape }) => shape.source)]);
+    for (const schema of schemas) await client.query(`create schema if not exists ${quote(schema)}`);
+    for (const mirror of mirrors) {
+      const columns = columnsOf(mirror);
+      const typed = columns.map(({ name, type }) => `${quote(name)} ${type}`).join(", ");
+      const key = keyOf(mirror).map(quote).join(", ");
+      await client.query(`drop table if exists ${tableOf(mirror)} cascade`);
+      await client.query(`create table ${tableOf(mirror)} (${typed}, primary key (${key}))`);
+      await client.query(`drop table if exists pg_temp.s_${mirror.id}, pg_temp.d_${mirror.id}`);
+      await client.query(`create temp table s_${mirror.id} (${typed}, _del boolean not null)`);
+      await client.query(`create temp table d_${mirror.id} (w integer not null, ${typed})`);
+    }
+    return new LawDriver(client, mirrors);
+  }
+
+  /** `change` may break the compiled view, to see that the law notices. */
+  async define(view: ViewDefinition, change = (compiled: CompiledView) => compiled): Promise<CompiledView> {
+    const compiled = change(await compileView({ view, mirrors: this.#mirrors, version: 1 }));
+    for (const { mirrorId, columns } of compiled.mirrorIndexes) {
+      const mirror = this.#mirrors.find((one) => one.id === mirrorId);
+      assert.ok(mirror);
+      await this.#client.query(`create index on ${tableOf(mirror)} (${columns.map(quote).join(", ")})`);
+    }
+    for (const sql of [...compiled.create, compiled.fill, compiled.publicView, ...compiled.connect]) {
+      await this.#client.query(sql);
+    }
+    const texts = compiled.publicColumns.map((name) => `coalesce(${quote(name)}::text, '∅')`).join(" || '|' || ");
+    const types = await this.#types(compiled);
+    const initial = await this.#counts(`select ${texts} as row, 1 as w from views.${quote(compiled.name)}`);
+    this.#views.push({ compiled, initial, texts, comparable: !types.includes("json") });
+    await this.check();
+    return compiled;
+  }
+
+  async drop(compiled: CompiledView): Promise<void> {
+    await this.#client.query(`drop view views.${quote(compiled.name)}`);
+    for (const sql of compiled.drop) await this.#client.query(sql);
+    await this.#client.query(`drop table pg_temp.${quote(`dv_${compiled.name}__1`)}`);
+    this.#views.splice(0, this.#views.length, ...this.#views.filter((one) => one.compiled !== compiled));
+  }
+
+  /** The view has the columns and types of its query. */
+  async #types(compiled: CompiledView): Promise<string[]> {
+    await this.#client.query(`create temp table law_query as select * from (${compiled.query}\n) q with no data`);
+    const describe = async (relation: string) => {
+      const { rows } = await this.#client.query<{ name: string; type: string }>(
+        "select attname as name, format_type(atttypid, null) as type from pg_attribute where attrelid = $1::regclass and attnum > 0 order by attnum",
+        [relation],
+      );
+      return rows;
+    };
+    const ofQuery = await describe("pg_temp.law_query");
+    await this.#client.query("drop table law_query");
+    assert.deepEqual(await describe(`views.${quote(compiled.name)}`), ofQuery, compiled.query);
+    return ofQuery.map((column) => column.type);
+  }
+
+  async #counts(sql: string): Promise<Map<string, number>> {
+    const { rows } = await this.#client.query<{ row: string; w: number }>(sql);
+    const counts = new Map<string, number>();
+    for (const { row, w } of rows) addTo(counts, row, Number(w));
+    return counts;
+  }
+
+  async batch(changes: readonly LawChange[]): Promise<void> {
+    this.#batch++;
+    await this.#client.query("begin");
+    for (const { compiled } of this.#views) for (const sql of compiled.clear) await this.#client.query(sql);
+    for (const mirror of this.#mirrors) {
+      await this.#stage(mirror, changes);
+      await this.#images(mirror);
+      await this.#terms(mirror, "before");
+      await this.#write(mirror);
+      await this.#terms(mirror, "after");
+    }
+    for (const { compiled } of this.#views) await this.#client.query(compiled.merge(String(this.#batch)));
+    await this.#client.query("commit");
+    await this.check();
+  }
+
+  /** The last change of each key, as if the batch were one step. */
+  async #stage(mirror: MirrorBinding, changes: readonly LawChange[]): Promise<void> {
+    await this.#client.query(`delete from pg_temp.s_${mirror.id}`);
+    const key = keyOf(mirror);
+    const staged = new Map<string, Record<string, string | null | boolean>>();
+    for (const change of changes.filter((one) => one.mirrorId === mirror.id)) {
+      if (change.op === "truncate") {
+        const { rows } = await this.#client.query<Record<string, string>>(
+          `select ${key.map((name) => `${quote(name)}::text`).join(", ")} from ${tableOf(mirror)}`,
+        );
+        staged.clear();
+        for (const row of rows) staged.set(keyText(key, row), { ...row, _del: true });
+      } else {
+        const row = change.op === "put" ? change.row : change.key;
+        staged.set(keyText(key, row), { ...row, _del: change.op === "delete" });
+      }
+    }
+    await this.#client.query(
+      `insert into pg_temp.s_${mirror.id} select * from json_populate_recordset(null::pg_temp.s_${mirror.id}, $1)`,
+      [JSON.stringify([...staged.values()])],
+    );
+  }
+
+  async #images(mirror: MirrorBinding): Promise<void> {
+    const columns = columnsOf(mirror).map(({ name }) => quote(name));
+    const row = (alias: string) => `row(${columns.map((name) => `${alias}.${name}`).join(", ")})::record`;
+    const [s, d] = [`pg_temp.s_${mirror.id}`, `pg_temp.d_${mirror.id}`];
+    const match = keyOf(mirror)
+      .map((name) => `m.${quote(name)} = s.${quote(name)}`)
+      .join(" and ");
+    await this.#client.query(`delete from ${d}`);
+    await this.#client.query(
+      `insert into ${d} select -1, ${columns.map((name) => `m.${name}`).join(", ")} from ${tableOf(mirror)} m join ${s} s on ${match} where s._del or ${row("m")} *<> ${row("s")}`,
+    );
+    await this.#client.query(
+      `insert into ${d} select 1, ${columns.map((name) => `s.${name}`).join(", ")} from ${s} s where not s._del and not exists (select from ${tableOf(mirror)} m where ${match} and ${row("m")} *= ${row("s")})`,
+    );
+  }
+
+  async #write(mirror: MirrorBinding): Promise<void> {
+    const columns = columnsOf(mirror).map(({ name }) => quote(name));
+    const [s, table] = [`pg_temp.s_${mirror.id}`, tableOf(mirror)];
+    const match = keyOf(mirror)
+      .map((name) => `m.${quote(name)} = s.${quote(name)}`)
+      .join(" and ");
+    await this.#client.query(`delete from ${table} m using ${s} s where ${match}`);
+    await this.#client.query(`insert into ${table} select ${columns.join(", ")} from ${s} where not _del`);
+  }
+
+  async #terms(mirror: MirrorBinding, place: "before" | "after"): Promise<void> {
+    for (const { compiled } of this.#views) {
+      for (const term of compiled.terms) {
+        if (term.mirrorId === mirror.id && term.place === place) await this.#client.query(term.sql);
+      }
+    }
+  }
+
+  /** Throws when a view is not its query, or its change rows are not its differences. */
+  async check(): Promise<void> {
+    for (const view of this.#views) {
+      const { compiled, comparable } = view;
+      const about = `after batch ${this.#batch}:\n${compiled.query}\nkey ${compiled.key.join(", ")}`;
+      const [query, rows] = [`(${compiled.query}\n) q`, `views.${quote(compiled.name)} q`];
+      const compared = [...(comparable ? ["*"] : []), await this.#spelled(compiled)];
+      for (const columns of compared) {
+        const [wanted, found] = [`select ${columns} from ${query}`, `select ${columns} from ${rows}`];
+        const missing = await this.#client.query(`(${wanted}) except all (${found})`);
+        const extra = await this.#client.query(`(${found}) except all (${wanted})`);
+        assert.deepEqual({ missing: missing.rows, extra: extra.rows }, { missing: [], extra: [] }, about);
+      }
+      await this.#checkChanges(view, about);
+    }
+  }
+
+  /** Each column as text; numbers without the zeros at their end, which a sum keeps from rows that have left. */
+  async #spelled(compiled: CompiledView): Promise<string> {
+    const { fields } = await this.#client.query(`select * from views.${quote(compiled.name)} limit 0`);
+    const numericOid = 1700;
+    return fields
+      .map(({ name, dataTypeID }) =>
+        dataTypeID === numericOid ? `trim_scale(${quote(name)})::text` : `${quote(name)}::text`,
+      )
+      .join(", ");
+  }
+
+  async #checkChanges({ compiled, initial, texts }: LawView, about: string): Promise<void> {
+    const replayed = new Map(initial);
+    const log = await this.#client.query<{ batch: string; row: string; w: number }>(
+      `select batch, ${texts} as row, w from ${compiled.logTable}`,
+    );
+    const perBatch = new Set<string>();
+    for (const { batch, row, w } of log.rows) {
+      assert.ok(!perBatch.has(`${batch} ${row}`), `a change row that cancels or repeats: ${batch} ${row} ${about}`);
+      perBatch.add(`${batch} ${row}`);
+      addTo(replayed, row, w);
+    }
+    const standing = await this.#counts(`select ${texts} as row, 1 as w from views.${quote(compiled.name)}`);
+    assert.deepEqual([...replayed].sort(), [...standing].sort(), `change rows replayed ${about}`);
+  }
+}
+
+function addTo(counts: Map<string, number>, row: string, w: number): void {
+  const sum = (counts.get(row) ?? 0) + w;
+  if (sum === 0) counts.delete(row);
+  else counts.set(row, sum);
+}
+
+function columnsOf({ shape }: MirrorBinding): { name: string; type: string }[] {
+  const columns = shape.columns.map(({ name, storeType }) => ({ name, type: storeType }));
+  return shape.key === null ? [...columns, { name: hiddenKey, type: "bigint" }] : columns;
+}
+
+function keyOf({ shape }: MirrorBinding): readonly string[] {
+  return shape.key ?? [hiddenKey];
+}
+
+function keyText(key: readonly string[], row: Readonly<Record<string, unknown>>): string {
+  return JSON.stringify(key.map((name) => String(row[name])));
+}
+
+function tableOf({ shape }: MirrorBinding): string {
+  return `${quote(shape.source)}.${quote(mirrorName(shape.schema, shape.table))}`;
+}
