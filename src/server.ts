@@ -22,6 +22,7 @@ import { openHttpDoor } from "./http/http-door.ts";
 import { lockDirectory } from "./log/directory-lock.ts";
 import { collectLog, collectProcess, collectSources, collectViews, watchEventLoop } from "./observe/collectors.ts";
 import { MetricsRegistry } from "./observe/metrics.ts";
+import { ProgressTable } from "./ownership/progress-table.ts";
 import { removeRunningFile, writeRunningFile } from "./running-file.ts";
 import type { SchemaFile } from "./schema/table-shape.ts";
 import type { Settings } from "./settings.ts";
@@ -75,10 +76,17 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
   const { store, engine } = await openGround(options, house);
   await options.prepare?.(store);
   const given = typeof options.definitions === "function" ? await options.definitions() : options.definitions;
-  let definitions = arrange(given);
+  const definitions = arrange(given);
 
+  const progress = await ProgressTable.open({
+    ...tools,
+    engine,
+    checkpoint: { disk: realDisk, file: join(dataDirectory, "log", "progress.checkpoint") },
+  });
+  house.defer(() => progress.close());
+  const spillDirectory = join(dataDirectory, "spill");
   const sources = new Sources((definition) =>
-    openPostgresSource({ ...tools, definition, engine, mode, spillDirectory: join(dataDirectory, "spill") }),
+    openPostgresSource({ ...tools, definition, engine, mode, spillDirectory, progress, version: options.version }),
   );
   house.defer(() => sources.stop({ release: mode === "dev" }));
   const group = await openGroup({
@@ -87,7 +95,9 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
     engine,
     store,
     mode,
-    definitions,
+    progress,
+    definitions: definitions.views,
+    sources: definitions.sources,
     catchUp: (source) => sources.catchUp(source),
   });
   house.defer(() => group.close());
@@ -154,8 +164,7 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
     async reload(next) {
       const arranged = arrange(next);
       await sources.apply(next, { release: mode === "dev" });
-      await group.reload(arranged);
-      definitions = arranged;
+      await group.reload(arranged.views);
     },
     schemaFile: () => group.schemaFile(),
     stop: () => house.disposeAsync(),

@@ -25,7 +25,7 @@ export class Sources {
 
   /** The source that a reader waits for writes how far it has come. Unknown names are passed over. */
   catchUp(name: string): void {
-    this.#sources.get(name)?.source.catchUp();
+    void this.#sources.get(name)?.source.catchUp();
   }
 
   /** Starts what is new, replaces what is defined otherwise, stops what is gone (`release` gives its slot up). */

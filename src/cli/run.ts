@@ -67,8 +67,8 @@ export async function runProgram(options: RunOptions, context: CommandContext): 
       version: packageVersion(),
       ...(options.prepare === undefined ? {} : { prepare: options.prepare }),
     });
-    const finish = options.onRunning?.(running);
     printAddresses(running, options, context);
+    const finish = options.onRunning?.(running);
     if (definitions.length === 0) {
       terminal.note(
         `${options.module} exports no definitions yet: export a source, postgres("shop", { url, tables }).`,
