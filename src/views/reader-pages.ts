@@ -39,12 +39,18 @@ export class PagedReads {
   readonly #limits: PageLimits;
   readonly #slots: Slots;
   readonly #buffered = { bytes: 0 };
+  readonly #open = new Set<{ return(): unknown }>();
 
   constructor(pool: Pool, clock: Clock, limits: PageLimits) {
     this.#pool = pool;
     this.#clock = clock;
     this.#limits = limits;
     this.#slots = new Slots(limits.slots);
+  }
+
+  /** Ends the results that hold a connection, as if their readers had left. */
+  close(): void {
+    for (const pages of this.#open) pages.return();
   }
 
   /** Resolves with the first page read, so that what is wrong with the statement is thrown here, as the server said it. */
@@ -60,7 +66,9 @@ export class PagedReads {
       release();
       throw error;
     }
+    let pages: Pages<Row> | undefined;
     const free = (broken: boolean) => {
+      if (pages) this.#open.delete(pages);
       client.release(broken);
       release();
     };
@@ -71,8 +79,10 @@ export class PagedReads {
       if (!head) throw new MillraceError("STORE_UNAVAILABLE", "the store has no row for this group");
       await client.query(`declare pages no scroll cursor for ${statement.text}`, [...statement.parameters.values]);
       const first = (await client.query<Row>(`fetch ${rowsOfFirstPage} from pages`)).rows;
-      const pages = new Pages<Row>(client, free, this.#clock, this.#limits, this.#buffered, first);
-      return { head, pages, close: () => void pages.return() };
+      const opened = new Pages<Row>(client, free, this.#clock, this.#limits, this.#buffered, first);
+      pages = opened;
+      if (opened.holdsConnection) this.#open.add(opened);
+      return { head, pages: opened, close: () => void opened.return() };
     } catch (error) {
       const rolledBack = await client.query("rollback").then(
         () => true,
@@ -114,6 +124,10 @@ class Pages<Row extends object> implements AsyncIterableIterator<readonly Row[]>
     this.#buffered = buffered;
     this.#push(first);
     void this.#readAhead(first);
+  }
+
+  get holdsConnection(): boolean {
+    return !this.#ended;
   }
 
   [Symbol.asyncIterator](): this {

@@ -108,6 +108,10 @@ class Reader implements ViewsReader {
   onChange: ViewsReader["onChange"] = (listener) => this.#group.onChange(listener);
   waitFor: ViewsReader["waitFor"] = (target, waitMs, signal) => this.#group.waitFor(target, waitMs, signal);
 
+  close(): void {
+    this.#pages.close();
+  }
+
   async explain(view: string): Promise<string> {
     return explainView(this.#group.info(view), this.#group.compiled(view));
   }

@@ -147,4 +147,6 @@ export interface ViewsReader extends Views {
     position: GroupPosition,
     filter: Filter | null,
   ): Promise<AsyncIterable<readonly ViewChange[]> | null>;
+  /** Ends the snapshots that are being read. */
+  close(): void;
 }
