@@ -36,7 +36,12 @@ export class LawDriver {
   }
 
   static async create(client: pg.Client, mirrors: readonly MirrorBinding[]): Promise<LawDriver> {
-    const settings = Object.entries({ ...pinnedSettings, ...plannerSettings, client_min_messages: "warning" });
+    const settings = Object.entries({
+      ...pinnedSettings,
+      ...plannerSettings,
+      synchronous_commit: "off",
+      client_min_messages: "warning",
+    });
     for (const [name, value] of settings) await client.query("select set_config($1, $2, false)", [name, value]);
     const schemas = new Set(["millrace", "views", ...mirrors.map(({ shape }) => shape.source)]);
     for (const schema of schemas) await client.query(`create schema if not exists ${quote(schema)}`);
