@@ -1,0 +1,90 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { seededRandom } from "../base/random.ts";
+import type { Group } from "./group.ts";
+import { until, ViewsFixture, viewOf } from "./group-fixture.ts";
+import { accounts, History, historyViews, journal, lines, tables, tags } from "./history-fixture.ts";
+import { mirrorTable } from "./mirror.ts";
+import type { SourceFixture } from "./source-fixture.ts";
+
+const seed = Number(process.env.MILLRACE_TEST_SEED ?? Math.floor(performance.now() * 1e6) % 1e9);
+const views = historyViews.map(([name, query, key]) => viewOf(name, query, key));
+
+/** A mirror's rows as text, in order. */
+async function mirrorRows(fixture: ViewsFixture, table: (typeof tables)[number]): Promise<string[]> {
+  const columns = table.columns.map((column) => `"${column.name}"`).join(", ");
+  const { rows } = await fixture.pool.query(
+    `select row(${columns})::text as row from ${mirrorTable(table)} order by 1`,
+  );
+  return rows.map(({ row }) => row);
+}
+
+/** The same of rows in memory, made by PostgreSQL. */
+async function modelRows(
+  fixture: ViewsFixture,
+  table: (typeof tables)[number],
+  rows: readonly (readonly (string | null)[])[],
+) {
+  const casts = table.columns.map((column, i) => `(r->>${i})::${column.storeType}`).join(", ");
+  const answer = await fixture.pool.query(
+    `select row(${casts})::text as row from jsonb_array_elements($1::jsonb) r order by 1`,
+    [JSON.stringify(rows)],
+  );
+  return answer.rows.map(({ row }) => row);
+}
+
+async function assertRight(fixture: ViewsFixture, history: History): Promise<void> {
+  const model: [(typeof tables)[number], readonly (readonly (string | null)[])[]][] = [
+    [accounts, [...history.accounts.values()]],
+    [lines, [...history.lines.values()]],
+    [journal, history.journal],
+    [tags, history.tags],
+  ];
+  for (const [table, rows] of model) {
+    assert.deepEqual(await mirrorRows(fixture, table), await modelRows(fixture, table, rows), table.table);
+  }
+  for (const [name, query] of historyViews) {
+    assert.deepEqual(await fixture.rows(`select * from views.${name}`), await fixture.rows(query), name);
+  }
+}
+
+async function live(group: Group): Promise<void> {
+  await until(group, () => group.list().every((view) => view.state.kind === "live"));
+}
+
+test("mirrors equal the source and views equal their queries, however batches are cut and whatever breaks between them", async (t) => {
+  t.diagnostic(`seed ${seed}`);
+  const random = seededRandom(seed);
+  await using fixture = await ViewsFixture.open();
+  const source: SourceFixture = await fixture.source("bank", tables);
+  const history = new History(random);
+  for (let i = 0; i < 10; i++) history.transaction();
+  const open = () => fixture.group(views, { bound: { changesMax: 1 + random.below(40), bytesMax: 1 << 20 } });
+  let group = await open();
+  await source.snapshot(history.rows(), 1 + random.below(10));
+  await live(group);
+  for (let round = 0; round < 40; round++) {
+    const transactions = Array.from({ length: 1 + random.below(8) }, () => history.transaction());
+    await source.commitTogether(transactions.filter((changes) => changes.length > 0));
+    const dice = random.below(20);
+    if (dice === 0) {
+      await fixture.kill(group);
+      group = await open();
+    } else if (dice === 1) {
+      await fixture.pool.query(
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()",
+      );
+    } else if (dice === 2) {
+      await group.rebuild("by_owner");
+    } else if (dice === 3) {
+      await source.snapshot(history.rows(), 1 + random.below(10));
+    } else if (dice < 8) {
+      await fixture.settled(group);
+      await live(group);
+      await assertRight(fixture, history);
+    }
+  }
+  await fixture.settled(group);
+  await live(group);
+  await assertRight(fixture, history);
+});
