@@ -165,15 +165,34 @@ async function copyPackage(directory: string, copiesDirectory: string): Promise<
   )
     return { directory: target, made: false };
   const partial = `${target}.${process.pid}.partial`;
-  await rm(partial, { recursive: true, force: true });
-  await mkdir(copiesDirectory, { recursive: true });
-  await cp(path.join(directory, "native"), path.join(partial, "native"), {
-    recursive: true,
-    filter: (file) => !file.endsWith(".a"),
-    verbatimSymlinks: true,
-  });
-  await healLinks(partial);
-  for (const program of ["postgres", "initdb"]) await chmod(path.join(partial, "native", "bin", program), 0o755);
-  await rename(partial, target);
+  try {
+    await rm(partial, { recursive: true, force: true });
+    await mkdir(copiesDirectory, { recursive: true });
+    await cp(path.join(directory, "native"), path.join(partial, "native"), {
+      recursive: true,
+      filter: (file) => !file.endsWith(".a"),
+      verbatimSymlinks: true,
+    });
+    await healLinks(partial);
+    for (const program of ["postgres", "initdb"]) await chmod(path.join(partial, "native", "bin", program), 0o755);
+    await rename(partial, target);
+  } catch (cause) {
+    await rm(partial, { recursive: true, force: true }).catch(() => {});
+    throw notCopied(directory, copiesDirectory, cause);
+  }
   return { directory: target, made: true };
+}
+
+function notCopied(from: string, to: string, cause: unknown): MillraceError {
+  const words = cause instanceof Error ? cause.message : String(cause);
+  if (/ENOSPC|EDQUOT/.test(words)) {
+    return new MillraceError("STORE_DISK_FULL", `there is no space for a copy of PostgreSQL's programs in ${to}`, {
+      hint: "It takes 60 MB: make space on its file system, or name a data directory on another one in MILLRACE_DATA.",
+      cause,
+    });
+  }
+  return new MillraceError("STORE_BINARIES_MISSING", `${from} cannot be used as it is, nor copied to ${to}: ${words}`, {
+    hint: "Name a folder with PostgreSQL 18's `postgres` and `initdb` in MILLRACE_PG_BIN, or use a PostgreSQL of your own with MILLRACE_STORE.",
+    cause,
+  });
 }

@@ -1,10 +1,10 @@
 /**
  * Where the embedded server's files stand: `<data>/pg`, unless root lends an account that cannot get there (a data
- * directory below `/root`). Then they stand in a folder of their own below `/var/lib/millrace`, and `<data>/pg/elsewhere`
+ * directory below `/root`; one that is only itself closed is opened for passing through). Then they stand in a folder of their own below `/var/lib/millrace`, and `<data>/pg/elsewhere`
  * names it, so that the next start finds it again.
  */
 import { randomBytes } from "node:crypto";
-import { chown, mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { Diagnostics } from "../base/diagnostics.ts";
 import { MillraceError } from "../base/errors.ts";
@@ -66,18 +66,47 @@ async function homeOfAccount(ours: string, lent: Account, elsewhere: string, dia
   await mkdir(directory, { recursive: true, mode: 0o755 });
   await chown(directory, account.uid, account.gid);
   if (await canWrite(account, directory)) return { directory, ours, account };
+  if (directory === ours && (await letThrough(path.dirname(ours), account)) && (await canWrite(account, ours))) {
+    return { directory, ours, account };
+  }
   if (owner !== null) throw unreachable(directory, account);
 
   const moved = path.join(elsewhere, `${path.basename(path.dirname(ours))}-${randomBytes(4).toString("hex")}`);
   await mkdir(moved, { recursive: true, mode: 0o755 }).catch(() => {});
   await chown(moved, account.uid, account.gid).catch(() => {});
   if (!(await canWrite(account, moved))) throw unreachable(ours, account);
+  await warnOfLeftovers(elsewhere, diagnostics);
+  await writeFile(path.join(moved, "of"), `${ours}\n`);
   await writeFile(pointer, `${moved}\n`);
   diagnostics.warn("the store's files stand outside the data directory", {
     directory: moved,
     reason: `PostgreSQL does not run as root, and the account ${account.name} that it runs under cannot reach ${ours}`,
   });
   return { directory: moved, ours, account };
+}
+
+/**
+ * A data directory that root made for itself alone: the account may pass through it, by its group, and see nothing of
+ * it. Folders above it are not ours to open. False when nothing was changed.
+ */
+async function letThrough(dataDirectory: string, account: Account): Promise<boolean> {
+  const { uid, mode } = await stat(dataDirectory);
+  if (uid !== 0 || (mode & 0o077) !== 0) return false;
+  await chown(dataDirectory, 0, account.gid);
+  await chmod(dataDirectory, (mode & 0o700) | 0o010);
+  return true;
+}
+
+/** Who removes a data directory does not see these files. They are named and not removed: a volume may not be mounted. */
+async function warnOfLeftovers(elsewhere: string, diagnostics: Diagnostics): Promise<void> {
+  for (const name of await readdir(elsewhere)) {
+    const folder = path.join(elsewhere, name);
+    const of = (await readFile(path.join(folder, "of"), "utf8").catch(() => "")).trim();
+    if (of === "") continue;
+    const named = (await readFile(path.join(of, "elsewhere"), "utf8").catch(() => "")).trim();
+    if (named === folder) continue;
+    diagnostics.warn("the store's files of a data directory that is gone can be removed", { folder, of });
+  }
 }
 
 async function ownerOf(directory: string): Promise<{ uid: number; gid: number } | null> {

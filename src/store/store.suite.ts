@@ -106,12 +106,14 @@ export function storeSuite(name: string, prepare: () => Promise<StoreVariant>): 
       const held = await store.readers.connect();
       await store.readers.query("select 1");
       const running = assert.rejects(writer.query("select pg_sleep(60)"));
+      // The pool's other connection idles; a query may still be given to it before its end is noticed.
+      const noticed = new Promise((resolve) => store.readers.once("remove", resolve));
       const gone = [held, idle].map((client) => new Promise<void>((resolve) => client.once("end", () => resolve())));
       const cut = `select pg_terminate_backend(pid) from pg_stat_activity where usename = current_user
         and datname = current_database() and pid <> pg_backend_pid() and application_name = `;
       await store.admin.query(`${cut} 'millrace cut'`);
       await asReader(store.reader, `${cut} 'millrace reader'`);
-      await Promise.all([running, ...gone]);
+      await Promise.all([running, noticed, ...gone]);
       await assert.rejects(held.query("select 1"));
       held.release(true);
       assert.equal((await store.readers.query("select 1 as one")).rows[0].one, 1);

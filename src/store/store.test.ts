@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, suite, test } from "node:test";
 import pg from "pg";
-import { type TestFolder, testFolder } from "../../test/support/postgres.ts";
+import { type TestFolder, testFolder, testPrograms } from "../../test/support/postgres.ts";
 import { systemClock } from "../base/clock.ts";
 import { silentDiagnostics } from "../base/diagnostics.ts";
 import { systemRandom } from "../base/random.ts";
@@ -11,10 +11,11 @@ import { type EmbeddedServer, openEmbeddedServer } from "./embedded-server.ts";
 import { storeSuite } from "./store.suite.ts";
 import { openStore, type Store, type StoreOptions } from "./store.ts";
 
+const binDirectory = await testPrograms();
 const parts = { clock: systemClock, random: systemRandom, diagnostics: silentDiagnostics };
 
 function optionsFor(dataDirectory: string, url: string | null = null): StoreOptions {
-  return { ...parts, url, dataDirectory, port: 0, portRequired: false, binDirectory: null };
+  return { ...parts, url, dataDirectory, port: 0, portRequired: false, binDirectory };
 }
 
 storeSuite("embedded", async () => {
@@ -33,7 +34,7 @@ let server: EmbeddedServer;
 before(async () => {
   folder = await testFolder();
   const dataDirectory = path.join(folder.path, "server");
-  server = await openEmbeddedServer({ ...parts, dataDirectory, port: 0, portRequired: false, binDirectory: null });
+  server = await openEmbeddedServer({ ...parts, dataDirectory, port: 0, portRequired: false, binDirectory });
 });
 after(async () => {
   await server?.close();

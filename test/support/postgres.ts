@@ -11,7 +11,7 @@ import path from "node:path";
 import pg from "pg";
 import { silentDiagnostics } from "../../src/base/diagnostics.ts";
 import { run, serverAccount, serverEnvironment, spawnIdentity } from "../../src/store/account.ts";
-import { findBinaries } from "../../src/store/binaries.ts";
+import { findBinaries, findPackage } from "../../src/store/binaries.ts";
 
 export interface TestServer {
   /** With the superuser's role; `postgres` unless a database is named. */
@@ -36,6 +36,29 @@ export async function testFolder(): Promise<TestFolder> {
   const folder = await mkdtemp(path.join(tmpdir(), "millrace-folder-"));
   await chmod(folder, 0o755);
   return { path: folder, [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true, maxRetries: 5 }) };
+}
+
+let programs: Promise<string | null> | undefined;
+
+/**
+ * What to hand to a store or an embedded server as `binDirectory`. Null, unless this clone lies where the server's
+ * account cannot reach it (below `/root`): then one copy for the whole process, where each store would make its own.
+ */
+export function testPrograms(): Promise<string | null> {
+  programs ??= findPrograms();
+  return programs;
+}
+
+async function findPrograms(): Promise<string | null> {
+  if (process.env.MILLRACE_PG_BIN) return process.env.MILLRACE_PG_BIN;
+  const [account, from] = [await serverAccount(), findPackage()];
+  if (account === null || from === null) return null;
+  const directory = await mkdtemp(path.join(tmpdir(), "millrace-programs-"));
+  await chmod(directory, 0o755);
+  endWithUs(null, directory);
+  const request = { binDirectory: null, copiesDirectory: directory, account, diagnostics: silentDiagnostics };
+  const { postgres } = await findBinaries(request);
+  return postgres.startsWith(from) ? null : path.dirname(postgres);
 }
 
 let server: Promise<TestServer> | undefined;
@@ -99,7 +122,7 @@ async function start(): Promise<TestServer> {
   const directory = await mkdtemp(path.join(tmpdir(), "millrace-test-"));
   if (account) await chown(directory, account.uid, account.gid);
   const binaries = await findBinaries({
-    binDirectory: process.env.MILLRACE_PG_BIN ?? null,
+    binDirectory: await testPrograms(),
     copiesDirectory: path.join(directory, "copies"),
     account,
     diagnostics: silentDiagnostics,
@@ -167,20 +190,22 @@ function ready(child: ChildProcess): Promise<void> {
 }
 
 /**
- * A shell that reads from us until we are gone, however that comes about, ends the server and removes its files. Nothing
+ * A shell that reads from us until we are gone, however that comes about, ends the server and removes the files. Nothing
  * here keeps the process alive.
  */
-function endWithUs(child: ChildProcess, directory: string): void {
+function endWithUs(child: ChildProcess | null, directory: string): void {
   const script = `read gone
-kill -QUIT "$1"
-for i in 1 2 3 4 5 6 7 8 9 10; do kill -0 "$1" || break; sleep 0.1; done
+if [ "$1" ]; then
+  kill -QUIT "$1"
+  for i in 1 2 3 4 5 6 7 8 9 10; do kill -0 "$1" || break; sleep 0.1; done
+fi
 rm -rf "$2"`;
-  const warden = spawn("/bin/sh", ["-c", script, "sh", String(child.pid), directory], {
+  const warden = spawn("/bin/sh", ["-c", script, "sh", String(child?.pid ?? ""), directory], {
     cwd: "/",
     stdio: ["pipe", "ignore", "ignore"],
     detached: true,
   });
-  for (const handle of [warden, warden.stdin, child, child.stderr]) {
+  for (const handle of [warden, warden.stdin, child, child?.stderr]) {
     if (handle && "unref" in handle && typeof handle.unref === "function") handle.unref();
   }
 }
