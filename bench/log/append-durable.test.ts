@@ -1,0 +1,12 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { formatReport, runBenchmark } from "../harness.ts";
+import { benchmark } from "./append-durable.ts";
+
+test("the benchmark of durable appends runs, and reports a ratio to its bound", async () => {
+  const report = await runBenchmark(benchmark, "tiny");
+  assert.equal(report.results.length, 2);
+  assert.ok(report.ratio !== null && report.ratio > 0);
+  assert.match(formatReport(report), /ratio/);
+  assert.deepEqual(JSON.parse(JSON.stringify(report)), report);
+});
