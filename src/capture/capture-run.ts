@@ -36,7 +36,7 @@ import {
 import { takeSnapshot } from "./snapshot.ts";
 import { SourceConnection } from "./source-connection.ts";
 import { type SessionEnd, StreamSession } from "./stream-session.ts";
-import { type CheckedTable, checkTables, tablesDiffer } from "./table-checks.ts";
+import { type CheckedTable, carriedAsTextWarning, checkTables, tablesDiffer } from "./table-checks.ts";
 import { TransactionSpool } from "./transaction-spool.ts";
 
 export interface CaptureSettings extends WriterSizes {
@@ -409,7 +409,7 @@ export class CaptureRun {
       (offset) => this.#log.shapePlaced("schema", offset),
     );
     for (const { name, sourceType, carriedAsText } of shapes) {
-      if (carriedAsText) this.#warnings.push(`${named}.${name} is of type ${sourceType}, which is carried as text`);
+      if (carriedAsText) this.#warnings.push(carriedAsTextWarning(shape, name, sourceType));
     }
     diagnostics.info("columns were added", {
       source: definition.name,

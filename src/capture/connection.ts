@@ -5,10 +5,14 @@
 import pg from "pg";
 import { MillraceError } from "../base/errors.ts";
 
-/** Prints as every reader expects it, whatever the server's or the role's own settings are. */
+/**
+ * Prints as every reader expects it, whatever the server's or the role's own settings are. A database without an encoding
+ * would refuse to send what is no UTF-8: from it the bytes come as they are, and are checked here.
+ */
 export const printingSettings =
-  "set client_encoding = 'UTF8'; set datestyle = 'ISO, YMD'; set timezone = 'UTC'; set intervalstyle = 'iso_8601'; " +
-  "set extra_float_digits = 1; set bytea_output = 'hex'; set xmlbinary = 'base64'; set lc_monetary = 'C'; set search_path = public";
+  "select set_config('client_encoding', case current_setting('server_encoding') when 'SQL_ASCII' then 'SQL_ASCII' else 'UTF8' end, false); " +
+  "set datestyle = 'ISO, YMD'; set timezone = 'UTC'; set intervalstyle = 'iso_8601'; set extra_float_digits = 1; " +
+  "set bytea_output = 'hex'; set xmlbinary = 'base64'; set lc_monetary = 'C'; set search_path = public";
 
 const connectTimeoutMs = 15_000;
 

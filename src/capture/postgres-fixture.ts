@@ -25,6 +25,7 @@ export class PostgresFixture {
   disk: SimulatedDisk;
   engine: Engine;
   readonly #sources: Source[] = [];
+  readonly #clients: pg.Client[] = [];
 
   private constructor(database: TestDatabase, client: pg.Client, disk: SimulatedDisk, engine: Engine) {
     this.database = database;
@@ -35,9 +36,7 @@ export class PostgresFixture {
 
   static async open(sql = ""): Promise<PostgresFixture> {
     const database = await testDatabase();
-    const client = new pg.Client({ connectionString: database.url });
-    client.on("error", () => {});
-    await client.connect();
+    const client = await connectTo(database.url);
     if (sql !== "") await client.query(sql);
     const disk = new SimulatedDisk(seededRandom(11));
     return new PostgresFixture(database, client, disk, await openLog(disk));
@@ -45,6 +44,13 @@ export class PostgresFixture {
 
   async sql(text: string, values?: unknown[]): Promise<Record<string, unknown>[]> {
     return (await this.client.query(text, values)).rows;
+  }
+
+  /** One more connection, closed with the fixture. */
+  async connect(url = this.database.url): Promise<pg.Client> {
+    const client = await connectTo(url);
+    this.#clients.push(client);
+    return client;
   }
 
   /** Started. */
@@ -118,7 +124,7 @@ export class PostgresFixture {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#sources.splice(0).map((source) => source.stop()));
     await this.engine.close().catch(() => {});
-    await this.client.end();
+    for (const client of [this.client, ...this.#clients]) await client.end().catch(() => {});
     await this.database[Symbol.asyncDispose]();
   }
 }
@@ -164,6 +170,13 @@ export function remembering(): { diagnostics: Diagnostics; said: string[] } {
   };
   const diagnostics: Diagnostics = { debug: say, info: say, warn: say, error: say, child: () => diagnostics };
   return { diagnostics, said };
+}
+
+async function connectTo(url: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: url });
+  client.on("error", () => {});
+  await client.connect();
+  return client;
 }
 
 function openLog(disk: SimulatedDisk): Promise<Engine> {

@@ -91,7 +91,7 @@ function checkedTable(source: string, declared: TableDefinition, table: Catalogu
   const named = `${declared.schema}.${declared.table}`;
   const warnings = columns
     .filter(({ shape }) => shape.carriedAsText)
-    .map(({ name, shape }) => `${named}.${name} is of type ${shape.sourceType}, which is carried as text`);
+    .map(({ name, shape }) => carriedAsTextWarning(declared, name, shape.sourceType));
   for (const { name, generated } of table.columns) {
     if (generated) warnings.push(`${named}.${name} is a generated column, which is left out`);
   }
@@ -115,6 +115,14 @@ function checkedTable(source: string, declared: TableDefinition, table: Catalogu
       appendOnly: declared.appendOnly,
     },
   };
+}
+
+export function carriedAsTextWarning(
+  table: { readonly schema: string; readonly table: string },
+  column: string,
+  type: string,
+): string {
+  return `${table.schema}.${table.table}.${column} is of type ${type}, which is carried as text`;
 }
 
 /** What identifies a row in the stream. */
