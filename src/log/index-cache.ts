@@ -32,7 +32,7 @@ export class IndexCache {
     return loading;
   }
 
-  /** The index of a segment that was just closed, and its file. The file is not synced: it can be made again. */
+  /** The index of a segment that was just closed, and its file. */
   async closed(segment: Segment, index: OffsetIndex): Promise<void> {
     this.#keep(segment.path, Promise.resolve(index));
     await writeIndex(this.#disk, segment, index);
@@ -90,14 +90,19 @@ export async function readIndex(disk: Disk, segment: Segment): Promise<OffsetInd
   }
 }
 
+/** Not synced, and no failure when it cannot be written: it can be made again. */
 export async function writeIndex(disk: Disk, segment: Segment, index: OffsetIndex): Promise<void> {
-  const file = await disk.open(indexPath(segment), "create");
   try {
-    const bytes = index.encode();
-    await file.truncate(bytes.length);
-    await file.write([bytes], 0);
-  } finally {
-    await file.close();
+    const file = await disk.open(indexPath(segment), "create");
+    try {
+      const bytes = index.encode();
+      await file.truncate(bytes.length);
+      await file.write([bytes], 0);
+    } finally {
+      await file.close();
+    }
+  } catch {
+    // The next reader builds it from the segment.
   }
 }
 

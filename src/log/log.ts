@@ -123,9 +123,10 @@ export class Log {
     return this.#change(async () => this.#catalogue.get(name) ?? (await this.#create(name, settings, readOnly)));
   }
 
-  /** Throws `TOPIC_UNKNOWN`. */
+  /** Throws `TOPIC_UNKNOWN`, and `TOPIC_READ_ONLY` for the log's own topic. */
   deleteTopic(name: string): Promise<void> {
     this.#assertOpen();
+    if (name === transactionsTopic) throw ownTopic(name);
     return this.#change(async () => {
       const topic = this.#catalogue.get(name);
       const partitions = this.#partitions.get(name);
@@ -239,6 +240,7 @@ export class Log {
   #place(topic: string, partition: number, batch: Buffer, stamp?: (partition: Partition) => void) {
     const into = this.partition(topic, partition);
     const settings = this.#catalogue.get(topic)?.settings;
+    if (topic === transactionsTopic) throw ownTopic(topic);
     checkAppendable(batch, settings?.batchBytesMax ?? 0, topic);
     this.#reserve.admit(batch.length);
     if (into.failure) throw into.failure;
@@ -260,7 +262,7 @@ export class Log {
     const coordinator = this.#coordinator;
     if (!coordinator) return;
     // Before the syncs: what was applied up to here has its markers appended, so the syncs make them durable.
-    const { transactionsOffset, producers } = coordinator.snapshot();
+    const applied = coordinator.snapshot();
     const all = [...this.#partitions.values()].flat();
     await Promise.all(
       all.map((partition) => (partition.failure ? undefined : partition.sync().catch(() => undefined))),
@@ -274,12 +276,8 @@ export class Log {
     }
     // A partition that does not serve may need older decisions when it is read back.
     const allServe = all.every((partition) => !partition.failure);
-    const checkpoint: LogCheckpoint = {
-      logId: this.logId,
-      transactionsOffset: allServe ? transactionsOffset : (before?.transactionsOffset ?? 0),
-      producers,
-      partitions,
-    };
+    const { transactionsOffset, producers } = allServe ? applied : (before ?? { transactionsOffset: 0, producers: [] });
+    const checkpoint: LogCheckpoint = { logId: this.logId, transactionsOffset, producers, partitions };
     await writeLogCheckpoint(this.#context.disk, this.#directory, checkpoint);
     this.#checkpoint = checkpoint;
     this.#sinceCheckpointBytes = 0;
@@ -376,6 +374,10 @@ function topicUnknown(topic: string): MillraceError {
     hint: "Run millrace topics list to see the topics.",
     details: { topic },
   });
+}
+
+function ownTopic(topic: string): MillraceError {
+  return new MillraceError("TOPIC_READ_ONLY", `topic ${topic} is written by the log itself`, { details: { topic } });
 }
 
 function logClosed(): MillraceError {

@@ -7,7 +7,6 @@
  * it than that, is damage.
  */
 import * as path from "node:path";
-import { MillraceError } from "../base/errors.ts";
 import { isControl, isTransactional, readBatchHeader } from "../records/batch-header.ts";
 import { controlKind } from "../records/batch-records.ts";
 import { buildIndex, readIndex } from "./index-cache.ts";
@@ -225,6 +224,6 @@ export function follow(trail: TransactionTrail, batch: Buffer): void {
     return;
   }
   const kind = controlKind(batch);
-  if (!kind) throw new MillraceError("BATCH_CORRUPT", `the marker at offset ${baseOffset} is of no known kind`);
-  trail.marker(kind, producerId, lastOffset);
+  // Kafka has other kinds of control batch, which end nothing.
+  if (kind) trail.marker(kind, producerId, lastOffset);
 }

@@ -78,7 +78,10 @@ export class Partition {
     });
   }
 
-  /** A damaged partition is opened as one that answers everything with `PARTITION_DAMAGED`. Throws `LOG_FORMAT_NEWER`. */
+  /**
+   * A partition that is damaged, or that the disk cannot read, is opened as one that answers everything with
+   * `PARTITION_DAMAGED` or `PARTITION_FAILED`. Throws `LOG_FORMAT_NEWER`.
+   */
   static async open(
     context: LogContext,
     place: PartitionPlace,
@@ -87,12 +90,10 @@ export class Partition {
   ): Promise<Partition> {
     try {
       return new Partition(context, place, settings, await recoverPartition(context, place, settings, checkpoint));
-    } catch (error) {
-      if (!MillraceError.is(error, "PARTITION_DAMAGED")) throw error;
-      context.diagnostics.error("a partition is damaged and does not serve", {
-        ...error.details,
-        message: error.message,
-      });
+    } catch (cause) {
+      const error = (cause as NodeJS.ErrnoException).code === "EIO" ? failed(place, cause) : cause;
+      if (!MillraceError.is(error, "PARTITION_DAMAGED") && !MillraceError.is(error, "PARTITION_FAILED")) throw cause;
+      context.diagnostics.error("a partition does not serve", { ...error.details, message: error.message });
       return new Partition(context, place, settings, error);
     }
   }
@@ -221,21 +222,10 @@ export class Partition {
   }
 
   #fail(cause: unknown): void {
-    const { topic, partition } = this.place;
-    const what = cause instanceof Error ? cause.message : String(cause);
-    const error = new MillraceError(
-      "PARTITION_FAILED",
-      `the disk failed under partition ${partition} of topic ${topic}: ${what}`,
-      {
-        hint: "Restart Millrace when the disk is well again: the partition is then read back from it.",
-        cause,
-        details: { topic, partition },
-      },
-    );
+    const error = failed(this.place, cause);
     this.#context.diagnostics.error("the disk failed under a partition; it serves nothing until a restart", {
-      topic,
-      partition,
-      cause: what,
+      ...error.details,
+      message: error.message,
     });
     this.#stop(error);
   }
@@ -283,4 +273,17 @@ export class Partition {
     }
     return low;
   }
+}
+
+function failed({ topic, partition }: PartitionPlace, cause: unknown): MillraceError {
+  const what = cause instanceof Error ? cause.message : String(cause);
+  return new MillraceError(
+    "PARTITION_FAILED",
+    `the disk failed under partition ${partition} of topic ${topic}: ${what}`,
+    {
+      hint: "Restart Millrace when the disk is well again: the partition is then read back from it.",
+      cause,
+      details: { topic, partition },
+    },
+  );
 }

@@ -353,6 +353,34 @@ test("a damaged checkpoint only makes the start read more", async () => {
   assert.ok((await again.initProducer("unit")).epoch > producer.epoch);
 });
 
+test("a damaged transactions topic stops transactions only, and no producer id is given twice after its repair", async () => {
+  const disk = new SimulatedDisk(seededRandom(7));
+  const first = await openOn(disk);
+  await first.createTopic("t", settings, false);
+  const ids = await Promise.all(["a", "b"].map((id) => first.initProducer(id)));
+  await appendAll(first, ["kept"]);
+  const killedDisk = disk.afterKill();
+  const { directory } = first.partition("_millrace.transactions", 0).place;
+  const path = `${directory}/00000000000000000000.log`;
+  killedDisk.corrupt(path, 2);
+  const log = await openOn(killedDisk);
+  await assert.rejects(log.initProducer("a"), withCode("PARTITION_DAMAGED"));
+  assert.deepEqual(await valuesOf(log), ["kept"]);
+  await appendAll(log, ["more"]);
+  await log.close();
+  killedDisk.corrupt(path, 2);
+  const repaired = await openOn(killedDisk);
+  const young = await repaired.initProducer("c");
+  assert.ok(ids.every(({ producerId }) => producerId !== young.producerId));
+  await repaired.close();
+});
+
+test("the log's own topic is written by nobody else, and cannot be deleted", async () => {
+  const log = await openOn(new SimulatedDisk(seededRandom(7)));
+  await assert.rejects(log.append("_millrace.transactions", 0, batchOf("x")), withCode("TOPIC_READ_ONLY"));
+  assert.throws(() => log.deleteTopic("_millrace.transactions"), withCode("TOPIC_READ_ONLY"));
+});
+
 test("a missing, damaged or stale index is made anew", async () => {
   const { disk, paths } = await killed(many);
   const indexes = paths.map((path) => path.replace(".log", ".index"));
