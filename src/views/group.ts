@@ -256,11 +256,13 @@ export class Group implements GroupViews {
       diagnostics.error("the view group stops", { code: error.code, reason: error.message });
       this.#state.waits.fail(error);
       for (const done of this.#arranging.splice(0)) done();
+      this.#state.changed();
       return;
     }
     const error = MillraceError.from(cause);
     this.#condition = { kind: "waiting", error };
     diagnostics.warn("the view group is opened again from the store", { reason: error.message });
+    this.#state.changed();
   }
 
   async #pause(failures: number): Promise<void> {
