@@ -121,6 +121,13 @@ test("a body that stops halfway is 408, and the connection ends", async () => {
   assert.match(half, /^HTTP\/1\.1 408 .*"code":"REQUEST_TIMEOUT"/s);
 });
 
+test("a body that nobody asked for is not read: its connection ends with the answer", async () => {
+  await using door = await openTestDoor();
+  const endless = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
+  const answer = await raw(door, endless);
+  assert.match(answer, /^HTTP\/1\.1 200 OK.*\{"status":"ok"\}$/s);
+});
+
 test("a client that goes away in the middle of its body disturbs nobody", async () => {
   await using door = await openTestDoor();
   const socket = connect(door.port, "127.0.0.1", () => {

@@ -18,9 +18,7 @@ export function internalProblem(reference: string): MillraceError {
 }
 
 export function problemOf(error: MillraceError, retryAfterSeconds = 1): Problem {
-  const entry = errorCodes[error.code];
-  // A code of the start-up table that reaches a request is still told with a status that clients understand.
-  const status = entry.http;
+  const status = errorCodes[error.code].http;
   return {
     status,
     headers: {
