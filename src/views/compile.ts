@@ -5,6 +5,7 @@
 
 import { bindAdditive, isAdditive } from "./compile/additive.ts";
 import { usedColumns } from "./compile/contribution.ts";
+import { explainPlan } from "./compile/explain.ts";
 import type { Binding } from "./compile/from.ts";
 import { viewHash } from "./compile/hash.ts";
 import { joinOrder } from "./compile/join-order.ts";
@@ -13,6 +14,7 @@ import { bindLinear } from "./compile/linear.ts";
 import { type Plan, planAdditive, planLinear } from "./compile/plan.ts";
 import { loadParser, SourceText } from "./compile/source-text.ts";
 import { makeState } from "./compile/state.ts";
+import { tableLabel } from "./compile/tables.ts";
 import { makeTerms, type Term } from "./compile/terms.ts";
 import type { CompiledView, CompileRequest } from "./compiled-view.ts";
 
@@ -21,7 +23,7 @@ export { loadParser } from "./compile/source-text.ts";
 /**
  * Throws `VIEW_SQL_INVALID`, `VIEW_UNKNOWN_TABLE`, `VIEW_UNKNOWN_COLUMN`, `VIEW_COLUMN_AMBIGUOUS`, `VIEW_KEY_INVALID`,
  * `VIEW_KEY_NOT_UNIQUE`, `VIEW_UNSUPPORTED`; where a place in the SQL is meant, the message shows it with a caret and
- * `details` has `line` and `column`.
+ * `details` has `line` and `character`.
  */
 export async function compileView(request: CompileRequest): Promise<CompiledView> {
   await loadParser();
@@ -38,18 +40,21 @@ export function compileViewSync(request: CompileRequest): CompiledView {
   const { deltaTable: _, deltaTarget, ...state } = makeState(plan, key, { view: view.name, version });
   const terms = makeTerms(plan, deltaTarget);
   const uses = tablesUsed(plan);
+  const keyNames = key.map((index) => plan.groups[index]?.column ?? "");
   return {
     name: view.name,
     version,
     hash: viewHash(view, source, uses),
     class: plan.class,
     query: source.rewritten(binding.replacements),
-    key: key.map((index) => plan.groups[index]?.column ?? ""),
+    key: keyNames,
     publicColumns: plan.publics.map((column) => column.name),
     uses: uses.map(({ mirror, columns }) => ({ mirrorId: mirror.id, columns })),
     ...state,
     terms: terms.map(({ mirrorId, place, sql }) => ({ mirrorId, place, sql })),
     mirrorIndexes: indexesProbed(plan, terms),
+    scans: tablesScanned(plan, terms),
+    explanation: explainPlan(plan, keyNames, terms),
   };
 }
 
@@ -100,4 +105,18 @@ function indexesProbed(plan: Plan, terms: readonly Term[]): { mirrorId: number; 
           (other) => other.mirrorId === one.mirrorId && one.columns.every((column, c) => other.columns[c] === column),
         ),
   );
+}
+
+function tablesScanned(plan: Plan, terms: readonly Term[]): { changed: string; read: string }[] {
+  const found = new Map<string, { changed: string; read: string }>();
+  for (const term of terms) {
+    const branch = plan.branches[term.branch];
+    if (branch === undefined) continue;
+    const changed = tableLabel(term.occurrence.mirror);
+    for (const step of joinOrder(branch, term.occurrence)) {
+      const read = tableLabel(step.occurrence.mirror);
+      if (step.probes.length === 0) found.set(`${changed} ${read}`, { changed, read });
+    }
+  }
+  return [...found.values()];
 }

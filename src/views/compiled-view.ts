@@ -66,4 +66,8 @@ export interface CompiledView {
   readonly merge: (batch: string) => string;
   /** Indexes that the terms probe. */
   readonly mirrorIndexes: readonly { readonly mirrorId: number; readonly columns: readonly string[] }[];
+  /** Joins that no index serves: a change of the one table reads the other whole. Tables as `shop.orders`. */
+  readonly scans: readonly { readonly changed: string; readonly read: string }[];
+  /** For people: class, key, what is read and how a change of each table reaches the view. */
+  readonly explanation: string;
 }

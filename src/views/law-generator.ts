@@ -176,7 +176,9 @@ function makeAdditive(random: Random, mirrors: readonly MirrorBinding[]): LawQue
   const aggregates = Array.from({ length: 1 + random.below(4) }, (_, i) => `${aggregate(random, sources)} as x${i}`);
   const by = groups.map((group, i) => pick(random, [group.sql, group.name, String(i + 1)]));
   const described =
-    groups.length > 0 && chance(random, 0.3) ? [`coalesce((${groups[0]?.sql})::text, 'none') as described`] : [];
+    /^(?!.*\.n$)/.test(groups[0]?.sql ?? ".n") && chance(random, 0.3)
+      ? [`coalesce((${groups[0]?.sql})::text, 'none') as described`]
+      : [];
   const items = [...groups.map((group) => `${group.sql} as ${group.name}`), ...aggregates, ...described];
   const having = chance(random, 0.2)
     ? ` having ${pick(random, ["count(*) > 1", "sum(1) filter (where true) >= 2", `${aggregate(random, sources)} is not null`])}`

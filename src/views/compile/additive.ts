@@ -10,7 +10,7 @@ import { bindExpression, type ExpressionPlace, functionName, nameOf, refuse } fr
 import { type Binding, type FromBranch, placeOf } from "./from.ts";
 import { bindFrom, expandTargets, type Target, withCtes } from "./linear.ts";
 import { findColumn } from "./scope.ts";
-import { hasEquality, isInteger, isNumber, type SqlType, type, worstSpecials } from "./sql-type.ts";
+import { hasEquality, hasOneSpelling, isInteger, isNumber, type SqlType, type, worstSpecials } from "./sql-type.ts";
 
 /** A column that identifies or describes a group, one expression per branch. */
 export interface GroupColumn {
@@ -101,6 +101,7 @@ export function bindAdditive(select: SelectStmt, binding: Binding): AdditiveQuer
   const outputs = targets.map((target) => {
     const node = targetNode(target);
     const value = bindExpression(node, place);
+    groups.checkSpelling(value, node, binding);
     return {
       name: target.name,
       value: containsAggregate(node) ? checkPure(value, node, binding) : groups.stored(value, node, places),
@@ -197,6 +198,27 @@ class Groups {
       return column === undefined ? -1 : this.#keys.indexOf(column.bound.key);
     });
     return indexes.includes(-1) ? null : this.#add(perBranch, first.key, indexes);
+  }
+
+  /**
+   * 1.0 and 1.00 are one group: what is computed from the group's value must not tell them apart. Arithmetic of
+   * numeric does not; of other types and functions it is not known here.
+   */
+  checkSpelling(value: Bound, node: Node, binding: Binding): void {
+    if (value.parts.length === 1) return;
+    for (const part of value.parts) {
+      if (typeof part === "string" || part.kind !== "group") continue;
+      const column = this.columns[part.index];
+      const of = column?.perBranch[0]?.type;
+      if (of === undefined || column?.followsFrom !== null || hasOneSpelling(of)) continue;
+      if (of.name === "numeric" && !of.array && value.type.name === "numeric") continue;
+      throw refuse(
+        binding,
+        `it is computed from a group's value of type ${of.name === "?" ? "unknown here" : of.name}, whose equal values can be written in several ways`,
+        locationOf(node),
+        "Add the expression to GROUP BY.",
+      );
+    }
   }
 
   /** An output without aggregates is computed when rows are written, and stored as a group column that follows. */

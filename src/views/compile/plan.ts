@@ -14,6 +14,7 @@ import { namelessColumn } from "./output-name.ts";
 import type { SqlType } from "./sql-type.ts";
 
 export const hiddenPrefix = "_millrace_";
+const reservedNames = ["batch", "w"];
 export const shownColumn = `${hiddenPrefix}shown`;
 
 export interface PlanBranch {
@@ -158,6 +159,14 @@ function checkNames(names: readonly string[], binding: Binding): void {
         `two columns of the select list are called "${name}"`,
         undefined,
         `Name one of them otherwise: … as ${name}2.`,
+      );
+    }
+    if (reservedNames.includes(name)) {
+      throw refuse(
+        binding,
+        `a column cannot be called "${name}": the change rows have a column of that name`,
+        undefined,
+        `Name it otherwise: … as ${name}_value.`,
       );
     }
     if (name.startsWith(hiddenPrefix) || name === "" || Buffer.byteLength(name) > 63) {

@@ -7,6 +7,9 @@ import { MillraceError } from "../../base/errors.ts";
 /** Longer definitions are refused before they reach the parser, whose stack is finite. */
 const textBytesMax = 64 * 1024;
 
+/** Levels of the parse tree, of which an operation takes two or three: what walks the tree may recurse. */
+const treeDepthMax = 1000;
+
 let loaded: Promise<void> | undefined;
 
 /** The parser is a WebAssembly module: loaded once, about 15 ms. After it the compiler runs without waiting. */
@@ -44,6 +47,7 @@ export class SourceText {
       );
     }
     this.statement = this.#parse();
+    if (isDeeper(this.statement, treeDepthMax)) throw this.tooDeep();
     this.#tokens = scanSync(text).tokens;
   }
 
@@ -92,21 +96,21 @@ export class SourceText {
       ...(hint === undefined ? {} : { hint }),
       details: {
         view: this.view,
-        ...(place === undefined ? {} : { line: place.line, column: place.column }),
+        ...(place === undefined ? {} : { line: place.line, character: place.character }),
         ...details,
       },
     });
   }
 
-  /** Line and column from 1, and the line with a caret under the place. */
-  place(at: number): { line: number; column: number; shown: string } {
+  /** Line and character in it from 1, and the line with a caret under the place. */
+  place(at: number): { line: number; character: number; shown: string } {
     const before = this.#bytes.subarray(0, at).toString();
     const line = before.split("\n").length;
-    const column = [...before.slice(before.lastIndexOf("\n") + 1)].length + 1;
+    const character = [...before.slice(before.lastIndexOf("\n") + 1)].length + 1;
     const whole = (this.text.split("\n")[line - 1] ?? "").replace("\r", "");
     const label = `line ${line}: `;
-    const indent = [...whole].slice(0, column - 1).map((one) => (one === "\t" ? "\t" : " "));
-    return { line, column, shown: `${label}${whole}\n${" ".repeat(label.length)}${indent.join("")}^` };
+    const indent = [...whole].slice(0, character - 1).map((one) => (one === "\t" ? "\t" : " "));
+    return { line, character, shown: `${label}${whole}\n${" ".repeat(label.length)}${indent.join("")}^` };
   }
 
   /** Where a name of `parts` dotted parts ends that begins at the byte `at`. */
@@ -142,4 +146,15 @@ export class SourceText {
     copyTo(this.#bytes.length);
     return pieces.join("").trim();
   }
+}
+
+function isDeeper(root: object, levelsMax: number): boolean {
+  const open: { node: object; level: number }[] = [{ node: root, level: 1 }];
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    if (next.level > levelsMax) return true;
+    for (const child of Object.values(next.node)) {
+      if (typeof child === "object" && child !== null) open.push({ node: child, level: next.level + 1 });
+    }
+  }
+  return false;
 }

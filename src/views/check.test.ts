@@ -1,0 +1,66 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { sql, view } from "../catalog/definitions.ts";
+import type { TableShape } from "../schema/table-shape.ts";
+import { checkDefinitions } from "./check.ts";
+
+const shapes: readonly TableShape[] = ["orders", "customers"].map((table) => ({
+  source: "shop",
+  schema: "public",
+  table,
+  topic: `shop.public.${table}`,
+  columns: [
+    { name: "id", sourceType: "integer", storeType: "integer", nullable: false, carriedAsText: false },
+    { name: "place", sourceType: "mood", storeType: "text", nullable: true, carriedAsText: true },
+  ],
+  key: ["id"],
+  appendOnly: false,
+}));
+
+function define(name: string, text: string) {
+  return view(name, { ...sql``, text });
+}
+
+test("each definition is checked by itself: one that fails does not hide the others", async () => {
+  const checked = await checkDefinitions(
+    [define("good", "select id from orders"), define("bad", "select idd from orders"), define("worse", "selekt")],
+    shapes,
+  );
+  assert.deepEqual(
+    checked.map(({ view: { name }, compiled, error }) => [name, compiled?.class ?? null, error?.code ?? null]),
+    [
+      ["good", "linear", null],
+      ["bad", null, "VIEW_UNKNOWN_COLUMN"],
+      ["worse", null, "VIEW_SQL_INVALID"],
+    ],
+  );
+});
+
+test("views that read each other in a circle are refused, naming the circle", async () => {
+  const checked = await checkDefinitions(
+    [
+      define("a", "select id from views.b"),
+      define("b", "select id from (select id from views.c) x"),
+      define("c", 'with w as (select id from "views"."a") select id from w'),
+      define("self", "select id from views.self"),
+      define("outside", "select id from views.a"),
+    ],
+    shapes,
+  );
+  assert.deepEqual(
+    checked.map(({ error }) => error?.code),
+    ["VIEW_CYCLE", "VIEW_CYCLE", "VIEW_CYCLE", "VIEW_CYCLE", "VIEW_UNSUPPORTED"],
+  );
+  assert.match(checked[1]?.error?.message ?? "", /"a" reads "b" reads "c" reads "a"/);
+  assert.match(checked[3]?.error?.message ?? "", /"self" reads "self"/);
+});
+
+test("a join without an index and a column carried as text are warned of", async () => {
+  const [first] = await checkDefinitions(
+    [define("v", "select o.id, c.id as c, o.place from orders o join customers c on c.id > o.id")],
+    shapes,
+  );
+  assert.equal(first?.error, null);
+  assert.match(first?.warnings.join("\n") ?? "", /a change of "shop\.orders" reads all of "shop\.customers"/);
+  assert.match(first?.warnings.join("\n") ?? "", /"shop\.orders"\."place" \(mood\) is carried as text/);
+});

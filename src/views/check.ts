@@ -1,0 +1,69 @@
+/** Checks all definitions against the shapes of captured tables, without any database. */
+import { MillraceError } from "../base/errors.ts";
+import { mirrorName, type ViewDefinition } from "../catalog/definitions.ts";
+import type { TableShape } from "../schema/table-shape.ts";
+import { compileViewSync, loadParser } from "./compile.ts";
+import type { CompiledView, MirrorBinding } from "./compiled-view.ts";
+import { cycleError, findCycles, viewsRead } from "./graph.ts";
+
+export interface CheckedView {
+  readonly view: ViewDefinition;
+  /** Null when there is an error. */
+  readonly compiled: CompiledView | null;
+  readonly error: MillraceError | null;
+  /** Sentences about what works and may not be what was meant. */
+  readonly warnings: readonly string[];
+}
+
+/** One answer per view, in their order; a view in a circle has `VIEW_CYCLE`. */
+export async function checkDefinitions(
+  views: readonly ViewDefinition[],
+  shapes: readonly TableShape[],
+): Promise<CheckedView[]> {
+  await loadParser();
+  const mirrors = shapes.map((shape, i): MirrorBinding => ({ id: i + 1, shape }));
+  const circles = findCycles(readsOf(views));
+  return views.map((view) => {
+    const circle = circles.find((names) => names.includes(view.name));
+    if (circle !== undefined) return { view, compiled: null, error: cycleError(circle), warnings: [] };
+    try {
+      const compiled = compileViewSync({ view, mirrors, version: 1 });
+      return { view, compiled, error: null, warnings: warningsFor(compiled, mirrors) };
+    } catch (error) {
+      return { view, compiled: null, error: MillraceError.from(error), warnings: [] };
+    }
+  });
+}
+
+/** A view whose SQL does not parse reads nothing here: compiling it says why. */
+function readsOf(views: readonly ViewDefinition[]): Map<string, string[]> {
+  const reads = new Map<string, string[]>();
+  for (const view of views) {
+    try {
+      reads.set(view.name, viewsRead(view));
+    } catch {
+      reads.set(view.name, []);
+    }
+  }
+  return reads;
+}
+
+function warningsFor(compiled: CompiledView, mirrors: readonly MirrorBinding[]): string[] {
+  const warnings: string[] = [];
+  for (const scan of compiled.scans) {
+    warnings.push(
+      `a change of "${scan.changed}" reads all of "${scan.read}": no equality joins them that an index could serve`,
+    );
+  }
+  for (const { mirrorId, columns } of compiled.uses) {
+    const shape = mirrors.find((mirror) => mirror.id === mirrorId)?.shape;
+    const carried = shape?.columns.filter((column) => column.carriedAsText && columns.includes(column.name)) ?? [];
+    for (const column of carried) {
+      const label = `${shape?.source}.${mirrorName(shape?.schema ?? "", shape?.table ?? "")}`;
+      warnings.push(
+        `"${label}"."${column.name}" (${column.sourceType}) is carried as text: it compares and sorts as text`,
+      );
+    }
+  }
+  return warnings;
+}

@@ -1,0 +1,64 @@
+/** A compiled view in words: what it reads, how each change reaches it, and what that costs. */
+import type { Occurrence } from "./bound.ts";
+import { usedColumns } from "./contribution.ts";
+import { joinOrder } from "./join-order.ts";
+import type { Plan } from "./plan.ts";
+import { tableLabel } from "./tables.ts";
+import type { Term } from "./terms.ts";
+
+export function explainPlan(plan: Plan, key: readonly string[], terms: readonly Term[]): string {
+  const many = plan.branches.length > 1 ? `, ${plan.branches.length} parts added up` : "";
+  const lines = [
+    `class: ${plan.class}${many}`,
+    `key: ${key.length === 0 ? "none, exactly one row" : key.join(", ")}`,
+    keptLine(plan),
+    "reads:",
+    ...readLines(plan),
+    "on a change of:",
+    ...terms.map((term) => termLine(plan, term)),
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
+function keptLine(plan: Plan): string {
+  if (plan.class === "linear") return "kept: its rows";
+  const counted = { count: 0, sum: 0, avg: 0 };
+  for (const aggregate of plan.aggregates) counted[aggregate.function]++;
+  const kinds = Object.entries(counted).filter(([, times]) => times > 0);
+  const what = kinds.map(([name, times]) => `${times} ${name}`).join(", ");
+  return `kept: per group ${what === "" ? "its rows' number" : what}${plan.having === null ? "" : "; groups that having hides are kept, not shown"}`;
+}
+
+function readLines(plan: Plan): string[] {
+  const used = new Map<string, Set<string>>();
+  plan.branches.forEach((branch, b) => {
+    for (const occurrence of branch.occurrences) {
+      const label = tableLabel(occurrence.mirror);
+      const columns = used.get(label) ?? new Set();
+      for (const column of usedColumns(plan, b, occurrence)) columns.add(column);
+      used.set(label, columns);
+    }
+  });
+  return [...used]
+    .sort()
+    .map(([label, columns]) => `  ${label} (${columns.size === 0 ? "its rows' number" : [...columns].join(", ")})`);
+}
+
+function termLine(plan: Plan, term: Term): string {
+  const branch = plan.branches[term.branch];
+  if (branch === undefined) return "";
+  const part = plan.branches.length > 1 ? `part ${term.branch + 1}: ` : "";
+  const steps = joinOrder(branch, term.occurrence).map((step) => {
+    const reached =
+      step.probes.length === 0
+        ? "by reading it whole, for each change"
+        : `by ${step.byPrimaryKey ? "its primary key" : `an index on (${step.probes.join(", ")})`}`;
+    return `then ${named(step.occurrence)} ${reached}`;
+  });
+  return `  ${part}${[named(term.occurrence), ...steps].join(", ")}; ${term.place} the mirror is written`;
+}
+
+function named({ mirror, alias }: Occurrence): string {
+  const label = tableLabel(mirror);
+  return label === alias || label.endsWith(`.${alias}`) ? label : `${label} as ${alias}`;
+}

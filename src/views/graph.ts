@@ -1,0 +1,49 @@
+/** Which views read which: found from definitions alone, so that a circle is named before anything is compiled. */
+import { MillraceError } from "../base/errors.ts";
+import type { ViewDefinition } from "../catalog/definitions.ts";
+import { SourceText } from "./compile/source-text.ts";
+
+/**
+ * Names of views that a view reads, by `${other}` or as `views.other`. `loadParser` must have resolved. Throws
+ * `VIEW_SQL_INVALID`, `VIEW_UNSUPPORTED`.
+ */
+export function viewsRead(view: ViewDefinition): string[] {
+  const names = new Set(view.sql.references.flatMap(({ to }) => (to.kind === "view" ? [to.name] : [])));
+  collect(new SourceText(view.name, view.sql.text).statement, names);
+  return [...names];
+}
+
+function collect(node: unknown, names: Set<string>): void {
+  if (typeof node !== "object" || node === null) return;
+  if ("schemaname" in node && "relname" in node && node.schemaname === "views" && typeof node.relname === "string") {
+    names.add(node.relname);
+  }
+  for (const child of Object.values(node)) collect(child, names);
+}
+
+/** Each circle once, from its first view by name: `["a", "b"]` when a reads b and b reads a. */
+export function findCycles(reads: ReadonlyMap<string, readonly string[]>): string[][] {
+  const cycles: string[][] = [];
+  const done = new Set<string>();
+  for (const start of [...reads.keys()].sort()) walk(start, []);
+  return cycles;
+
+  function walk(name: string, path: readonly string[]): void {
+    const at = path.indexOf(name);
+    if (at >= 0) {
+      cycles.push(path.slice(at));
+      return;
+    }
+    if (done.has(name)) return;
+    for (const next of reads.get(name) ?? []) if (reads.has(next)) walk(next, [...path, name]);
+    done.add(name);
+  }
+}
+
+export function cycleError(cycle: readonly string[]): MillraceError {
+  const circle = [...cycle, cycle[0]].map((name) => `"${name}"`).join(" reads ");
+  return new MillraceError("VIEW_CYCLE", `views read each other in a circle: ${circle}`, {
+    hint: "Let one of them read the tables instead.",
+    details: { cycle },
+  });
+}
