@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import { chooseAccount, run, serverAccount } from "./account.ts";
+import { chooseAccount, serverAccount } from "./account.ts";
+import { run } from "./child.ts";
 
 suite("the server's account", () => {
   const nobody = "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin";

@@ -2,9 +2,9 @@
  * The account that the embedded PostgreSQL runs under. PostgreSQL refuses to run as root, so root lends it an account
  * that the machine has; anybody else runs it under their own.
  */
-import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { MillraceError } from "../base/errors.ts";
+import { run } from "./child.ts";
 
 export interface Account {
   readonly name: string;
@@ -39,55 +39,6 @@ export function chooseAccount(passwd: string): Account | null {
     if (found) return found;
   }
   return null;
-}
-
-export interface Outcome {
-  /** Null when a signal ended it, or it could not be started. */
-  readonly exitCode: number | null;
-  /** stdout and stderr, the last 4 MiB. */
-  readonly output: string;
-}
-
-const outputCharactersMax = 4 * 1024 ** 2;
-
-/** Runs a program to its end, as `account` when there is one. Never throws: a program that cannot be started is an outcome. */
-export function run(
-  program: string,
-  args: readonly string[],
-  options: { readonly account: Account | null; readonly cwd?: string; readonly input?: string },
-): Promise<Outcome> {
-  return new Promise((resolve) => {
-    let output = "";
-    const take = (chunk: string) => {
-      output = (output + chunk).slice(-outputCharactersMax);
-    };
-    let child: ReturnType<typeof spawn>;
-    try {
-      child = spawn(program, args, {
-        ...spawnIdentity(options.account),
-        cwd: options.cwd ?? "/",
-        env: serverEnvironment(),
-      });
-    } catch (cause) {
-      resolve({ exitCode: null, output: String(cause) });
-      return;
-    }
-    child.stdout?.setEncoding("utf8").on("data", take);
-    child.stderr?.setEncoding("utf8").on("data", take);
-    child.stdin?.on("error", () => {});
-    child.stdin?.end(options.input ?? "");
-    child.once("error", (cause) => resolve({ exitCode: null, output: `${output}${cause.message}` }));
-    child.once("close", (exitCode) => resolve({ exitCode, output }));
-  });
-}
-
-export function spawnIdentity(account: Account | null): { uid?: number; gid?: number } {
-  return account ? { uid: account.uid, gid: account.gid } : {};
-}
-
-/** Nothing of ours reaches the server: PG* variables and locales of the user's shell would change what it does. */
-export function serverEnvironment(): NodeJS.ProcessEnv {
-  return { PATH: process.env.PATH ?? "/usr/bin:/bin", LC_ALL: "C", TZ: "UTC" };
 }
 
 /** Whether the account can enter and write a folder, tried and not computed: access lists and mounts count too. */

@@ -10,7 +10,8 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import type { Diagnostics } from "../base/diagnostics.ts";
 import { MillraceError } from "../base/errors.ts";
-import { type Account, run } from "./account.ts";
+import type { Account } from "./account.ts";
+import { run } from "./child.ts";
 
 export interface Binaries {
   readonly postgres: string;

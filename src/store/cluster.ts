@@ -1,14 +1,16 @@
 /**
  * The embedded server's data directory: made on the first start, checked on every one.
  *
- * Always true: a folder named `data` is complete. It is made as `data.partial` and renamed when all of it is on disk, so
+ * Always true: a folder named `data` is complete. It is made as `data.partial-…` and renamed when all of it is on disk, so
  * a first start that was killed begins again.
  */
+import { randomBytes } from "node:crypto";
 import { access, chmod, chown, mkdir, open, readdir, readFile, rename, rm, statfs, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { MillraceError } from "../base/errors.ts";
-import { type Account, type Outcome, run } from "./account.ts";
+import type { Account } from "./account.ts";
 import type { Binaries } from "./binaries.ts";
+import { type Outcome, run } from "./child.ts";
 import type { Home } from "./home.ts";
 import { accessFile, type Machine, settingsFile } from "./server-settings.ts";
 
@@ -82,10 +84,11 @@ async function make({ home, binaries, password }: ClusterRequest, dataDirectory:
       hint: `Move it away (mv ${dataDirectory} ${dataDirectory}.old) and start again.`,
     });
   }
-  const partial = `${dataDirectory}.partial`;
-  const passwordFile = path.join(home.directory, "password.partial");
-  await rm(partial, { recursive: true, force: true });
-  await rm(passwordFile, { force: true });
+  await removePartial(home.directory);
+  // A name of its own: the initdb of a start that was killed may still be at work on its folder.
+  const suffix = `partial-${randomBytes(4).toString("hex")}`;
+  const partial = `${dataDirectory}.${suffix}`;
+  const passwordFile = path.join(home.directory, `password.${suffix}`);
   try {
     await writeFile(passwordFile, `${password}\n`, { mode: 0o600 });
     if (home.account) await chown(passwordFile, home.account.uid, home.account.gid);
@@ -95,11 +98,18 @@ async function make({ home, binaries, password }: ClusterRequest, dataDirectory:
     await rename(partial, dataDirectory);
     await syncDirectory(home.directory);
   } catch (cause) {
-    await rm(partial, { recursive: true, force: true });
+    await rm(partial, { recursive: true, force: true, maxRetries: 3 });
     if (MillraceError.is(cause)) throw cause;
     throw startFailure(dataDirectory, cause instanceof Error ? cause.message : String(cause));
   } finally {
     await rm(passwordFile, { force: true });
+  }
+}
+
+async function removePartial(directory: string): Promise<void> {
+  const names = (await readdir(directory)).filter((name) => /^(?:data|password)\.partial-/.test(name));
+  for (const name of names) {
+    await rm(path.join(directory, name), { recursive: true, force: true, maxRetries: 3 }).catch(() => {});
   }
 }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { chmod, chown, cp, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import path from "node:path";
@@ -11,8 +11,9 @@ import { type TestFolder, testFolder, testPrograms } from "../../test/support/po
 import { systemClock } from "../base/clock.ts";
 import { type Diagnostics, silentDiagnostics } from "../base/diagnostics.ts";
 import { systemRandom } from "../base/random.ts";
-import { type Account, run, serverAccount, spawnIdentity } from "./account.ts";
+import { type Account, serverAccount } from "./account.ts";
 import { findPackage } from "./binaries.ts";
+import { run, spawnIdentity } from "./child.ts";
 import { type EmbeddedServer, type EmbeddedServerOptions, openEmbeddedServer } from "./embedded-server.ts";
 
 const account = await serverAccount();
@@ -41,13 +42,20 @@ suite("the embedded server, start after start on one folder", () => {
   const open = (more: Partial<EmbeddedServerOptions> = {}) => openEmbeddedServer(optionsFor(folder.path, more));
 
   test("a first start that was killed in the middle begins again", async () => {
-    await mkdir(path.join(folder.path, "pg", "data.partial"), { recursive: true });
-    await writeFile(path.join(folder.path, "pg", "data.partial", "half"), "x");
+    const home = path.join(folder.path, "pg");
+    const { child } = await program(optionsText({ dataDirectory: folder.path }), "stay", null, async () => {
+      await until(() => existsSync(home) && readdirSync(home).some((name) => name.startsWith("data.partial")));
+      return "SIGKILL";
+    });
+    await ended(child);
+    assert.equal(existsSync(path.join(home, "data")), false);
     const server = await open();
     await query(server, "create table kept as select 1 as one");
     await server.close();
-    assert.equal(existsSync(path.join(folder.path, "pg", "data.partial")), false);
-    assert.equal(existsSync(path.join(folder.path, "pg", "password.partial")), false);
+    assert.deepEqual(
+      readdirSync(home).filter((name) => name.includes("partial")),
+      [],
+    );
   });
 
   test("it takes a password on every way in, listens on loopback only, and keeps both to itself", async () => {
@@ -398,6 +406,8 @@ async function program(
   options: string,
   then: "stay" | "exit" | "close",
   as: Account | null = null,
+  /** Awaited beside the program's first words; answers the signal to send. */
+  interrupt: (() => Promise<NodeJS.Signals>) | null = null,
 ): Promise<{ child: ChildProcess; said: Said }> {
   const base = new URL("../base/", import.meta.url);
   const script = `
@@ -420,6 +430,10 @@ async function program(
     cwd: "/",
     stdio: ["ignore", "pipe", "inherit"],
   });
+  if (interrupt) {
+    child.kill(await interrupt());
+    return { child, said: { pid: 0, message: "", hint: "", diagnostics: [] } };
+  }
   for await (const line of createInterface({ input: child.stdout })) return { child, said: JSON.parse(line) };
   throw new Error("the program said nothing");
 }

@@ -133,12 +133,10 @@ class Supervisor {
   readonly #closing = new AbortController();
   readonly #listeners: (() => void)[] = [];
   readonly #loop: Promise<void>;
-  readonly #onExit = () => this.#server?.stopWithoutWaiting();
 
   constructor(server: ServerProcess, parts: SupervisorParts) {
     this.#server = server;
     this.#parts = parts;
-    process.on("exit", this.#onExit);
     this.#loop = this.#mind(server);
   }
 
@@ -154,7 +152,6 @@ class Supervisor {
     this.#closing.abort();
     await this.#server?.stop(this.#parts.clock);
     await this.#loop;
-    process.off("exit", this.#onExit);
   }
 
   async #mind(first: ServerProcess): Promise<void> {

@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { suite, test } from "node:test";
-import { type Inspection, judge, parseStoreUrl } from "./own-server.ts";
+import { systemClock } from "../base/clock.ts";
+import { silentDiagnostics } from "../base/diagnostics.ts";
+import { systemRandom } from "../base/random.ts";
+import { type Inspection, judge, openOwnServer, parseStoreUrl } from "./own-server.ts";
 
 suite("a store of one's own", () => {
   const good: Inspection = {
@@ -13,6 +18,7 @@ suite("a store of one's own", () => {
     readerExists: false,
     standby: false,
     encoding: "UTF8",
+    pinned: true,
   };
 
   test("a role that may create roles, schemas and temporary tables is enough", () => {
@@ -30,6 +36,18 @@ suite("a store of one's own", () => {
   test("a standby and an encoding other than UTF8 are refused", () => {
     assert.equal(judge({ ...good, standby: true }, "app")?.code, "STORE_UNSUITABLE");
     assert.equal(judge({ ...good, encoding: "SQL_ASCII" }, "app")?.code, "STORE_UNSUITABLE");
+  });
+
+  test("a pooler that refuses or drops the session's settings is told by that", async () => {
+    assert.equal(judge({ ...good, pinned: false }, "app")?.code, "STORE_UNSUITABLE");
+    const words = "SFATAL\0C08P01\0Munsupported startup parameter: options\0\0";
+    const refusal = Buffer.concat([Buffer.from("E\0\0\0"), Buffer.from([words.length + 4]), Buffer.from(words)]);
+    const pooler = createServer((socket) => socket.once("data", () => socket.end(refusal))).listen(0, "127.0.0.1");
+    await once(pooler, "listening");
+    const url = `postgres://app@127.0.0.1:${(pooler.address() as AddressInfo).port}/app`;
+    const options = { url, openTimeoutMs: 60_000, clock: systemClock, random: systemRandom };
+    await assert.rejects(openOwnServer({ ...options, diagnostics: silentDiagnostics }), { code: "STORE_UNSUITABLE" });
+    pooler.close();
   });
 
   test("what the role lacks is named as the SQL to run, with names quoted", () => {

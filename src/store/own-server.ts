@@ -53,7 +53,8 @@ async function connectPatiently(login: Login, options: OwnServerOptions): Promis
     try {
       return await connectClient(clientConfig(login, writerSession, "check"));
     } catch (cause) {
-      if (cause instanceof Error && /unsupported startup parameter/.test(cause.message)) throw behindPooler(cause);
+      if (cause instanceof Error && /unsupported startup parameter/.test(cause.message))
+        throw behindPooler(cause.message);
       const pauseMs = backoffMs(attempt, random);
       if (!MillraceError.is(cause, "STORE_UNAVAILABLE") || clock.monotonicMs() + pauseMs > deadline) throw cause;
       if (attempt === 0) {
@@ -75,6 +76,8 @@ export interface Inspection {
   readonly readerExists: boolean;
   readonly standby: boolean;
   readonly encoding: string;
+  /** Whether the settings of the start-up packet arrived. */
+  readonly pinned: boolean;
 }
 
 async function inspect(client: Client): Promise<Inspection> {
@@ -85,7 +88,8 @@ async function inspect(client: Client): Promise<Inspection> {
        has_database_privilege(current_database(), 'CREATE') as "createInDatabase",
        has_database_privilege(current_database(), 'TEMPORARY') as "temporary",
        exists (select from pg_roles where rolname = $1) as "readerExists",
-       pg_is_in_recovery() as "standby", current_setting('server_encoding') as "encoding"
+       pg_is_in_recovery() as "standby", current_setting('server_encoding') as "encoding",
+       current_setting('IntervalStyle') = '${writerSession.IntervalStyle}' as "pinned"
      from pg_roles where rolname = current_user`,
     [reader],
   );
@@ -113,6 +117,7 @@ export function judge(found: Inspection, database: string): MillraceError | null
       hint: `Make another one: create database millrace encoding 'UTF8' template template0;`,
     });
   }
+  if (!found.pinned) return behindPooler("it leaves out the settings of a session's start");
   const missing = missingRights(found, database);
   if (missing.length === 0) return null;
   return new MillraceError("STORE_NOT_PERMITTED", `the role ${found.role} lacks rights in the store's database`, {
@@ -132,9 +137,8 @@ function missingRights(found: Inspection, database: string): string[] {
   return found.createRole || found.readerExists ? grants : [...grants, `alter role ${role} createrole;`];
 }
 
-function behindPooler(cause: Error): MillraceError {
-  return new MillraceError("STORE_UNSUITABLE", `the store is reached through a pooler: ${cause.message}`, {
+function behindPooler(reason: string): MillraceError {
+  return new MillraceError("STORE_UNSUITABLE", `the store is reached through a pooler: ${reason}`, {
     hint: "Name PostgreSQL's own address in MILLRACE_STORE: Millrace pools by itself, and needs sessions of its own.",
-    cause,
   });
 }

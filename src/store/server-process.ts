@@ -3,7 +3,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import type { Clock } from "../base/clock.ts";
 import type { Diagnostics } from "../base/diagnostics.ts";
-import { type Account, serverEnvironment, spawnIdentity } from "./account.ts";
+import type { Account } from "./account.ts";
+import { endAtExit, serverEnvironment, spawnIdentity } from "./child.ts";
 
 export interface Ended {
   /** `exit code 1` or `signal SIGKILL`, for people. */
@@ -19,8 +20,6 @@ export interface ServerProcess {
   readonly ended: Promise<Ended>;
   /** A fast shutdown with its checkpoint; without one when that takes longer than `fastMs`. */
   stop(clock: Clock): Promise<void>;
-  /** The same without waiting, for the last moment of our process. */
-  stopWithoutWaiting(): void;
 }
 
 const wordsMax = 30;
@@ -40,6 +39,7 @@ export function startServer(
     stdio: ["ignore", "ignore", "pipe"],
     detached: true,
   });
+  endAtExit(child, "SIGINT");
   const words: string[] = [];
   const ready = new Promise<{ outcome: "ready" }>((resolve) => {
     if (!child.stderr) return;
@@ -66,7 +66,6 @@ export function startServer(
     ended,
     started: Promise.race([ready, ended.then((end) => ({ outcome: "ended" as const, ...end }))]),
     stop: (clock) => stop(child, ended, clock),
-    stopWithoutWaiting: () => void (isRunning(child) && child.kill("SIGINT")),
   };
 }
 
@@ -95,5 +94,7 @@ function report(line: string, diagnostics: Diagnostics): void {
   const [, severity, text] = /^([A-Z]+):\s+(.*)$/.exec(line) ?? [];
   if (severity === "PANIC") diagnostics.error(`postgres: ${text}`);
   else if (severity === "FATAL") diagnostics.warn(`postgres: ${text}`);
+  // May take minutes after a crash: somebody waits for this.
+  else if (/recovery in progress|redo in progress/.test(line)) diagnostics.info(`postgres: ${text}`);
   else diagnostics.debug(`postgres: ${line}`);
 }

@@ -8,7 +8,8 @@ import path from "node:path";
 import type { Clock } from "../base/clock.ts";
 import type { Diagnostics } from "../base/diagnostics.ts";
 import { MillraceError } from "../base/errors.ts";
-import { type Account, run } from "./account.ts";
+import type { Account } from "./account.ts";
+import { run } from "./child.ts";
 
 const fastMs = 30_000;
 const immediateMs = 5_000;

@@ -10,8 +10,9 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import pg from "pg";
 import { silentDiagnostics } from "../../src/base/diagnostics.ts";
-import { run, serverAccount, serverEnvironment, spawnIdentity } from "../../src/store/account.ts";
+import { serverAccount } from "../../src/store/account.ts";
 import { findBinaries, findPackage } from "../../src/store/binaries.ts";
+import { run, serverEnvironment, spawnIdentity } from "../../src/store/child.ts";
 
 export interface TestServer {
   /** With the superuser's role; `postgres` unless a database is named. */
