@@ -36,6 +36,8 @@ export interface BatchOptions {
   readonly sweep: boolean;
   /** Rows of a snapshot go straight into the mirror. */
   readonly straight: boolean;
+  /** Every statement is planned for the rows of this batch. */
+  readonly fresh: boolean;
 }
 
 /** Owners of statements: who is to blame when one fails. */
@@ -68,7 +70,7 @@ export function planBatch(layout: Layout, staged: Staged, batch: number, options
   for (const view of views) {
     statements.push({ sql: view.merge("$1::bigint"), values: [batch], owner: ownerOf.view(view.name) });
   }
-  return statements;
+  return options.fresh ? statements.map((statement) => ({ ...statement, fresh: true })) : statements;
 }
 
 function planMirror(

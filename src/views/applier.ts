@@ -28,6 +28,10 @@ export interface Applied {
 
 /** Staged rows since the temporary tables were truncated, past which that is done again. */
 const sweepRows = 20_000;
+/** From so many rows on, a plan of their own costs less than it saves. */
+const freshRows = 500;
+const replanFirstRows = 200;
+const replanGrowth = 4;
 
 /** What makes small deltas drive the joins. What values depend on (TimeZone and the like) is pinned by the store. */
 const connectionSettings: Readonly<Record<string, string>> = {
@@ -57,6 +61,9 @@ export class Applier {
   #row: GroupRow;
   #layout: Layout = { mirrors: new Map(), views: [] };
   #stagedRows = 0;
+  /** Since the layout was set. */
+  #appliedRows = 0;
+  #replanAtRows = replanFirstRows;
 
   private constructor(client: Client, group: string, row: GroupRow) {
     this.#client = client;
@@ -98,6 +105,8 @@ export class Applier {
     for (const sql of statements) await this.#client.query(sql);
     this.#layout = { mirrors: new Map(mirrors.map((mirror) => [mirror.id, mirror])), views };
     this.#stagedRows = 0;
+    this.#appliedRows = 0;
+    this.#replanAtRows = replanFirstRows;
   }
 
   /**
@@ -127,7 +136,7 @@ export class Applier {
   async applyBatch(staged: Staged, rest: readonly PipelineStatement[], straight: boolean): Promise<Applied> {
     const { batch, generation } = this.#row;
     const views = viewsTouched(this.#layout, staged);
-    const rows = planBatch(this.#layout, staged, batch + 1, { sweep: this.#sweep(staged), straight });
+    const rows = planBatch(this.#layout, staged, batch + 1, { ...(await this.#prepare(staged)), straight });
     const record = recordBatch(this.#group, generation, batch + 1, views);
     const relaxed = loadsOnly(this.#layout, staged) ? ["set local synchronous_commit = off"] : [];
     const results = await this.transact([...rows, ...record, ...rest], {}, relaxed);
@@ -135,14 +144,18 @@ export class Applier {
   }
 
   /** A batch that comes in parts: one transaction over several round trips, of which only one part is in memory. */
-  async applyParts(parts: AsyncIterable<Staged>, rest: readonly PipelineStatement[]): Promise<Applied> {
+  async applyParts(
+    parts: AsyncIterable<Staged>,
+    rest: readonly PipelineStatement[],
+    straight = false,
+  ): Promise<Applied> {
     const next = { ...this.#row, batch: this.#row.batch + 1 };
     const touched = new Set<CompiledView>();
     await this.#run([{ sql: "begin" }, lockGroup(this.#group, this.#row)]);
     try {
       for await (const staged of ahead(parts)) {
         for (const view of viewsTouched(this.#layout, staged)) touched.add(view);
-        const options = { sweep: this.#sweep(staged), straight: false };
+        const options = { ...(await this.#prepare(staged)), straight };
         await this.#run(planBatch(this.#layout, staged, next.batch, options));
       }
     } catch (error) {
@@ -177,11 +190,22 @@ export class Applier {
     }
   }
 
-  #sweep(staged: Staged): boolean {
+  /**
+   * How to run the statements of some rows. A plan that was made for small tables ruins large ones: many rows are
+   * planned for as they are, and prepared plans are made again whenever what was applied has grown fourfold.
+   */
+  async #prepare(staged: Staged): Promise<{ readonly sweep: boolean; readonly fresh: boolean }> {
+    let rows = 0;
+    for (const table of staged.values()) rows += table.size;
     const sweep = this.#stagedRows > sweepRows;
-    if (sweep) this.#stagedRows = 0;
-    for (const table of staged.values()) this.#stagedRows += table.size;
-    return sweep;
+    this.#stagedRows = rows + (sweep ? 0 : this.#stagedRows);
+    this.#appliedRows += rows;
+    if (this.#appliedRows >= this.#replanAtRows) {
+      this.#replanAtRows = this.#appliedRows * replanGrowth;
+      this.#names.clear();
+      await this.#client.query("deallocate all");
+    }
+    return { sweep, fresh: rows >= freshRows };
   }
 }
 

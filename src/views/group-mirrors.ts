@@ -90,7 +90,11 @@ async function copyFromLog(context: GroupContext, { id, shape }: MirrorRow): Pro
 async function applyPart(context: GroupContext, staged: Staged): Promise<StoredError | null> {
   for (const straight of [true, false]) {
     const outcome = await attempt(context, (applier) => {
-      const statements = planBatch(applier.layout, staged, applier.row.batch + 1, { sweep: true, straight });
+      const statements = planBatch(applier.layout, staged, applier.row.batch + 1, {
+        sweep: true,
+        straight,
+        fresh: true,
+      });
       return applier.transact(statements, {}, relaxed);
     });
     if ("done" in outcome) return null;

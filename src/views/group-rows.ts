@@ -80,8 +80,9 @@ function run(context: GroupContext, progress: GroupProgress, work: Rows, inputs:
   const { applier } = context;
   const rest = progress.write(work.advance);
   if (way === "singly") return applier.applyParts(inputs.parts(work.advance, 1), rest);
-  if (work.staged === null) return applier.applyParts(inputs.parts(work.advance), rest);
-  return applier.applyBatch(work.staged, rest, way === "straight");
+  const straight = way === "straight";
+  if (work.staged === null) return applier.applyParts(inputs.parts(work.advance), rest, straight);
+  return applier.applyBatch(work.staged, rest, straight);
 }
 
 async function failView(
