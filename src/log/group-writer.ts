@@ -194,6 +194,9 @@ export class GroupWriter {
 
   async #writeGroup(): Promise<void> {
     const group = this.#take();
+    const { groupBytesMax, unsyncedBytesMax } = this.#context.limits;
+    const bytes = group.reduce((sum, { length }) => sum + length, 0);
+    if (this.#unsyncedBytes > 0 && this.#unsyncedBytes + bytes > groupBytesMax + unsyncedBytesMax) await this.#sync();
     for (let from = 0; from < group.length; ) {
       const first = group[from] as Buffer;
       let sizeBytes = this.#active.sizeBytes;
