@@ -294,8 +294,9 @@ test("a topic that does not exist is named with the nearest one, and an append n
 test("a request of many batches keeps the order of each key, beside others of its kind", async () => {
   await using house = await openHouse();
   await put(house.door, "/v1/topics/wide", { partitions: 4, maxBatch: "2KB" });
+  const senders = 32;
   const events = Array.from({ length: 60 }, (_, i) => ({ key: `k${i % 7}`, value: { i, pad: "x".repeat(100) } }));
-  const sent = await Promise.all(Array.from({ length: 8 }, () => house.post("/v1/topics/wide", events)));
+  const sent = await Promise.all(Array.from({ length: senders }, () => house.post("/v1/topics/wide", events)));
   for (const answer of sent) assert.equal(answer.status, 200, answer.text);
   const { offsets } = (sent[0] as Answer).json() as { offsets: unknown[] };
   assert.ok(offsets.length > 4);
@@ -307,11 +308,11 @@ test("a request of many batches keeps the order of each key, beside others of it
     seen.push(...(page.events as unknown as typeof seen));
     next = page.next;
   }
-  assert.equal(seen.length, 8 * events.length);
+  assert.equal(seen.length, senders * events.length);
   // Each key kept the order in which it was sent.
   const ofOneKey = seen.filter(({ key }) => key === "k3").map(({ value }) => value.i);
   const expected = events.filter(({ key }) => key === "k3").map(({ value }) => value.i);
-  assert.deepEqual(ofOneKey, Array.from({ length: 8 }, () => expected).flat());
+  assert.deepEqual(ofOneKey, Array.from({ length: senders }, () => expected).flat());
 });
 
 test("a request that fails after a part was written leaves nothing behind, and the next one is served", async () => {
