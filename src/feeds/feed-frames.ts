@@ -35,12 +35,13 @@ class Runs {
 /** At least one frame, however few rows; only the last has an id and no `more`. */
 export async function* snapshotFrames(
   position: GroupPosition,
+  key: readonly string[],
   pages: AsyncIterable<readonly string[]>,
 ): AsyncGenerator<Frame, undefined> {
-  const token = groupToken(position);
+  const head = `"token":"${groupToken(position)}","key":${JSON.stringify(key)}`;
   const runs = new Runs();
   const frame = (run: readonly string[], more: boolean): Frame => {
-    const data = `{"token":"${token}","rows":[${run.join(",")}]${more ? ',"more":true' : ""}}`;
+    const data = `{${head},"rows":[${run.join(",")}]${more ? ',"more":true' : ""}}`;
     return Object.freeze({ event: "snapshot", id: more ? null : feedId(position), data });
   };
   for await (const page of pages) {

@@ -46,7 +46,7 @@ export type Feed = AsyncIterableIterator<Frame, undefined, undefined>;
 export interface Feeds {
   /**
    * Resolves when the first read has succeeded, so that a refusal can still be answered with a status.
-   * Frames: `snapshot` `{token, rows, more?}`, then `changes` `{token, changes: [{op, key, row?}], more?}` per batch,
+   * Frames: `snapshot` `{token, key, rows, more?}` (`key` names the key columns), then `changes` `{token, changes: [{op, key, row?}], more?}` per batch,
    * `progress` `{token}`, and `gap` `{from, to, reason}` followed by a snapshot.
    * Throws `VIEW_UNKNOWN`, `VIEW_BUILDING`, `VIEW_FAILED`, `COLUMN_UNKNOWN`, `FILTER_INVALID`, `TOKEN_INVALID`, `STORE_UNAVAILABLE`.
    */

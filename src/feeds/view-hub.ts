@@ -160,7 +160,7 @@ export class ViewHub {
     const { reader, view, filter, limits } = this.#options;
     const { position, pages } = await reader.snapshot(view, filter);
     this.#proven = true;
-    const rest = snapshotFrames(position, pages);
+    const rest = snapshotFrames(position, reader.info(view).key, pages);
     const frames: Frame[] = [];
     let size = 0;
     for (;;) {

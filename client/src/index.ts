@@ -1,0 +1,16 @@
+/** `@millrace/client`: reads and follows Millrace views and topics from a browser or from Node.js. */
+export { type AppTypes, type Client, type ConnectOptions, connect } from "./client.ts";
+export { MillraceClientError } from "./client-error.ts";
+export type { Pace } from "./follow.ts";
+export type { Change, Gap, LiveOptions, LiveRows, LiveStatus, Update } from "./live-rows.ts";
+export type { Comparison, Conditions, RowsQuery, Where } from "./row-query.ts";
+export type {
+  EventsPage,
+  EventsQuery,
+  NewEvent,
+  TopicClient,
+  TopicEvent,
+  TopicLiveOptions,
+  TopicUpdate,
+} from "./topic.ts";
+export type { Key, Page, ViewClient } from "./view.ts";

@@ -1,0 +1,111 @@
+/** Requests to one server: address, key, tokens, and answers that are errors. */
+import { errorOfAnswer, MillraceClientError } from "./client-error.ts";
+
+export interface TransportOptions {
+  readonly url: string;
+  readonly key: string | null;
+  readonly fetch: typeof globalThis.fetch;
+}
+
+export interface RequestOptions {
+  readonly method?: "GET" | "POST";
+  readonly query?: readonly (readonly [string, string])[];
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+  readonly signal?: AbortSignal;
+}
+
+/** A token lets a read see what was written or read before it: views share one, each topic has its own. */
+export type TokenScope = "views" | `topic ${string}`;
+
+export class Transport {
+  readonly #base: string;
+  readonly #key: string | null;
+  readonly #fetch: typeof globalThis.fetch;
+  readonly #tokens = new Map<TokenScope, string>();
+
+  constructor({ url, key, fetch }: TransportOptions) {
+    this.#base = new URL(url).href.replace(/[?#].*$/, "").replace(/\/+$/, "");
+    this.#key = key;
+    this.#fetch = fetch;
+  }
+
+  /** The answer, whatever its status. Throws `UNREACHABLE`, or the signal's reason. */
+  async open(path: string, options: RequestOptions = {}): Promise<Response> {
+    const search = new URLSearchParams((options.query ?? []).map(([name, value]) => [name, value]));
+    const query = search.toString();
+    try {
+      return await this.#fetch(`${this.#base}${path}${query === "" ? "" : `?${query}`}`, {
+        method: options.method ?? "GET",
+        headers: {
+          ...(this.#key === null ? {} : { authorization: `Bearer ${this.#key}` }),
+          ...options.headers,
+        },
+        ...(options.body === undefined ? {} : { body: options.body }),
+        ...(options.signal ? { signal: options.signal } : {}),
+        cache: "no-store",
+      });
+    } catch (cause) {
+      options.signal?.throwIfAborted();
+      throw new MillraceClientError("UNREACHABLE", `${this.#base} does not answer`, {
+        cause,
+        action: "retry",
+        hint: "Is the server running, and is this its address?",
+      });
+    }
+  }
+
+  /** A read that sees what this client has written or read in the scope. Throws what the server refuses. */
+  async read(
+    path: string,
+    scope: TokenScope,
+    options: RequestOptions & { readonly after?: string | undefined },
+  ): Promise<Response> {
+    const { after, ...rest } = options;
+    const token = after ?? this.#tokens.get(scope);
+    const headers = token === undefined ? {} : { "millrace-after": token };
+    const answer = await this.open(path, { ...rest, headers: { ...rest.headers, ...headers } });
+    if (answer.ok) {
+      this.keepToken(scope, answer.headers.get("millrace-token"));
+      return answer;
+    }
+    const error = await errorOfAnswer(answer);
+    // The server was built anew since: what the token named is gone, and nothing is to be waited for.
+    if (after !== undefined || token === undefined || !/^TOKEN_(INVALID|FOREIGN)$/.test(error.code)) throw error;
+    this.#tokens.delete(scope);
+    return this.read(path, scope, rest);
+  }
+
+  /** Throws what the server refuses. Never repeated by itself: a write that was cut off may have been done. */
+  async write(path: string, scope: TokenScope, body: unknown, signal?: AbortSignal): Promise<unknown> {
+    const answer = await this.open(path, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body),
+      ...(signal ? { signal } : {}),
+    });
+    if (!answer.ok) throw await errorOfAnswer(answer);
+    this.keepToken(scope, answer.headers.get("millrace-token"));
+    return jsonOf(answer);
+  }
+
+  token(scope: TokenScope): string | undefined {
+    return this.#tokens.get(scope);
+  }
+
+  keepToken(scope: TokenScope, token: string | null): void {
+    if (token !== null && token !== "") this.#tokens.set(scope, token);
+  }
+}
+
+export async function jsonOf(answer: Response): Promise<unknown> {
+  const text = await answer.text();
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new MillraceClientError("ANSWER_INVALID", `the answer is no JSON: ${text.slice(0, 100)}`, {
+      status: answer.status,
+      cause,
+    });
+  }
+}

@@ -1,0 +1,82 @@
+/** One view: pages of rows, one row, and the rows as they change. */
+import { MillraceClientError } from "./client-error.ts";
+import type { Pace } from "./follow.ts";
+import { type LiveOptions, LiveRows } from "./live-rows.ts";
+import { conditionParameters, pageParameters, type RowsQuery } from "./row-query.ts";
+import { jsonOf, type Transport } from "./transport.ts";
+
+export interface Page<Row> extends ReadonlyArray<Row> {
+  /** For `cursor` of the next page; null on the last one. */
+  readonly next: string | null;
+  /** What these rows show: `after` of a later read. */
+  readonly token: string | null;
+}
+
+export type Key = string | number | boolean | readonly (string | number | boolean)[];
+
+export class ViewClient<Row extends object> {
+  readonly name: string;
+  readonly #transport: Transport;
+  readonly #pace: Pace;
+
+  constructor(name: string, transport: Transport, pace: Pace) {
+    this.name = name;
+    this.#transport = transport;
+    this.#pace = pace;
+  }
+
+  /** Throws `MillraceClientError` (`VIEW_UNKNOWN`, `VIEW_BUILDING`, `COLUMN_UNKNOWN`, `FILTER_INVALID`, …). */
+  async rows<Column extends keyof Row = keyof Row>(
+    query: RowsQuery<Row, Column> = {},
+  ): Promise<Page<Pick<Row, Column>>> {
+    const answer = await this.#transport.read(this.#path(), "views", {
+      query: pageParameters(query),
+      after: query.after,
+      ...(query.signal ? { signal: query.signal } : {}),
+    });
+    const rows = await jsonOf(answer);
+    if (!Array.isArray(rows)) throw new MillraceClientError("ANSWER_INVALID", "the answer is no list of rows");
+    const next = nextCursor(answer.headers.get("link"));
+    return Object.assign(rows as Pick<Row, Column>[], { next, token: answer.headers.get("millrace-token") });
+  }
+
+  /** Undefined when there is no such row. A composite key is an array in the order of its columns, the key of a view of one row is `[]`. */
+  async get(
+    key: Key,
+    options: { readonly after?: string; readonly signal?: AbortSignal } = {},
+  ): Promise<Row | undefined> {
+    const parts = Array.isArray(key) ? key : [key];
+    if (parts.length === 0) return (await this.rows({ ...options, limit: 1 }))[0];
+    const segment = parts.map((part) => encodeURIComponent(String(part))).join(",");
+    try {
+      // A key called like the feed's path differs from it by its spelling.
+      const path = `${this.#path()}/${segment === "live" ? "%6Cive" : segment}`;
+      const signal = options.signal ? { signal: options.signal } : {};
+      return (await jsonOf(await this.#transport.read(path, "views", { after: options.after, ...signal }))) as Row;
+    } catch (error) {
+      if (error instanceof MillraceClientError && error.code === "ROW_NOT_FOUND") return undefined;
+      throw error;
+    }
+  }
+
+  /** The rows that match, kept as they are on the server until `close` or the signal. */
+  live(options: LiveOptions<Row> = {}): LiveRows<Row> {
+    return new LiveRows<Row>({
+      transport: this.#transport,
+      pace: this.#pace,
+      path: `${this.#path()}/live`,
+      query: conditionParameters(options),
+      options,
+    });
+  }
+
+  #path(): string {
+    return `/v1/views/${encodeURIComponent(this.name)}`;
+  }
+}
+
+function nextCursor(link: string | null): string | null {
+  const match = link === null ? null : /<([^>]*)>\s*;[^,]*\brel="?next"?/.exec(link);
+  const query = match?.[1]?.split("?")[1];
+  return query === undefined ? null : new URLSearchParams(query).get("cursor");
+}
