@@ -158,7 +158,7 @@ function permissionHint(source: SourceAddress, message: string): string {
   } catch {
     // The name is only for the hint.
   }
-  if (/replication/i.test(message)) {
+  if (/replication|wal sender/i.test(message)) {
     return `As a superuser: alter role ${user} replication; and pg_hba.conf must let it connect. On RDS: grant rds_replication to ${user}; on Cloud SQL and Azure: alter user ${user} with replication.`;
   }
   return "Check user, password and database in the url, and pg_hba.conf on the server.";

@@ -12,6 +12,7 @@ import { decodeCommitted, nextOffsetOf } from "../engine/records.ts";
 import type { StoredRecord } from "../records/record.ts";
 import type { TransactionEvent } from "../schema/transaction-events.ts";
 import { openPostgresSource, type PostgresSourceOptions } from "./postgres.ts";
+import { soon } from "./source.suite.ts";
 import type { Source } from "./source.ts";
 
 type Tables =
@@ -149,7 +150,7 @@ export async function until(source: Source, wanted: (state: string) => boolean):
     const { state } = source.status();
     if (wanted(state.kind)) return source;
     if (state.kind === "failed") throw state.error;
-    await new Promise((resolve) => setImmediate(resolve));
+    await soon();
   }
 }
 
@@ -157,10 +158,15 @@ export async function until(source: Source, wanted: (state: string) => boolean):
 export async function failure(
   source: Source,
 ): Promise<Extract<ReturnType<Source["status"]>["state"], { kind: "failed" }>["error"]> {
-  await until(source, (state) => state === "failed");
+  await until(source, (state) => state === "failed" || state === "streaming");
   const { state } = source.status();
-  if (state.kind !== "failed") throw new Error("the source recovered");
+  if (state.kind !== "failed") throw new Error("the source streams");
   return state.error;
+}
+
+/** Resolves when a source that had failed streams. */
+export async function recovered(source: Source): Promise<void> {
+  while (source.status().state.kind !== "streaming") await soon();
 }
 
 export function remembering(): { diagnostics: Diagnostics; said: string[] } {

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { systemClock } from "../base/clock.ts";
 import type { StoredRecord } from "../records/record.ts";
 import { readChange } from "../schema/envelope.ts";
 import type { EndEvent, Frontier, TransactionEvent } from "../schema/transaction-events.ts";
@@ -90,13 +91,16 @@ async function caughtUp(world: SourceWorld, source: Source): Promise<void> {
   }
 }
 
-/** Resolves when the source streams; its state is looked at on each turn of the event loop. */
+/** Between two looks at a condition. */
+export const soon = (): Promise<void> => systemClock.sleep(2);
+
+/** Resolves when the source streams. */
 export async function streaming(source: Source): Promise<void> {
   for (;;) {
     const { state } = source.status();
     if (state.kind === "streaming") return;
     if (state.kind === "failed") throw state.error;
-    await new Promise((resolve) => setImmediate(resolve));
+    await soon();
   }
 }
 
