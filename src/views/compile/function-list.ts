@@ -2,7 +2,7 @@
  * The functions that a view may call. A function is here when it gives the same answer for the same arguments and
  * pinned settings (`settings.ts`), for all its argument types: a retraction must compute what the insertion did.
  */
-import { isNumber, type SqlType, type, unknownType } from "./sql-type.ts";
+import { isNumber, isText, type SqlType, type, unknownType } from "./sql-type.ts";
 
 export interface ListedFunction {
   /** True when the answer depends on a setting (time zone, locale), which the batches pin and a reader's session may not. */
@@ -16,6 +16,12 @@ const fixed = (name: string) => () => type(name);
 const first = (args: readonly SqlType[]) => {
   const one = args[0] ?? unknownType;
   return one.name === "literal" ? unknownType : { ...one, modifier: null };
+};
+/** Bytes and bits stay what they are; a range's bounds are not known here. */
+const textType = (args: readonly SqlType[]) => {
+  const one = args[0] ?? unknownType;
+  if (/^(bytea|bit|varbit)$/.test(one.name)) return type(one.name);
+  return isText(one) || one.name === "literal" ? type("text") : unknownType;
 };
 /** As `round(numeric)` against `round(double precision)`: integers go to the second. */
 const roundingType = (args: readonly SqlType[]) => {
@@ -48,22 +54,27 @@ const strict = { strictScalar: true };
 const pinned = { dependsOnSettings: true };
 
 // text
-list("lower upper initcap btrim ltrim rtrim replace translate repeat reverse lpad rpad", fixed("text"), strict);
-list("left right split_part md5 chr to_hex quote_ident quote_literal normalize unistr", fixed("text"), strict);
-list("regexp_replace similar_to_escape similar_escape like_escape encode", fixed("text"), strict);
-list("regexp_substr substring overlay", (args) => (args[0]?.name === "bytea" ? type("bytea") : type("text")));
-list("substr", (args) => (args[0]?.name === "bytea" ? type("bytea") : type("text")), strict);
 list(
-  "length char_length character_length octet_length bit_length ascii strpos position regexp_count regexp_instr",
-  fixed("int4"),
+  "lower upper initcap replace translate repeat lpad rpad left right split_part md5 chr to_hex quote_ident",
+  textType,
   strict,
 );
+list(
+  "btrim ltrim rtrim reverse normalize unistr regexp_replace similar_to_escape like_escape encode substr",
+  textType,
+  strict,
+);
+list("regexp_substr substring overlay", textType);
+list("quote_literal", fixed("text"), { ...strict, ...pinned });
+list("length", (args) => (/^(lseg|path)$/.test(args[0]?.name ?? "") ? type("float8") : type("int4")), strict);
+list("char_length character_length octet_length bit_length ascii strpos position", fixed("int4"), strict);
+list("regexp_count regexp_instr", fixed("int4"), strict);
 list("starts_with regexp_like texticlike textlike", fixed("bool"), strict);
 list("string_to_array regexp_match regexp_split_to_array", () => ({ ...type("text"), array: true }));
-list("concat concat_ws format", fixed("text"), pinned);
-list("to_char", fixed("text"), pinned);
-list("decode sha224 sha256 sha384 sha512 convert_to", fixed("bytea"), strict);
-list("convert_from", fixed("text"), strict);
+list("concat concat_ws format to_char", fixed("text"), pinned);
+list("decode sha224 sha256 sha384 sha512", fixed("bytea"), strict);
+list("convert_to", fixed("bytea"), { ...strict, ...pinned });
+list("convert_from", fixed("text"), { ...strict, ...pinned });
 list("hashtext", fixed("int4"), strict);
 list("hashtextextended", fixed("int8"), strict);
 
@@ -83,11 +94,15 @@ list("date_trunc", momentOf, pinned);
 list("date_bin", momentOf, strict);
 list("date_part", fixed("float8"), pinned);
 list("extract", fixed("numeric"), pinned);
-list("timezone", (args) => {
-  const one = args[1] ?? unknownType;
-  if (one.name === "timestamptz") return type("timestamp");
-  return one.name === "timestamp" ? type("timestamptz") : unknownType;
-});
+list(
+  "timezone",
+  (args) => {
+    const one = args[1] ?? unknownType;
+    if (one.name === "timestamptz") return type("timestamp");
+    return one.name === "timestamp" ? type("timestamptz") : unknownType;
+  },
+  pinned,
+);
 list("make_date", fixed("date"), strict);
 list("make_time", fixed("time"), strict);
 list("make_timestamp", fixed("timestamp"), strict);
@@ -95,7 +110,8 @@ list("make_timestamptz", fixed("timestamptz"), pinned);
 list("make_interval justify_days justify_hours justify_interval", fixed("interval"), strict);
 list("to_timestamp", fixed("timestamptz"), pinned);
 list("to_date", fixed("date"), pinned);
-list("isfinite overlaps", fixed("bool"));
+list("isfinite", fixed("bool"), strict);
+list("overlaps", fixed("bool"), pinned);
 
 // arrays
 list("cardinality array_length array_upper array_lower array_ndims array_position", fixed("int4"));
