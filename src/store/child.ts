@@ -49,7 +49,7 @@ export function spawnIdentity(account: Account | null): { uid?: number; gid?: nu
 
 /** Nothing of ours reaches the server: PG* variables and locales of the user's shell would change what it does. */
 export function serverEnvironment(): NodeJS.ProcessEnv {
-  return { PATH: process.env.PATH ?? "/usr/bin:/bin", LC_ALL: "C", TZ: "UTC" };
+  return { PATH: "/usr/local/bin:/usr/bin:/bin", LC_ALL: "C", TZ: "UTC" };
 }
 
 const endings = new Map<ChildProcess, NodeJS.Signals>();

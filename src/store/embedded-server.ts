@@ -72,6 +72,7 @@ export async function openEmbeddedServer(options: EmbeddedServerOptions): Promis
   const launch = (port: number) =>
     startServer(binaries.postgres, pinnedSettings({ dataDirectory, port, socketDirectory }), {
       account: home.account,
+      clock,
       diagnostics,
     });
   const { server, port } = await startOnFreePort(options, dataDirectory, launch);
@@ -150,7 +151,7 @@ class Supervisor {
 
   async close(): Promise<void> {
     this.#closing.abort();
-    await this.#server?.stop(this.#parts.clock);
+    await this.#server?.stop();
     await this.#loop;
   }
 

@@ -19,17 +19,24 @@ export interface ServerProcess {
   readonly started: Promise<{ readonly outcome: "ready" } | ({ readonly outcome: "ended" } & Ended)>;
   readonly ended: Promise<Ended>;
   /** A fast shutdown with its checkpoint; without one when that takes longer than `fastMs`. */
-  stop(clock: Clock): Promise<void>;
+  stop(): Promise<void>;
 }
 
 const wordsMax = 30;
+const wordsMs = 200;
 const fastMs = 20_000;
 const immediateMs = 5_000;
+
+export interface ServerProcessOptions {
+  readonly account: Account | null;
+  readonly clock: Clock;
+  readonly diagnostics: Diagnostics;
+}
 
 export function startServer(
   program: string,
   args: readonly string[],
-  { account, diagnostics }: { readonly account: Account | null; readonly diagnostics: Diagnostics },
+  { account, clock, diagnostics }: ServerProcessOptions,
 ): ServerProcess {
   // In a session of its own: Ctrl-C is for us, and we stop the server when we have finished with it.
   const child = spawn(program, args, {
@@ -55,17 +62,24 @@ export function startServer(
   });
   const ended = new Promise<Ended>((resolve) => {
     child.once("error", (cause) => resolve({ how: cause.message, lastWords: cause.message }));
-    child.once("exit", (code, signal) => {
+    child.once("exit", async (code, signal) => {
       const how = signal === null ? `exit code ${code}` : `signal ${signal}`;
-      // Its children hold the pipe open; its own words were written before it went.
-      setImmediate(() => resolve({ how, lastWords: words.length > 0 ? words.join("\n") : how }));
+      // Its last words may still be in the pipe, which servers without a postmaster hold open.
+      const waiting = new AbortController();
+      const silence = new Promise<void>((done) => {
+        if (!child.stderr || child.stderr.closed) done();
+        else child.stderr.once("close", done);
+      });
+      await Promise.race([silence, clock.sleep(wordsMs, waiting.signal).catch(() => {})]);
+      waiting.abort();
+      resolve({ how, lastWords: words.length > 0 ? words.join("\n") : how });
     });
   });
   return {
     pid: child.pid,
     ended,
     started: Promise.race([ready, ended.then((end) => ({ outcome: "ended" as const, ...end }))]),
-    stop: (clock) => stop(child, ended, clock),
+    stop: () => stop(child, ended, clock),
   };
 }
 
