@@ -47,7 +47,7 @@ export interface TopicInfo {
   readonly name: string;
   readonly id: string;
   readonly readOnly: boolean;
-  readonly createdMs: number;
+  readonly createdAt: string;
   readonly sizeBytes: number;
   readonly partitions: readonly {
     partition: number;
