@@ -37,9 +37,10 @@ export function checkPlatform({ platform, arch, glibc }: Machine): void {
 }
 
 function hasGlibc(): boolean {
-  if (process.report === undefined) return true;
+  const report = process.report as { excludeNetwork?: boolean; getReport(): object } | undefined;
+  if (report === undefined) return true;
   // Without this the report resolves the addresses of open connections, which may take seconds.
-  process.report.excludeNetwork = true;
-  const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
-  return report.header?.glibcVersionRuntime !== undefined;
+  report.excludeNetwork = true;
+  const { header } = report.getReport() as { header?: { glibcVersionRuntime?: string } };
+  return header?.glibcVersionRuntime !== undefined;
 }

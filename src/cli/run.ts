@@ -7,13 +7,14 @@ import type { Definition } from "../catalog/definitions.ts";
 import { openDiagnostics } from "../observe/diagnostics.ts";
 import { type MillraceOptions, type Running, startMillrace } from "../server.ts";
 import { loadEnvironment } from "../settings.ts";
+import { type CheckedView, checkViews, knowsTables, viewsOf } from "./check-views.ts";
 import { type CommandContext, settingsIn } from "./command.ts";
 import { printFailure } from "./failure.ts";
 import { loadModule } from "./load-module.ts";
 import { packageVersion } from "./package-version.ts";
 import { checkPlatform, thisMachine } from "./platform.ts";
 import { SnapshotProgress } from "./progress.ts";
-import { isComplete, schemaPaths, writeSchemaFiles } from "./schema-file.ts";
+import { schemaPaths, writeSchemaFiles } from "./schema-file.ts";
 import { FileWatch } from "./watch.ts";
 
 export interface RunOptions {
@@ -79,7 +80,7 @@ export async function runProgram(options: RunOptions, context: CommandContext): 
       while (!end.asked) {
         await end.orAfter(lookEveryMs);
         progress.show(running.sources.list());
-        follow.writeSchema();
+        await follow.writeSchema();
       }
     } finally {
       progress.close();
@@ -113,6 +114,10 @@ class Follow {
   readonly #load: () => Promise<readonly Definition[]>;
   readonly #watch: FileWatch | null = null;
   #reloading: Promise<void> = Promise.resolve();
+  /** The definitions that the program runs: a broken edit does not change them. */
+  #taken: readonly Definition[];
+  #checkedFor: readonly Definition[] | null = null;
+  #wanted: readonly string[] = [];
   #schemaFailed = false;
   #closed = false;
 
@@ -128,6 +133,7 @@ class Follow {
     this.#context = context;
     this.#state = state;
     this.#load = load;
+    this.#taken = state().definitions;
     if (options.mode !== "dev") return;
     this.#watch = new FileWatch(context.clock, () => {
       this.#reloading = this.#reloading.then(() => this.#reload());
@@ -135,11 +141,20 @@ class Follow {
     this.#watchFiles();
   }
 
-  /** When everything that is defined has been seen in its source; before, an older file is worth more. */
-  writeSchema(): void {
+  /**
+   * When every table has been seen in its source, and every view that compiles stands; before, an older file is worth
+   * more. What does not compile is told once.
+   */
+  async writeSchema(): Promise<void> {
     if (this.#options.mode !== "dev") return;
+    const definitions = this.#taken;
     const schema = this.#running.schemaFile();
-    if (!isComplete(schema, this.#state().definitions)) return;
+    if (!knowsTables(schema.tables, definitions)) return;
+    if (this.#checkedFor !== definitions) {
+      this.#checkedFor = definitions;
+      this.#wanted = this.#report(await checkViews(viewsOf(definitions), schema.tables));
+    }
+    if (!this.#wanted.every((name) => schema.views.some((view) => view.name === name))) return;
     try {
       const paths = schemaPaths(this.#options.module);
       if (writeSchemaFiles(paths, schema)) this.#context.terminal.note(`wrote ${paths.schema} and ${paths.types}`);
@@ -149,6 +164,14 @@ class Follow {
         this.#context.terminal.note(`the schema file cannot be written: ${(error as Error).message}`);
       this.#schemaFailed = true;
     }
+  }
+
+  /** The names of the views that compile. */
+  #report(checked: readonly CheckedView[]): string[] {
+    for (const { error } of checked) {
+      if (error !== null) printFailure(this.#context.terminal, error);
+    }
+    return checked.filter(({ error }) => error === null).map(({ view }) => view);
   }
 
   async close(): Promise<void> {
@@ -163,7 +186,9 @@ class Follow {
     try {
       loadEnvironment(dirname(this.#options.module));
       const definitions = await this.#load();
+      await this.#refuse(definitions);
       await this.#running.reload(definitions);
+      this.#taken = definitions;
       this.#watchFiles();
       terminal.note(terminal.styleNote("green", `reloaded: ${summaryOf(definitions)}`));
     } catch (error) {
@@ -171,6 +196,17 @@ class Follow {
       printFailure(terminal, error);
       terminal.note("  the definitions from before go on");
     }
+  }
+
+  /** Throws what is wrong with the first view that is refused, as far as the tables that it reads are known. */
+  async #refuse(definitions: readonly Definition[]): Promise<void> {
+    const { tables } = this.#running.schemaFile();
+    if (!knowsTables(tables, definitions)) return;
+    const checked = await checkViews(viewsOf(definitions), tables);
+    const refused = checked.find(({ error }) => error !== null);
+    if (refused?.error) throw refused.error;
+    this.#checkedFor = definitions;
+    this.#wanted = checked.map(({ view }) => view);
   }
 
   #watchFiles(options: { anything?: boolean } = {}): void {

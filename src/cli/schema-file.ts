@@ -5,7 +5,6 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { MillraceError } from "../base/errors.ts";
-import type { Definition } from "../catalog/definitions.ts";
 import type { SchemaFile } from "../schema/table-shape.ts";
 import { rowTypes } from "./row-types.ts";
 
@@ -42,16 +41,6 @@ export function printSchema(schema: SchemaFile): string {
   const tables = [...schema.tables].sort((a, b) => compare(tableName(a), tableName(b)));
   const views = [...schema.views].sort((a, b) => compare(a.name, b.name));
   return `${JSON.stringify({ version: 1, tables, views }, null, 2)}\n`;
-}
-
-/** Whether every defined table and view is in it: before, a source has not been reached yet and nothing is overwritten. */
-export function isComplete(schema: SchemaFile, definitions: readonly Definition[]): boolean {
-  return definitions.every((definition) => {
-    if (definition.kind === "view") return schema.views.some((view) => view.name === definition.name);
-    return definition.tables.every(({ schema: space, table }) => {
-      return schema.tables.some((one) => one.source === definition.name && one.schema === space && one.table === table);
-    });
-  });
 }
 
 /** Both files, each only when it changes. Answers whether one did. */

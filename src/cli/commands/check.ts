@@ -1,19 +1,11 @@
 import { dirname, relative, resolve } from "node:path";
 import { MillraceError } from "../../base/errors.ts";
 import { arrange } from "../../catalog/collect.ts";
-import { compileView } from "../../views/compile.ts";
-import type { MirrorBinding } from "../../views/compiled-view.ts";
+import { type CheckedView, checkViews, knowsTables } from "../check-views.ts";
 import { type CommandContext, type CommandModule, printJson, settingsIn } from "../command.ts";
 import { printFailure } from "../failure.ts";
 import { loadDefinitions } from "../load-module.ts";
-import { isComplete, readSchemaFile, schemaPaths } from "../schema-file.ts";
-
-interface Checked {
-  readonly view: string;
-  readonly class: string | null;
-  readonly key: readonly string[];
-  readonly error: MillraceError | null;
-}
+import { readSchemaFile, schemaPaths } from "../schema-file.ts";
 
 export const checkCommand: CommandModule = (program, context) => {
   program
@@ -31,7 +23,7 @@ async function check(file: string, json: boolean, context: CommandContext): Prom
   const definitions = await loadDefinitions(path, clock);
   const { sources, views } = arrange(definitions);
   const schema = readSchemaFile(schemaPaths(path).schema);
-  if (!isComplete(schema, sources)) {
+  if (!knowsTables(schema.tables, sources)) {
     throw new MillraceError(
       "SCHEMA_STALE",
       `${relative(directory, schemaPaths(path).schema)} lacks tables that ${file} names`,
@@ -40,16 +32,7 @@ async function check(file: string, json: boolean, context: CommandContext): Prom
       },
     );
   }
-  const mirrors: MirrorBinding[] = schema.tables.map((shape, id) => ({ id, shape }));
-  const checked: Checked[] = [];
-  for (const view of views) {
-    try {
-      const compiled = await compileView({ view, mirrors, version: 1 });
-      checked.push({ view: view.name, class: compiled.class, key: compiled.key, error: null });
-    } catch (error) {
-      checked.push({ view: view.name, class: null, key: [], error: MillraceError.from(error) });
-    }
-  }
+  const checked = await checkViews(views, schema.tables);
   if (json) printJson(terminal, { items: checked.map(resultJson), next: null });
   for (const { view, class: kind, key, error } of checked) {
     if (error !== null) context.fail(printFailure(terminal, error));
@@ -61,7 +44,7 @@ async function check(file: string, json: boolean, context: CommandContext): Prom
   if (!json) terminal.print(`${sources.length} sources, ${views.length} views`);
 }
 
-function resultJson({ view, class: kind, key, error }: Checked): Record<string, unknown> {
+function resultJson({ view, class: kind, key, error }: CheckedView): Record<string, unknown> {
   return {
     view,
     class: kind,

@@ -1,9 +1,10 @@
 import { resolve } from "node:path";
 import { MillraceError } from "../../base/errors.ts";
+import { knowsTables, viewsOf } from "../check-views.ts";
 import { type CommandContext, type CommandModule, settingsIn } from "../command.ts";
 import { loadDefinitions } from "../load-module.ts";
 import { rowTypes } from "../row-types.ts";
-import { isComplete, readSchemaFile, readText, schemaPaths, writeChanged } from "../schema-file.ts";
+import { readSchemaFile, readText, schemaPaths, writeChanged } from "../schema-file.ts";
 
 export const typesCommand: CommandModule = (program, context) => {
   program
@@ -22,7 +23,8 @@ async function types(file: string, check: boolean, { terminal, directory, clock 
   settingsIn(resolve(path, ".."));
   const definitions = await loadDefinitions(path, clock);
   const schema = readSchemaFile(paths.schema);
-  if (!isComplete(schema, definitions)) {
+  const views = viewsOf(definitions).every(({ name }) => schema.views.some((view) => view.name === name));
+  if (!views || !knowsTables(schema.tables, definitions)) {
     throw new MillraceError("SCHEMA_STALE", `${paths.schema} lacks tables or views that ${file} defines`, {
       hint: "Run millrace dev once: it writes the file when the source is connected.",
     });
