@@ -51,6 +51,7 @@ export interface InputsOptions {
 }
 
 export const defaultBound: RowsBound = { changesMax: 10_000, bytesMax: 32 * 1024 * 1024 };
+/** Small steps: what was gathered can be handed over after each. */
 const stepOffsetsMax = 2_000;
 
 interface Open {
@@ -67,6 +68,7 @@ interface Open {
 export class Inputs {
   readonly #options: InputsOptions;
   readonly #bound: RowsBound;
+  readonly #stepOffsetsMax: number;
   readonly #abort = new AbortController();
   readonly #offsets: Map<string, number>;
   readonly #tails: readonly TransactionTail[];
@@ -84,6 +86,7 @@ export class Inputs {
   constructor(options: InputsOptions) {
     this.#options = options;
     this.#bound = options.bound ?? defaultBound;
+    this.#stepOffsetsMax = Math.min(stepOffsetsMax, this.#bound.changesMax);
     this.#offsets = new Map(options.offsets);
     this.#useMirrors(options.mirrors);
     this.#renew();
@@ -160,7 +163,7 @@ export class Inputs {
     const { engine } = this.#options;
     for (let n = 0; n < this.#tails.length; n++) {
       const tail = this.#tails[(this.#turn + n) % this.#tails.length] as TransactionTail;
-      const step = planStep(tail.queue, (topic) => this.#readFrom(topic), stepOffsetsMax);
+      const step = planStep(tail.queue, (topic) => this.#readFrom(topic), this.#stepOffsetsMax);
       if (step.kind === "none") continue;
       if (step.kind === "life" || step.offsets > this.#bound.changesMax) {
         if (this.#open) return false;
