@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import type pg from "pg";
 import { mirrorName, quote, type ViewDefinition } from "../catalog/definitions.ts";
-import { pinnedSettings, plannerSettings } from "./compile/settings.ts";
+import { pinnedSession } from "../store/session.ts";
 import { compileView } from "./compile.ts";
 import { type CompiledView, hiddenKey, type MirrorBinding } from "./compiled-view.ts";
 
@@ -15,6 +15,9 @@ export type LawChange =
   | { readonly op: "put"; readonly mirrorId: number; readonly row: LawRow }
   | { readonly op: "delete"; readonly mirrorId: number; readonly key: LawRow }
   | { readonly op: "truncate"; readonly mirrorId: number };
+
+/** Joins go as they are printed, from the delta through indexes. */
+const smallDeltaSettings = { join_collapse_limit: "1", enable_hashjoin: "off", enable_mergejoin: "off" };
 
 interface LawView {
   readonly compiled: CompiledView;
@@ -37,12 +40,12 @@ export class LawDriver {
 
   static async create(client: pg.Client, mirrors: readonly MirrorBinding[]): Promise<LawDriver> {
     const settings = Object.entries({
-      ...pinnedSettings,
-      ...plannerSettings,
+      ...pinnedSession,
+      ...smallDeltaSettings,
       synchronous_commit: "off",
       client_min_messages: "warning",
     });
-    for (const [name, value] of settings) await client.query("select set_config($1, $2, false)", [name, value]);
+    for (const [name, value] of settings) await client.query("select set_config($1, $2, false)", [name, String(value)]);
     const schemas = new Set(["millrace", "views", ...mirrors.map(({ shape }) => shape.source)]);
     for (const schema of schemas) await client.query(`create schema if not exists ${quote(schema)}`);
     for (const mirror of mirrors) {

@@ -1,6 +1,6 @@
 /**
  * The functions that a view may call. A function is here when it gives the same answer for the same arguments and
- * pinned settings (`settings.ts`), for all its argument types: a retraction must compute what the insertion did.
+ * pinned settings (`store/session.ts`), for all its argument types: a retraction must compute what the insertion did.
  */
 import { isNumber, isText, type SqlType, type, unknownType } from "./sql-type.ts";
 
@@ -54,17 +54,14 @@ const strict = { strictScalar: true };
 const pinned = { dependsOnSettings: true };
 
 // text
+list("lower upper initcap replace translate repeat lpad rpad left right split_part quote_ident", textType, strict);
 list(
-  "lower upper initcap replace translate repeat lpad rpad left right split_part md5 chr to_hex quote_ident",
-  textType,
-  strict,
-);
-list(
-  "btrim ltrim rtrim reverse normalize unistr regexp_replace similar_to_escape like_escape encode substr",
+  "btrim ltrim rtrim reverse normalize unistr regexp_replace similar_to_escape like_escape substr",
   textType,
   strict,
 );
 list("regexp_substr substring overlay", textType);
+list("md5 chr to_hex encode", fixed("text"), strict);
 list("quote_literal", fixed("text"), { ...strict, ...pinned });
 list("length", (args) => (/^(lseg|path)$/.test(args[0]?.name ?? "") ? type("float8") : type("int4")), strict);
 list("char_length character_length octet_length bit_length ascii strpos position", fixed("int4"), strict);
@@ -127,8 +124,7 @@ list("jsonb_build_object jsonb_build_array to_jsonb jsonb_object", fixed("jsonb"
 list("json_build_object json_build_array to_json row_to_json array_to_json json_object", fixed("json"), pinned);
 list("jsonb_exists jsonb_exists_any jsonb_exists_all jsonb_contains jsonb_path_exists jsonb_path_match", fixed("bool"));
 
-// text search, other
-list("to_tsvector plainto_tsquery phraseto_tsquery websearch_to_tsquery to_tsquery", unknownResult, pinned);
+// other
 list("int4range int8range numrange daterange tsrange tstzrange lower_inc upper_inc isempty", unknownResult);
 list("host abbrev network netmask broadcast", unknownResult);
 list("masklen family", fixed("int4"), strict);

@@ -1,8 +1,8 @@
 /** The identity of a compiled view: another hash means that its state must be built again. */
 import { createHash } from "node:crypto";
 import type { ViewDefinition } from "../../catalog/definitions.ts";
+import { pinnedSession } from "../../store/session.ts";
 import type { MirrorBinding } from "../compiled-view.ts";
-import { pinnedSettings } from "./settings.ts";
 import type { SourceText } from "./source-text.ts";
 
 /** Grows when the compiler gives a view another state table for the same definition. */
@@ -10,7 +10,8 @@ const compilerVersion = 1;
 
 /**
  * SHA-256 over the definition's words (spaces and comments do not count), its key, the shape of what it uses, the
- * pinned settings and the compiler's version.
+ * settings that
+ * the store pins, and the compiler's version.
  */
 export function viewHash(
   view: ViewDefinition,
@@ -26,6 +27,6 @@ export function viewHash(
       .map((column) => [column.name, column.storeType, column.nullable]),
   }));
   const words = source.words().map((token) => token.text);
-  const content = { compilerVersion, pinnedSettings, name: view.name, key: view.key, words, shapes };
+  const content = { compilerVersion, pinnedSession, name: view.name, key: view.key, words, shapes };
   return createHash("sha256").update(JSON.stringify(content)).digest("hex");
 }
