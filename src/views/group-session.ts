@@ -27,8 +27,8 @@ export interface SessionOptions {
   readonly owner: GroupOwner;
   readonly client: Client;
   readonly definitions: GroupContext["definitions"];
-  /** Names of views to be built anew, taken by the one who asks. */
-  takeRebuilds(): ReadonlySet<string>;
+  /** Names of views to be built anew; those that are begun are taken out. */
+  readonly rebuilds: Set<string>;
 }
 
 const noteEveryMs = 30_000;
@@ -51,6 +51,7 @@ export class GroupSession {
     this.#progress = new GroupProgress(options.settings.name, options.settings.engine, options.state);
     this.#retention = new Retention(options.retention);
     this.#ended = ended;
+    ended.signal.addEventListener("abort", () => this.interrupt(), { once: true });
   }
 
   /** Throws `STORE_AHEAD_OF_LOG`, `STORE_OF_ANOTHER_LOG`, `PRODUCER_FENCED`. */
@@ -119,22 +120,24 @@ export class GroupSession {
   async #arrange(): Promise<void> {
     await this.#closeInputs();
     this.#interrupt = new AbortController();
-    const rebuilds = this.#options.takeRebuilds();
+    if (this.#ended.signal.aborted) this.interrupt();
+    const rebuilds = new Set(this.#options.rebuilds);
     if (rebuilds.size > 0) await retireViews(this.#context, rebuilds);
+    for (const name of rebuilds) this.#options.rebuilds.delete(name);
     await arrangeViews(this.#context);
     this.#openInputs();
   }
 
   /** Null when something else is to be done first. */
   async #take(): Promise<Work | null> {
-    const interrupted = this.#interrupt.signal;
-    if (interrupted.aborted) return null;
-    const inputs = this.#inputs ?? this.#openInputs();
+    const { signal } = this.#interrupt;
+    this.#ended.signal.throwIfAborted();
+    if (signal.aborted) return null;
     try {
-      return await inputs.take(AbortSignal.any([interrupted, this.#ended.signal]));
+      return await (this.#inputs ?? this.#openInputs()).take(signal);
     } catch (error) {
       this.#ended.signal.throwIfAborted();
-      if (interrupted.aborted) return null;
+      if (signal.aborted) return null;
       throw error;
     }
   }

@@ -48,6 +48,44 @@ async function assertRight(fixture: ViewsFixture, history: History): Promise<voi
   }
 }
 
+/** A view's rows with the batch that they are of, and the change rows after an earlier one. */
+interface Seen {
+  readonly logTable: string;
+  readonly batch: number;
+  readonly rows: readonly string[];
+}
+
+/** What a reader of changes would have by now must be what there is: rows of before, less the old images, plus the new ones. */
+async function assertChanges(fixture: ViewsFixture, group: Group, before: Map<string, Seen>): Promise<void> {
+  for (const [name] of historyViews) {
+    const { logTable, compiled } = group.readable(name);
+    const columns = compiled.publicColumns.map((column) => `"${column}"`).join(", ");
+    const { batch } = group.position();
+    const state = await fixture.pool.query(`select row(${columns})::text as image from views.${name}`);
+    const rows: string[] = state.rows.map(({ image }) => image).sort();
+    const seen = before.get(name);
+    if (seen?.logTable === logTable) {
+      const log = await fixture.pool.query(
+        `select w, row(${columns})::text as image from ${logTable} where batch > $1 and batch <= $2 order by batch, w`,
+        [seen.batch, batch],
+      );
+      const counts = new Map<string, number>();
+      for (const image of seen.rows) counts.set(image, (counts.get(image) ?? 0) + 1);
+      for (const { image, w } of log.rows) counts.set(image, (counts.get(image) ?? 0) + w);
+      const replayed = [...counts].flatMap(([image, n]) => (n > 0 ? new Array<string>(n).fill(image) : [])).sort();
+      assert.deepEqual(replayed, rows, `changes of ${name}`);
+      assert.ok(
+        [...counts.values()].every((n) => n >= 0),
+        `old images of ${name}`,
+      );
+      const key = ["batch", "w", ...compiled.key.map((column) => `"${column}"`)].join(", ");
+      const twice = await fixture.pool.query(`select from ${logTable} group by ${key} having count(*) > 1`);
+      assert.equal(twice.rowCount, 0, `one change per row and batch of ${name}`);
+    }
+    before.set(name, { logTable, batch, rows });
+  }
+}
+
 async function live(group: Group): Promise<void> {
   await until(group, () => group.list().every((view) => view.state.kind === "live"));
 }
@@ -58,12 +96,13 @@ test("mirrors equal the source and views equal their queries, however batches ar
   await using fixture = await ViewsFixture.open();
   const source: SourceFixture = await fixture.source("bank", tables);
   const history = new History(random);
+  const seen = new Map<string, Seen>();
   for (let i = 0; i < 10; i++) history.transaction();
   const open = () => fixture.group(views, { bound: { changesMax: 1 + random.below(40), bytesMax: 1 << 20 } });
   let group = await open();
   await source.snapshot(history.rows(), 1 + random.below(10));
   await live(group);
-  for (let round = 0; round < 40; round++) {
+  for (let round = 0; round < 30; round++) {
     const transactions = Array.from({ length: 1 + random.below(8) }, () => history.transaction());
     await source.commitTogether(transactions.filter((changes) => changes.length > 0));
     const dice = random.below(20);
@@ -82,9 +121,11 @@ test("mirrors equal the source and views equal their queries, however batches ar
       await fixture.settled(group);
       await live(group);
       await assertRight(fixture, history);
+      await assertChanges(fixture, group, seen);
     }
   }
   await fixture.settled(group);
   await live(group);
   await assertRight(fixture, history);
+  await assertChanges(fixture, group, seen);
 });

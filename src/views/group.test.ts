@@ -309,6 +309,20 @@ test("a later owner fences the one before, which stops and changes nothing any m
   assert.deepEqual(await fixture.rows("select count(*) from shop.orders"), ['{"count":7}']);
 });
 
+test("an owner whose row is not as it left it reads everything again before it goes on", async () => {
+  await using fixture = await ViewsFixture.open();
+  const shop = await fixture.source("shop", [orders, customers]);
+  const group = await fixture.group([viewOf("by_status", byStatus, "status")]);
+  await shop.snapshot([...people, ...someOrders]);
+  await live(group);
+  await fixture.pool.query("update millrace.groups set batch = batch + 5");
+  await shop.commit(order(12));
+  await fixture.settled(group);
+  assert.deepEqual(await fixture.rows("select * from views.by_status"), await fixture.rows(byStatus));
+  const { rows } = await fixture.pool.query(group.positionSql);
+  assert.deepEqual(group.position(), { generation: Number(rows[0].generation), batch: Number(rows[0].batch) });
+});
+
 test("a store that is empty is rebuilt from the log, with a generation of its own", async () => {
   await using fixture = await ViewsFixture.open();
   const shop = await fixture.source("shop", [orders, customers]);

@@ -76,7 +76,7 @@ export class Group implements GroupViews {
   readonly #settings: GroupSettings;
   readonly #closing = new AbortController();
   #definitions: readonly ViewDefinition[];
-  #rebuilds = new Set<string>();
+  readonly #rebuilds = new Set<string>();
   #session: GroupSession | null = null;
   #condition: GroupCondition = { kind: "running" };
   /** Those who wait until the views are arranged. */
@@ -146,6 +146,7 @@ export class Group implements GroupViews {
       }
       this.#options.catchUp?.(target.source);
     }
+    if (this.#condition.kind === "stopped") throw this.#condition.error;
     return this.#state.waits.wait(target, this.#state, waitMs, signal);
   }
 
@@ -205,11 +206,7 @@ export class Group implements GroupViews {
         owner: this.#owner,
         client,
         definitions: () => this.#definitions,
-        takeRebuilds: () => {
-          const rebuilds = this.#rebuilds;
-          this.#rebuilds = new Set();
-          return rebuilds;
-        },
+        rebuilds: this.#rebuilds,
       });
       return this.#session;
     } catch (error) {
