@@ -135,7 +135,9 @@ export class ViewHub {
 
   /** A fresh snapshot, or one that the ring still continues and that costs less than a read. */
   async openSnapshot(): Promise<FeedSnapshot> {
-    const shared = this.#usableSnapshot() ?? (await this.#snapshotComing?.catch(() => undefined));
+    let shared = this.#usableSnapshot();
+    // Who comes while one is being read waits for it; who comes first must not wait, or all would come first.
+    if (!shared && this.#snapshotComing) shared = await this.#snapshotComing.catch(() => undefined);
     if (shared && this.#continues(shared)) return { position: shared.position, frames: replay(shared.frames) };
     const reading = this.#readSnapshot();
     const coming = reading.then((one) => one.shared);

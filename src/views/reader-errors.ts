@@ -30,7 +30,7 @@ export function isAboutNames(error: ServerError): boolean {
 export function readFailed(error: unknown): MillraceError {
   if (MillraceError.is(error)) return error;
   const server = serverError(error);
-  if (server?.sqlState === "57014" || server?.sqlState === "25P04") {
+  if (server && ["57014", "25P03", "25P04"].includes(server.sqlState)) {
     return new MillraceError("QUERY_TIMEOUT", "the read took longer than the store allows", {
       hint: "Narrow it with a filter, or order by a column of the key.",
       cause: error,

@@ -1,0 +1,262 @@
+import assert from "node:assert/strict";
+import { after, before, beforeEach, describe, test } from "node:test";
+import { MillraceError } from "../base/errors.ts";
+import { column, GroupFixture } from "../views/reader-fixture.ts";
+import type { Filter, ViewsReader } from "../views/view-info.ts";
+import { encodeSse, type Feed, type Feeds, type Frame } from "./feed.ts";
+import { type FeedLimits, openFeeds } from "./feeds.ts";
+import { engineWithoutTopics, pull } from "./feeds-fixture.ts";
+
+const big: Filter = { kind: "compare", column: "n", operator: "gt", values: ["10"], negated: false };
+
+describe("feeds of views", () => {
+  let fixture: GroupFixture;
+  let reads: { changes: number; snapshots: number };
+  let views: ViewsReader;
+  let version = 0;
+
+  before(async () => {
+    fixture = await GroupFixture.open();
+  });
+  after(() => fixture[Symbol.asyncDispose]());
+  beforeEach(async () => {
+    await fixture.createView(
+      "cards",
+      { columns: [column("id", "integer"), column("n", "integer")], key: ["id"] },
+      ++version,
+    );
+    await fixture.beginGeneration();
+    await fixture.commit("cards", {
+      upsert: [
+        { id: 1, n: 1 },
+        { id: 2, n: 20 },
+      ],
+    });
+    reads = { changes: 0, snapshots: 0 };
+    views = counted(fixture.reader());
+  });
+
+  function counted(reader: ViewsReader): ViewsReader {
+    return Object.assign(Object.create(reader) as ViewsReader, {
+      list: reader.list,
+      info: reader.info,
+      position: reader.position,
+      onChange: reader.onChange,
+      changesOf: (...given: Parameters<ViewsReader["changesOf"]>) => reader.changesOf(...given),
+      changesSince(...given: Parameters<ViewsReader["changesSince"]>) {
+        reads.changes++;
+        return reader.changesSince(...given);
+      },
+      snapshot(...given: Parameters<ViewsReader["snapshot"]>) {
+        reads.snapshots++;
+        return reader.snapshot(...given);
+      },
+    });
+  }
+
+  function open(limits: Partial<FeedLimits> = {}): Feeds & AsyncDisposable {
+    const feeds = openFeeds({
+      views,
+      engine: engineWithoutTopics,
+      clock: fixture.clock,
+      limits: { progressMs: 1, retryMs: 5, ...limits },
+    });
+    return Object.assign(feeds, { [Symbol.asyncDispose]: () => feeds.close() });
+  }
+
+  const follow = (feeds: Feeds, filter: Filter | null = null, lastEventId: string | null = null): Promise<Feed> =>
+    feeds.openViewFeed({ view: "cards", filter, lastEventId });
+
+  /** Frames are taken until one of this kind comes. */
+  async function until(feed: Feed, event: Frame["event"]): Promise<Frame> {
+    for (;;) {
+      const frame = await pull(feed);
+      if (frame.event === event) return frame;
+    }
+  }
+
+  test("begin with a snapshot and go on with each batch, with the key and the token of each", async () => {
+    await using feeds = open();
+    const feed = await follow(feeds);
+    const { generation, batch } = fixture.group.position();
+    const snapshot = await pull(feed);
+    assert.deepEqual([snapshot.event, snapshot.id], ["snapshot", `${generation}.${batch}`]);
+    const { token, ...rest } = JSON.parse(snapshot.data);
+    assert.equal(typeof token, "string");
+    assert.deepEqual(rest, {
+      key: ["id"],
+      rows: [
+        { id: 1, n: 1 },
+        { id: 2, n: 20 },
+      ],
+    });
+    await fixture.commit("cards", { upsert: [{ id: 1, n: 5 }], remove: [{ id: 2 }] });
+    const changes = await pull(feed);
+    assert.deepEqual([changes.event, changes.id], ["changes", `${generation}.${batch + 1}`]);
+    assert.deepEqual(JSON.parse(changes.data).changes, [
+      { op: "upsert", key: { id: 1 }, row: { id: 1, n: 5 } },
+      { op: "delete", key: { id: 2 } },
+    ]);
+    assert.equal(encodeSse(changes).toString(), `event: changes\nid: ${changes.id}\ndata: ${changes.data}\n\n`);
+  });
+
+  test("of one view and filter cost one read and one encoding per batch, however many they are", async () => {
+    await using feeds = open();
+    const all = await Promise.all(Array.from({ length: 200 }, () => follow(feeds)));
+    assert.equal(reads.snapshots, 1);
+    const snapshots = await Promise.all(all.map(pull));
+    assert.equal(new Set(snapshots).size, 1);
+    for (let n = 0; n < 5; n++) {
+      await fixture.commit("cards", { upsert: [{ id: 1, n: 100 + n }] });
+      const frames = await Promise.all(all.map(pull));
+      assert.equal(new Set(frames).size, 1);
+      assert.equal(new Set(frames.map(encodeSse)).size, 1);
+    }
+    assert.equal(reads.changes, 5);
+    const other = await follow(feeds, big);
+    await pull(other);
+    assert.equal(reads.snapshots, 2);
+    assert.deepEqual(feeds.open(), { views: 201, topics: 0 });
+    await feeds.close();
+    assert.equal(fixture.listeners, 0);
+  });
+
+  test("tell a row that leaves the filter as a delete, and a batch without changes as progress", async () => {
+    await using feeds = open();
+    const feed = await follow(feeds, big);
+    assert.deepEqual(JSON.parse((await pull(feed)).data).rows, [{ id: 2, n: 20 }]);
+    const { batch } = await fixture.commit("cards", { upsert: [{ id: 1, n: 2 }] });
+    const progress = await pull(feed);
+    assert.equal(progress.event, "progress");
+    assert.equal(progress.id, `${fixture.group.position().generation}.${batch}`);
+    await fixture.commit("cards", { upsert: [{ id: 2, n: 3 }] });
+    assert.deepEqual(JSON.parse((await until(feed, "changes")).data).changes, [{ op: "delete", key: { id: 2 } }]);
+  });
+
+  test("answer a resume at once, also when nothing was missed", async () => {
+    await using feeds = open();
+    const feed = await follow(feeds);
+    const { id } = await pull(feed);
+    await feed.return?.();
+    const resumed = await follow(feeds, null, id);
+    assert.equal((await pull(resumed)).event, "progress");
+    await fixture.commit("cards", { upsert: [{ id: 3, n: 3 }] });
+    assert.match((await until(resumed, "changes")).data, /"id":3/);
+  });
+
+  test("whose place is no longer kept, or is of another generation, get a gap and a fresh snapshot", async () => {
+    await using feeds = open();
+    const feed = await follow(feeds);
+    const { id } = await pull(feed);
+    await feed.return?.();
+    for (let n = 0; n < 3; n++) await fixture.commit("cards", { upsert: [{ id: 1, n: 50 + n }] });
+    await fixture.forget(fixture.group.position().batch);
+    const late = await follow(feeds, null, id);
+    const gap = await pull(late);
+    assert.deepEqual([gap.event, gap.id], ["gap", null]);
+    const told = JSON.parse(gap.data);
+    assert.match(told.reason, /no longer kept/);
+    const snapshot = await pull(late);
+    assert.equal(snapshot.event, "snapshot");
+    assert.equal(JSON.parse(snapshot.data).token, told.to);
+    await fixture.beginGeneration();
+    const again = await pull(late);
+    assert.equal(again.event, "gap");
+    assert.match(JSON.parse(again.data).reason, /anew/);
+    assert.equal((await pull(late)).event, "snapshot");
+  });
+
+  test("that are slow hold nothing of the ring: they read from the store, and miss nothing", async () => {
+    await using feeds = open({ ringBytesMax: 0 });
+    const slow = await follow(feeds);
+    await pull(slow);
+    for (let n = 0; n < 20; n++) await fixture.commit("cards", { upsert: [{ id: 1, n: 100 + n }] });
+    const seen: number[] = [];
+    while (seen.at(-1) !== 119) {
+      const { event, data } = await pull(slow);
+      if (event === "changes") seen.push(JSON.parse(data).changes[0].row.n);
+    }
+    assert.deepEqual(
+      seen,
+      Array.from({ length: 20 }, (_, n) => 100 + n),
+    );
+  });
+
+  test("refuse what cannot be followed before the first frame, and leave nothing open", async () => {
+    await using feeds = open();
+    const refused = async (work: Promise<unknown>, code: string) => {
+      await assert.rejects(work, (error) => MillraceError.is(error) && error.code === code);
+    };
+    await refused(feeds.openViewFeed({ view: "nope", filter: null, lastEventId: null }), "VIEW_UNKNOWN");
+    await refused(follow(feeds, { ...big, column: "m" } as Filter), "COLUMN_UNKNOWN");
+    await refused(follow(feeds, { ...big, values: ["x"] } as Filter), "FILTER_INVALID");
+    await refused(follow(feeds, { ...big, values: ["x"] } as Filter, "1.1"), "FILTER_INVALID");
+    await refused(follow(feeds, null, "garbage"), "TOKEN_INVALID");
+    const { generation, batch } = await fixture.commit("cards", { upsert: [{ id: 1, n: 2 }] });
+    await refused(follow(feeds, null, `${generation}.${batch}.7`), "TOKEN_INVALID");
+    fixture.setState("cards", { kind: "building", reason: "new", rowsDone: 0, rowsEstimated: null });
+    await refused(follow(feeds), "VIEW_BUILDING");
+    assert.deepEqual(feeds.open(), { views: 0, topics: 0 });
+    assert.equal(fixture.listeners, 0);
+  });
+
+  test("wait while the view is built, go on when it is done, and end when it fails", async () => {
+    await using feeds = open();
+    const feed = await follow(feeds);
+    await pull(feed);
+    fixture.setState("cards", { kind: "building", reason: "new", rowsDone: 0, rowsEstimated: null });
+    const coming = until(feed, "changes");
+    await fixture.commit("cards", { upsert: [{ id: 9, n: 9 }] });
+    fixture.setState("cards", { kind: "live" });
+    assert.match((await coming).data, /"id":9/);
+    const ending = until(feed, "changes");
+    fixture.setState("cards", { kind: "failed", error: new MillraceError("VIEW_FAILED", "the cast failed") });
+    await assert.rejects(ending, (error) => MillraceError.is(error, "VIEW_FAILED"));
+    assert.equal((await feed.next()).done, true);
+    assert.equal(fixture.listeners, 0);
+  });
+
+  test("end without an error when their signal is aborted", async () => {
+    await using feeds = open();
+    const closing = new AbortController();
+    const feed = await feeds.openViewFeed({ view: "cards", filter: null, lastEventId: null, signal: closing.signal });
+    await pull(feed);
+    const waiting = feed.next();
+    closing.abort(new Error("gone"));
+    assert.equal((await waiting).done, true);
+    assert.deepEqual(feeds.open(), { views: 0, topics: 0 });
+    assert.equal(fixture.listeners, 0);
+  });
+
+  test("send a large batch in frames of which only the last has no more, and resume between them", async () => {
+    const rows = Array.from({ length: 2_500 }, (_, i) => ({ id: 100 + i, n: 1 }));
+    for (const changesMax of [5_000, 100]) {
+      views = counted(fixture.reader({ changesMax, pageRowsMax: 300 }));
+      await using feeds = open();
+      const feed = await follow(feeds);
+      while ((await pull(feed)).id === null);
+      const { generation, batch } = await fixture.commit("cards", {
+        upsert: rows.map((row) => ({ ...row, n: changesMax })),
+      });
+      const first = await pull(feed);
+      assert.equal(first.id, `${generation}.${batch}.1`);
+      await feed.return?.();
+      const resumed = await follow(feeds, null, first.id);
+      const rest = [await pull(resumed), await pull(resumed)];
+      assert.deepEqual(
+        rest.map(({ id }) => id),
+        [`${generation}.${batch}.2`, `${generation}.${batch}`],
+      );
+      const changes = [first, ...rest].map(({ data }) => JSON.parse(data));
+      assert.deepEqual(
+        changes.map(({ more }) => more),
+        [true, true, undefined],
+      );
+      assert.deepEqual(
+        changes.flatMap((one) => one.changes).map(({ key }) => key.id),
+        rows.map(({ id }) => id),
+      );
+      await feeds.close();
+    }
+  });
+});
