@@ -1,0 +1,2 @@
+/** Defines nothing: the log and its HTTP door alone. */
+export {};
