@@ -69,6 +69,8 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
   const { dataDirectory } = settings;
   const startedAt = new Date(systemClock.now()).toISOString();
 
+  // What is wrong with definitions that are known is said before anything is started for them.
+  if (typeof options.definitions !== "function") arrange(options.definitions);
   await makeDataDirectory(dataDirectory);
   const lock = await lockDirectory({ ...tools, directory: dataDirectory, waitMs: lockWaitMs });
   house.defer(() => lock.release());

@@ -4,7 +4,7 @@ import { mirrorName, type ViewDefinition } from "../catalog/definitions.ts";
 import type { TableShape } from "../schema/table-shape.ts";
 import { compileViewSync, loadParser } from "./compile.ts";
 import type { CompiledView, MirrorBinding } from "./compiled-view.ts";
-import { cycleError, findCycles, viewsRead } from "./graph.ts";
+import { circlesAmong } from "./graph.ts";
 
 export interface CheckedView {
   readonly view: ViewDefinition;
@@ -22,10 +22,10 @@ export async function checkDefinitions(
 ): Promise<CheckedView[]> {
   await loadParser();
   const mirrors = shapes.map((shape, i): MirrorBinding => ({ id: i + 1, shape }));
-  const circles = findCycles(readsOf(views));
+  const circles = circlesAmong(views);
   return views.map((view) => {
-    const circle = circles.find((names) => names.includes(view.name));
-    if (circle !== undefined) return { view, compiled: null, error: cycleError(circle), warnings: [] };
+    const circle = circles.get(view.name);
+    if (circle !== undefined) return { view, compiled: null, error: circle, warnings: [] };
     try {
       const compiled = compileViewSync({ view, mirrors, version: 1 });
       return { view, compiled, error: null, warnings: warningsFor(compiled, mirrors) };
@@ -33,19 +33,6 @@ export async function checkDefinitions(
       return { view, compiled: null, error: MillraceError.from(error), warnings: [] };
     }
   });
-}
-
-/** A view whose SQL does not parse reads nothing here: compiling it says why. */
-function readsOf(views: readonly ViewDefinition[]): Map<string, string[]> {
-  const reads = new Map<string, string[]>();
-  for (const view of views) {
-    try {
-      reads.set(view.name, viewsRead(view));
-    } catch {
-      reads.set(view.name, []);
-    }
-  }
-  return reads;
 }
 
 function warningsFor(compiled: CompiledView, mirrors: readonly MirrorBinding[]): string[] {

@@ -21,6 +21,21 @@ function collect(node: unknown, names: Set<string>): void {
   for (const child of Object.values(node)) collect(child, names);
 }
 
+/** The error of each view that stands in a circle, by name. `loadParser` must have resolved. */
+export function circlesAmong(views: readonly ViewDefinition[]): ReadonlyMap<string, MillraceError> {
+  const reads = new Map(views.map((view) => [view.name, readsIfParsed(view)]));
+  return new Map(findCycles(reads).flatMap((cycle) => cycle.map((name) => [name, cycleError(cycle)])));
+}
+
+/** A view whose SQL does not parse reads nothing here: compiling it says why. */
+function readsIfParsed(view: ViewDefinition): string[] {
+  try {
+    return viewsRead(view);
+  } catch {
+    return [];
+  }
+}
+
 /** Each circle once, from its first view by name: `["a", "b"]` when a reads b and b reads a. */
 export function findCycles(reads: ReadonlyMap<string, readonly string[]>): string[][] {
   const cycles: string[][] = [];

@@ -8,7 +8,9 @@
 import { MillraceError } from "../base/errors.ts";
 import type { ViewDefinition } from "../catalog/definitions.ts";
 import type { StoredError, VersionRow } from "./bookkeeping.ts";
+import { loadParser } from "./compile.ts";
 import type { CompiledView, CompileRequest, MirrorBinding } from "./compiled-view.ts";
+import { circlesAmong } from "./graph.ts";
 
 export type PlannedState =
   | { readonly kind: "building" }
@@ -59,9 +61,11 @@ export async function planVersions(request: VersionRequest): Promise<VersionPlan
     if (request.removed === "keep" && latest) wanted.push({ definition: latest.definition, defined: false });
     else drop.push(name);
   }
+  await loadParser();
+  const circles = circlesAmong(request.definitions);
   for (const { definition, defined } of wanted) {
     const rows = byName.get(definition.name) ?? [];
-    const planned = await planView(request, definition, defined, rows);
+    const planned = await planView(request, definition, defined, rows, circles.get(definition.name));
     views.push(planned.view);
     write.push(...planned.write);
     if (planned.redefined) redefined.push(definition.name);
@@ -74,6 +78,7 @@ async function planView(
   definition: ViewDefinition,
   defined: boolean,
   rows: readonly VersionRow[],
+  circle: MillraceError | undefined,
 ): Promise<{ view: PlannedView; write: VersionRow[]; redefined: boolean }> {
   const current = rows.findLast((row) => row.state !== "retired");
   const next = Math.max(0, ...rows.map((row) => row.version)) + 1;
@@ -81,6 +86,7 @@ async function planView(
   const retire = rows.filter((row) => row.state !== "retired").map((row): VersionRow => ({ ...row, state: "retired" }));
   let compiled: CompiledView;
   try {
+    if (circle) throw circle;
     compiled = await compile(current?.version ?? next);
     if (current && current.hash !== compiled.hash) compiled = await compile(next);
   } catch (cause) {
