@@ -9,8 +9,8 @@ import { testDatabase } from "../../test/support/postgres.ts";
 import { type Random, seededRandom } from "../base/random.ts";
 import { sql, view } from "../catalog/definitions.ts";
 import type { CompiledView, MirrorBinding } from "./compiled-view.ts";
-import { type LawChange, LawDriver } from "./law-driver.ts";
-import { makeBatch, makeQuery, makeTables } from "./law-generator.ts";
+import { type LawChange, LawDriver } from "./law-driver.fixture.ts";
+import { makeBatch, makeQuery, makeTables } from "./law-generator.fixture.ts";
 
 const runs = Number(process.env.MILLRACE_MODEL_RUNS ?? 3);
 const firstSeed = Number(process.env.MILLRACE_MODEL_SEED ?? 1);

@@ -69,7 +69,7 @@ function containsAggregate(value: unknown): boolean {
 }
 
 export function bindAdditive(select: SelectStmt, binding: Binding): AdditiveQuery {
-  const ctes = withCtes(select, binding, new Map());
+  const ctes = withCtes(select, binding, new Map(), 0);
   refuseClauses(select, binding);
   const branches = bindFrom(select, binding, ctes, 0);
   const first = branches[0];
@@ -104,13 +104,10 @@ export function bindAdditive(select: SelectStmt, binding: Binding): AdditiveQuer
     groups.checkSpelling(value, node, binding);
     return {
       name: target.name,
-      value: containsAggregate(node) ? checkPure(value, node, binding) : groups.stored(value, node, places),
+      value: containsAggregate(node) ? value : groups.stored(value, node, places),
     };
   });
-  const having =
-    select.havingClause === undefined
-      ? null
-      : checkPure(bindExpression(select.havingClause, place), select.havingClause, binding);
+  const having = select.havingClause === undefined ? null : bindExpression(select.havingClause, place);
   return { branches, grouped: select.groupClause !== undefined, groups: groups.columns, aggregates, outputs, having };
 }
 
@@ -119,17 +116,6 @@ function targetNode(target: Target): Node {
   const names = target.column.qualifier === null ? [target.column.name] : [target.column.qualifier, target.column.name];
   // Without a place: the star's own text is replaced as a whole.
   return { ColumnRef: { fields: names.map((sval) => ({ String: { sval } })) } };
-}
-
-/** What is computed from sums is computed again by whoever reads: it must not depend on a session's settings. */
-function checkPure(value: Bound, node: Node, binding: Binding): Bound {
-  if (!value.dependsOnSettings) return value;
-  throw refuse(
-    binding,
-    "an expression over aggregates depends on the time zone or the locale",
-    locationOf(node),
-    "Select the aggregate itself, and format it when reading.",
-  );
 }
 
 /** The group columns: those of GROUP BY, then those that follow from them. */
@@ -182,7 +168,7 @@ class Groups {
     const type = column?.perBranch[0]?.type ?? { name: "?", modifier: null, array: false, specials: "all" };
     const notNull = column?.perBranch.every((bound) => bound.notNull) ?? false;
     const hole: Hole = { kind: "group", index };
-    return { parts: [hole], key: `group ${index}`, type, notNull, dependsOnSettings: false };
+    return { parts: [hole], key: `group ${index}`, type, notNull };
   }
 
   /** A column of a table whose whole primary key is grouped by: added as a group column that follows. */
@@ -276,7 +262,6 @@ function aggregateHole(
     key: made.key,
     type: made.type,
     notNull: made.function === "count",
-    dependsOnSettings: false,
   };
 }
 

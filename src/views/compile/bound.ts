@@ -26,7 +26,6 @@ export interface Bound {
   readonly key: string;
   readonly type: SqlType;
   readonly notNull: boolean;
-  readonly dependsOnSettings: boolean;
 }
 
 /** A condition of WHERE or ON; the pair when it is an equality. */
@@ -43,21 +42,19 @@ export interface Branch {
 }
 
 export function textBound(text: string, type: SqlType, notNull: boolean): Bound {
-  return { parts: [text], key: text, type, notNull, dependsOnSettings: false };
+  return { parts: [text], key: text, type, notNull };
 }
 
 /** An expression made of text and other expressions. */
 export function compose(
   pieces: readonly (string | Bound)[],
-  made: { readonly type: SqlType; readonly notNull?: boolean; readonly dependsOnSettings?: boolean },
+  made: { readonly type: SqlType; readonly notNull?: boolean },
 ): Bound {
-  const bounds = pieces.filter((piece) => typeof piece !== "string");
   return {
     parts: joined(pieces.flatMap((piece) => (typeof piece === "string" ? [piece] : piece.parts))),
     key: pieces.map((piece) => (typeof piece === "string" ? piece : piece.key)).join(""),
     type: made.type,
     notNull: made.notNull ?? false,
-    dependsOnSettings: (made.dependsOnSettings ?? false) || bounds.some((bound) => bound.dependsOnSettings),
   };
 }
 
@@ -95,4 +92,9 @@ export function plainColumn(bound: Bound): ColumnHole | null {
 /** True when no column is read, as the author wrote it. */
 export function isConstant(bound: Bound): boolean {
   return bound.parts.every((part) => typeof part === "string");
+}
+
+/** About how many characters it takes in print. */
+export function printedSize(bound: Bound): number {
+  return bound.parts.reduce((sum, part) => sum + (typeof part === "string" ? part.length : 20), 0);
 }

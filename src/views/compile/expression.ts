@@ -11,10 +11,8 @@ import type { SourceText } from "./source-text.ts";
 import {
   commonType,
   isInteger,
-  isMoment,
   isNumber,
   isStrictScalar,
-  isText,
   knownOperators,
   literalType,
   operatorType,
@@ -47,7 +45,11 @@ function bindNode(node: Node, place: ExpressionPlace, depth: number): Bound {
   const bindAll = (nodes: readonly Node[] | undefined) => (nodes ?? []).map(bind);
   if ("ColumnRef" in node) return bindColumn(node.ColumnRef.fields ?? [], node.ColumnRef.location, place);
   if ("A_Const" in node) return bindConstant(node.A_Const, place);
-  if ("TypeCast" in node) return bindCast(node.TypeCast, bind(node.TypeCast.arg), place);
+  if ("TypeCast" in node) {
+    const { arg } = node.TypeCast;
+    const constant = arg !== undefined && "A_Const" in arg ? bindConstant(arg.A_Const, place, node.TypeCast) : null;
+    return bindCast(node.TypeCast, constant ?? bind(arg), place);
+  }
   if ("A_Expr" in node) return bindOperation(node.A_Expr, place, depth);
   if ("BoolExpr" in node) {
     const args = bindAll(node.BoolExpr.args);
@@ -113,10 +115,11 @@ function bindColumn(fields: readonly Node[], at: number | undefined, place: Expr
   return column.bound;
 }
 
-/** PostgreSQL reads these words as the moment of planning when they meet a date or time. */
-const movingWords = /^\s*(now|today|tomorrow|yesterday)\b/i;
+/** PostgreSQL reads these words as the moment of planning when they meet a date, a time, or a range or array of them. */
+const movingWord = /\b(now|today|tomorrow|yesterday)\b/i;
+const movingText = /^[\s[({"]*(now|today|tomorrow|yesterday)\b/i;
 
-function bindConstant(constant: A_Const, place: ExpressionPlace): Bound {
+function bindConstant(constant: A_Const, place: ExpressionPlace, cast?: TypeCast): Bound {
   if (constant.isnull === true) return textBound("null", literalType, false);
   if (constant.ival !== undefined) return textBound(signed(String(constant.ival.ival ?? 0)), type("int4"), true);
   if (constant.boolval !== undefined)
@@ -128,7 +131,11 @@ function bindConstant(constant: A_Const, place: ExpressionPlace): Bound {
   }
   if (constant.sval !== undefined) {
     const text = constant.sval.sval ?? "";
-    if (movingWords.test(text)) {
+    const moves =
+      cast === undefined
+        ? movingText.test(text)
+        : isTemporal(readTypeName(cast.typeName, place).type) && movingWord.test(text);
+    if (moves) {
       throw refuse(
         place,
         `'${text}' can mean a moment that moves`,
@@ -165,8 +172,8 @@ const castableTypes = new Set(
 
 function bindCast(cast: TypeCast, arg: Bound, place: ExpressionPlace): Bound {
   const { text, type: to } = readTypeName(cast.typeName, place);
-  const moment = /^(date|time|timetz|timestamp|timestamptz)$/.test(to.name);
-  if (moment && !to.array && arg.type.name !== "literal" && !isMoment(arg.type) && !/^time/.test(arg.type.name)) {
+  const from = arg.type;
+  if (isTemporal(to) && from.name !== "literal" && !isTemporal(from)) {
     throw refuse(
       place,
       `a text that is read as ${to.name} could be the word "now"`,
@@ -174,19 +181,15 @@ function bindCast(cast: TypeCast, arg: Bound, place: ExpressionPlace): Bound {
       "Use to_timestamp(text, format) or to_date(text, format).",
     );
   }
-  const from = arg.type;
-  const dependsOnSettings =
-    (moment && from.name !== to.name && from.name !== "literal") ||
-    (isMoment(from) && isText(to)) ||
-    (isText(to) &&
-      !isNumber(from) &&
-      !isText(from) &&
-      !["literal", "uuid", "bool", "json", "jsonb"].includes(from.name));
   return compose(["(", arg, `::${text})`], {
     type: castSpecials(to, from, arg),
     notNull: arg.notNull && !/^jsonb?$/.test(from.name),
-    dependsOnSettings,
   });
+}
+
+/** Types that PostgreSQL reads the word `now` into. */
+function isTemporal(one: SqlType): boolean {
+  return /^(date|time|timetz|timestamp|timestamptz|daterange|tsrange|tstzrange)$/.test(one.name);
 }
 
 function castSpecials(to: SqlType, from: SqlType, arg: Bound): SqlType {
@@ -237,7 +240,7 @@ function readTypeName(typeName: TypeName | undefined, place: ExpressionPlace): {
 
 function bindOperation(operation: A_Expr, place: ExpressionPlace, depth: number): Bound {
   const bind = (one: Node | undefined) => bindExpression(one, place, depth);
-  const operator = (operation.name ?? []).map(nameOf).at(-1) ?? "";
+  const operator = operatorName(operation, place);
   const kind = operation.kind ?? "AEXPR_OP";
   const { lexpr, rexpr } = operation;
   const boolean = { type: type("bool"), notNull: false };
@@ -289,15 +292,24 @@ function bindOperation(operation: A_Expr, place: ExpressionPlace, depth: number)
     });
   }
   const left = bind(lexpr);
-  const momentMath = (one: SqlType, other: SqlType) => one.name === "timestamptz" && other.name !== "timestamptz";
   return compose(["(", left, ` ${operator} `, right, ")"], {
     type: operatorType(operator, left.type, right.type),
     notNull: left.notNull && right.notNull && isStrictScalar(operator),
-    dependsOnSettings:
-      momentMath(left.type, right.type) ||
-      momentMath(right.type, left.type) ||
-      (operator === "||" && ![left, right].every((one) => isText(one.type) || one.type.name === "literal")),
   });
+}
+
+/** PostgreSQL's own operators are written with their schema, or without one. */
+export function operatorName(operation: A_Expr, place: { readonly source: SourceText }): string {
+  const names = (operation.name ?? []).map(nameOf);
+  if (names.length > 1 && names[0] !== "pg_catalog") {
+    throw refuse(
+      place,
+      `the operator ${names.join(".")} is not known here`,
+      operation.location,
+      "Use PostgreSQL's own.",
+    );
+  }
+  return names.at(-1) ?? "";
 }
 
 function bindCase(node: CaseExpr, bind: (one: Node | undefined) => Bound): Bound {
@@ -363,7 +375,6 @@ function bindFunction(call: FuncCall, args: readonly Bound[], place: ExpressionP
   return compose([`pg_catalog."${name}"(`, ...listed(args), ")"], {
     type: known.type(args.map((arg) => arg.type)),
     notNull: known.strictScalar && args.every((arg) => arg.notNull),
-    dependsOnSettings: known.dependsOnSettings,
   });
 }
 

@@ -2,15 +2,19 @@
 import type { JoinExpr, Node, RangeVar } from "@pgsql/types";
 import { quote } from "../../catalog/definitions.ts";
 import type { MirrorBinding } from "../compiled-view.ts";
-import { type Bound, type Branch, type Conjunct, compose, type Occurrence, plainColumn } from "./bound.ts";
+import { type Bound, type Branch, type Conjunct, compose, type Occurrence, plainColumn, printedSize } from "./bound.ts";
 import { locationOf } from "./clauses.ts";
-import { bindExpression, type ExpressionPlace, nameOf, refuse } from "./expression.ts";
+import { bindExpression, type ExpressionPlace, operatorName, refuse } from "./expression.ts";
 import { joinScopes, type Scope, type ScopeColumn, type ScopeTable } from "./scope.ts";
 import type { SourceText } from "./source-text.ts";
 import { commonType, parseType, type SqlType, sameType, type } from "./sql-type.ts";
 import { mirrorTable, resolveTable, tableLabel } from "./tables.ts";
 
 export const branchesMax = 64;
+const tablesMax = 64;
+
+/** Of a subquery's column, which may be written out several times above it. */
+const expressionCharactersMax = 16_384;
 
 /** What binding of one definition shares. */
 export interface Binding {
@@ -38,6 +42,9 @@ export function tooManyBranches(binding: Binding) {
 
 export function product(left: readonly FromBranch[], right: readonly FromBranch[], binding: Binding): FromBranch[] {
   if (left.length * right.length > branchesMax) throw tooManyBranches(binding);
+  if (Math.max(0, ...left.map(tablesIn)) + Math.max(0, ...right.map(tablesIn)) > tablesMax) {
+    throw refuse(binding, `it joins more than ${tablesMax} tables`, undefined, "Split the view.");
+  }
   return left.flatMap((a) =>
     right.map((b) => {
       const twice = b.scope.tables.find(
@@ -84,7 +91,6 @@ export function bindTable(name: RangeVar, binding: Binding): FromBranch {
         key: "",
         type: parseType(column.storeType),
         notNull: !column.nullable,
-        dependsOnSettings: false,
       },
     }),
   );
@@ -98,6 +104,10 @@ export function bindTable(name: RangeVar, binding: Binding): FromBranch {
   return { scope: { tables: [table], visible: columns }, occurrences: [occurrence], conjuncts: [] };
 }
 
+function tablesIn(from: FromBranch): number {
+  return from.occurrences.length;
+}
+
 export function renamed(names: readonly string[], aliases: readonly string[]): string[] {
   return names.map((name, i) => aliases[i] ?? name);
 }
@@ -106,7 +116,17 @@ export function derived(
   query: { readonly branches: readonly Branch[] },
   alias: string,
   names: readonly string[],
+  binding: Binding,
 ): FromBranch[] {
+  const sizes = query.branches.flatMap((branch) => branch.outputs.map(printedSize));
+  if (Math.max(0, ...sizes) > expressionCharactersMax) {
+    throw refuse(
+      binding,
+      "a column of a subquery grows too large when it is written out",
+      undefined,
+      "Split the view.",
+    );
+  }
   return query.branches.map((branch) => {
     const columns = branch.outputs.map(
       (output, i): ScopeColumn => ({
@@ -133,7 +153,6 @@ export function converted(bound: Bound, to: SqlType): Bound {
   return compose(["(", bound, `::pg_catalog.${to.name}${to.array ? "[]" : ""})`], {
     type: to,
     notNull: bound.notNull,
-    dependsOnSettings: bound.type.name !== "literal" && /^(date|time)/.test(to.name),
   });
 }
 
@@ -227,7 +246,7 @@ export function bindConjuncts(node: Node | undefined, place: ExpressionPlace): C
   if (
     "A_Expr" in node &&
     node.A_Expr.kind === "AEXPR_OP" &&
-    (node.A_Expr.name ?? []).map(nameOf).at(-1) === "=" &&
+    operatorName(node.A_Expr, place) === "=" &&
     node.A_Expr.lexpr !== undefined
   ) {
     const left = bindExpression(node.A_Expr.lexpr, place);

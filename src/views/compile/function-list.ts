@@ -5,8 +5,6 @@
 import { isNumber, isText, type SqlType, type, unknownType } from "./sql-type.ts";
 
 export interface ListedFunction {
-  /** True when the answer depends on a setting (time zone, locale), which the batches pin and a reader's session may not. */
-  readonly dependsOnSettings: boolean;
   /** True when the answer is NULL only for a NULL argument. */
   readonly strictScalar: boolean;
   readonly type: (args: readonly SqlType[]) => SqlType;
@@ -46,12 +44,11 @@ const listed: Record<string, ListedFunction> = {};
 
 function list(names: string, result: ListedFunction["type"], options: Partial<ListedFunction> = {}): void {
   for (const name of names.split(" ")) {
-    listed[name] = { dependsOnSettings: false, strictScalar: false, ...options, type: result };
+    listed[name] = { strictScalar: false, ...options, type: result };
   }
 }
 
 const strict = { strictScalar: true };
-const pinned = { dependsOnSettings: true };
 
 // text
 list("lower upper initcap replace translate repeat lpad rpad left right split_part quote_ident", textType, strict);
@@ -62,16 +59,16 @@ list(
 );
 list("regexp_substr substring overlay", textType);
 list("md5 chr to_hex encode", fixed("text"), strict);
-list("quote_literal", fixed("text"), { ...strict, ...pinned });
+list("quote_literal", fixed("text"), strict);
 list("length", (args) => (/^(lseg|path)$/.test(args[0]?.name ?? "") ? type("float8") : type("int4")), strict);
 list("char_length character_length octet_length bit_length ascii strpos position", fixed("int4"), strict);
 list("regexp_count regexp_instr", fixed("int4"), strict);
 list("starts_with regexp_like texticlike textlike", fixed("bool"), strict);
 list("string_to_array regexp_match regexp_split_to_array", () => ({ ...type("text"), array: true }));
-list("concat concat_ws format to_char", fixed("text"), pinned);
+list("concat concat_ws format to_char", fixed("text"));
 list("decode sha224 sha256 sha384 sha512", fixed("bytea"), strict);
-list("convert_to", fixed("bytea"), { ...strict, ...pinned });
-list("convert_from", fixed("text"), { ...strict, ...pinned });
+list("convert_to", fixed("bytea"), strict);
+list("convert_from", fixed("text"), strict);
 list("hashtext", fixed("int4"), strict);
 list("hashtextextended", fixed("int8"), strict);
 
@@ -84,44 +81,40 @@ list("sqrt exp ln log power pow", mathType, strict);
 list("cbrt sin cos tan asin acos atan atan2 sinh cosh tanh degrees radians pi", fixed("float8"), strict);
 list("div trim_scale factorial", fixed("numeric"), strict);
 list("scale min_scale width_bucket num_nulls num_nonnulls", fixed("int4"));
-list("to_number", fixed("numeric"), pinned);
+list("to_number", fixed("numeric"));
 
 // moments
-list("date_trunc", momentOf, pinned);
+list("date_trunc", momentOf);
 list("date_bin", momentOf, strict);
-list("date_part", fixed("float8"), pinned);
-list("extract", fixed("numeric"), pinned);
-list(
-  "timezone",
-  (args) => {
-    const one = args[1] ?? unknownType;
-    if (one.name === "timestamptz") return type("timestamp");
-    return one.name === "timestamp" ? type("timestamptz") : unknownType;
-  },
-  pinned,
-);
+list("date_part", fixed("float8"));
+list("extract", fixed("numeric"));
+list("timezone", (args) => {
+  const one = args[1] ?? unknownType;
+  if (one.name === "timestamptz") return type("timestamp");
+  return one.name === "timestamp" ? type("timestamptz") : unknownType;
+});
 list("make_date", fixed("date"), strict);
 list("make_time", fixed("time"), strict);
 list("make_timestamp", fixed("timestamp"), strict);
-list("make_timestamptz", fixed("timestamptz"), pinned);
+list("make_timestamptz", fixed("timestamptz"));
 list("make_interval justify_days justify_hours justify_interval", fixed("interval"), strict);
-list("to_timestamp", fixed("timestamptz"), pinned);
-list("to_date", fixed("date"), pinned);
+list("to_timestamp", fixed("timestamptz"));
+list("to_date", fixed("date"));
 list("isfinite", fixed("bool"), strict);
-list("overlaps", fixed("bool"), pinned);
+list("overlaps", fixed("bool"));
 
 // arrays
 list("cardinality array_length array_upper array_lower array_ndims array_position", fixed("int4"));
 list("array_append array_cat array_remove array_replace trim_array array_reverse", first);
-list("array_to_string", fixed("text"), pinned);
+list("array_to_string", fixed("text"));
 
 // JSON
 list("jsonb_typeof json_typeof jsonb_extract_path_text json_extract_path_text jsonb_pretty", fixed("text"));
 list("jsonb_array_length json_array_length", fixed("int4"));
 list("jsonb_extract_path jsonb_set jsonb_insert jsonb_strip_nulls jsonb_path_query_first", fixed("jsonb"));
 list("json_extract_path json_strip_nulls", fixed("json"));
-list("jsonb_build_object jsonb_build_array to_jsonb jsonb_object", fixed("jsonb"), pinned);
-list("json_build_object json_build_array to_json row_to_json array_to_json json_object", fixed("json"), pinned);
+list("jsonb_build_object jsonb_build_array to_jsonb jsonb_object", fixed("jsonb"));
+list("json_build_object json_build_array to_json row_to_json array_to_json json_object", fixed("json"));
 list("jsonb_exists jsonb_exists_any jsonb_exists_all jsonb_contains jsonb_path_exists jsonb_path_match", fixed("bool"));
 
 // other

@@ -39,9 +39,17 @@ export interface LinearQuery {
 
 export function bindLinear(select: SelectStmt, binding: Binding, outer: Ctes = new Map(), depth = 0): LinearQuery {
   if (depth > depthMax) throw binding.source.tooDeep();
-  const ctes = withCtes(select, binding, outer);
+  const ctes = withCtes(select, binding, outer, depth);
   if (select.op === "SETOP_UNION" && select.all === true) return bindUnion(select, binding, ctes, depth);
   refuseClauses(select, binding);
+  if (select.groupClause !== undefined || select.havingClause !== undefined) {
+    throw refuse(
+      binding,
+      "a grouped subquery cannot be kept up to date yet",
+      locationOf(select.groupClause?.[0] ?? select.havingClause),
+      "Group in the view itself, or make the subquery a view of its own.",
+    );
+  }
   const branches: Branch[] = [];
   let names: string[] = [];
   for (const from of bindFrom(select, binding, ctes, depth)) {
@@ -55,7 +63,7 @@ export function bindLinear(select: SelectStmt, binding: Binding, outer: Ctes = n
   return { names, branches };
 }
 
-export function withCtes(select: SelectStmt, binding: Binding, outer: Ctes): Ctes {
+export function withCtes(select: SelectStmt, binding: Binding, outer: Ctes, depth: number): Ctes {
   if (select.withClause === undefined) return outer;
   if (select.withClause.recursive === true) {
     throw refuse(
@@ -72,6 +80,8 @@ export function withCtes(select: SelectStmt, binding: Binding, outer: Ctes): Cte
     if (ctequery === undefined || !("SelectStmt" in ctequery)) {
       throw refuse(binding, `"${ctename}" in WITH is not a SELECT`, location, "A view only reads.");
     }
+    // Bound where it is read; here too, because the query over the mirrors has it even when nothing reads it.
+    bindLinear(ctequery.SelectStmt, binding, ctes, depth + 1);
     ctes.set(ctename, { query: ctequery.SelectStmt, names: (aliascolnames ?? []).map(nameOf), ctes: new Map(ctes) });
   }
   return ctes;
@@ -143,7 +153,7 @@ function bindFromItem(item: Node, binding: Binding, ctes: Ctes, depth: number): 
     const query = bindLinear(cte.query, binding, cte.ctes, depth + 1);
     const alias = item.RangeVar.alias;
     const names = renamed(renamed(query.names, cte.names), (alias?.colnames ?? []).map(nameOf));
-    return derived(query, alias?.aliasname ?? item.RangeVar.relname ?? "", names);
+    return derived(query, alias?.aliasname ?? item.RangeVar.relname ?? "", names, binding);
   }
   if ("RangeSubselect" in item) return bindSubselect(item.RangeSubselect, binding, ctes, depth);
   if ("JoinExpr" in item) return bindJoin(item.JoinExpr, binding, ctes, depth);
@@ -176,16 +186,13 @@ function bindSubselect(item: RangeSubselect, binding: Binding, ctes: Ctes, depth
       "Write it as a join.",
     );
   const select = query.SelectStmt;
-  if (select.groupClause !== undefined || select.havingClause !== undefined) {
-    throw refuse(
-      binding,
-      "a grouped subquery cannot be kept up to date yet",
-      locationOf(select.groupClause?.[0] ?? select.targetList?.[0]),
-      "Group in the view itself, or make the subquery a view of its own.",
-    );
-  }
   const bound = bindLinear(select, binding, ctes, depth + 1);
-  return derived(bound, item.alias?.aliasname ?? "", renamed(bound.names, (item.alias?.colnames ?? []).map(nameOf)));
+  return derived(
+    bound,
+    item.alias?.aliasname ?? "",
+    renamed(bound.names, (item.alias?.colnames ?? []).map(nameOf)),
+    binding,
+  );
 }
 
 function bindJoin(join: JoinExpr, binding: Binding, ctes: Ctes, depth: number): FromBranch[] {

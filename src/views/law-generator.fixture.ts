@@ -2,7 +2,7 @@
 import type { Random } from "../base/random.ts";
 import { mirrorName, quote } from "../catalog/definitions.ts";
 import { hiddenKey, type MirrorBinding } from "./compiled-view.ts";
-import type { LawChange, LawRow } from "./law-driver.ts";
+import type { LawChange, LawRow } from "./law-driver.fixture.ts";
 
 /** Few values per type, so that joins match, groups meet and keys come back; and those that are hard to take out again. */
 const values: Readonly<Record<string, readonly (string | null)[]>> = {
