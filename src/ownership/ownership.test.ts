@@ -8,6 +8,7 @@ import { VirtualClock } from "../base/virtual-clock.ts";
 import { openEmbeddedEngine } from "../engine/embedded/embedded-engine.ts";
 import type { Engine } from "../engine/engine.ts";
 import { decodeCommitted } from "../engine/records.ts";
+import { writeCheckedFile } from "../log/checked-file.ts";
 import { encodeBatch } from "../records/batch-builder.ts";
 import { becomeOwner, type Ownership } from "./become-owner.ts";
 import { progressTopic } from "./progress-records.ts";
@@ -144,6 +145,23 @@ test("a checkpoint that is damaged, of another log or ahead of the topic is thro
   const again = await tableOf(engine, disk);
   assert.deepEqual(again.unit("copy").progress, { at: 1 });
   assert.ok(again.recordsRead > 1);
+  await engine.close();
+});
+
+test("a checkpoint from before the topic was cut is thrown away", async () => {
+  const disk = new SimulatedDisk(seededRandom(1));
+  const engine = await openOn(disk);
+  await engine.createTopic("out");
+  const table = await tableOf(engine, disk);
+  await step(await becomeOwner(engine, "copy", { progress: table }), "a", { at: 1 });
+  await table.close();
+  const content = disk.contents(file).toString();
+  const checkpoint = JSON.parse(content.slice(content.indexOf("\n")));
+  assert.equal((await tableOf(engine, disk)).recordsRead, 0);
+  await writeCheckedFile(disk, file, "progress", 1, { ...checkpoint, leaderEpoch: checkpoint.leaderEpoch + 1 });
+  assert.ok((await tableOf(engine, disk)).recordsRead > 0);
+  await writeCheckedFile(disk, file, "progress", 1, { ...checkpoint, nextOffset: 1_000_000 });
+  assert.ok((await tableOf(engine, disk)).recordsRead > 0);
   await engine.close();
 });
 

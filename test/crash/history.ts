@@ -30,8 +30,8 @@ export interface Act {
 }
 
 export interface History {
-  /** Topics whose creation was acknowledged. */
-  readonly topics: Set<string>;
+  /** Topics whose creation was acknowledged, and whether they are being deleted. */
+  readonly topics: Map<string, "there" | "doomed" | "deleted">;
   readonly acts: Act[];
 }
 
@@ -88,10 +88,13 @@ class Runner {
     const engine = await openOn(disk);
     this.#engine = engine;
     await this.#createTopic();
+    await this.#createTopic();
     for (const id of ["one", "two"]) this.#producers.push(await engine.initProducer(id));
   }
 
   async close(): Promise<void> {
+    await this.#deleteTopic();
+    await this.#append();
     await this.#engine?.close();
   }
 
@@ -107,7 +110,23 @@ class Runner {
   async #createTopic(): Promise<void> {
     const name = `topic-${this.#history.topics.size}`;
     await this.#alive.createTopic(name, { partitions: 2, segmentBytesMax: 1200 });
-    this.#history.topics.add(name);
+    this.#history.topics.set(name, "there");
+  }
+
+  async #deleteTopic(): Promise<void> {
+    const name = this.#someTopic();
+    this.#history.topics.set(name, "doomed");
+    await this.#alive.deleteTopic(name);
+    this.#history.topics.set(name, "deleted");
+  }
+
+  #topics(): string[] {
+    return [...this.#history.topics].flatMap(([name, state]) => (state === "there" ? [name] : []));
+  }
+
+  #someTopic(): string {
+    const topics = this.#topics();
+    return topics[this.#random.below(topics.length)] as string;
   }
 
   async #takeOver(): Promise<void> {
@@ -149,8 +168,7 @@ class Runner {
   }
 
   #newBatch(act: Act) {
-    const topics = [...this.#history.topics];
-    const topic = topics[this.#random.below(topics.length)] as string;
+    const topic = this.#someTopic();
     const partition = this.#random.below(2);
     const values = Array.from({ length: 1 + this.#random.below(3) }, () =>
       `${this.#names++}`.padEnd(5 + this.#random.below(400), "."),
@@ -202,7 +220,10 @@ export async function readEverything(engine: Engine): Promise<Seen> {
 
 /** The model: what may and must be seen after this history. */
 export function assertPossible(history: History, engine: Engine, seen: Seen): void {
-  for (const topic of history.topics) assert.ok(engine.topic(topic), `topic ${topic} was acknowledged and is gone`);
+  for (const [topic, state] of history.topics) {
+    if (state === "there") assert.ok(engine.topic(topic), `topic ${topic} was acknowledged and is gone`);
+    if (state === "deleted") assert.ok(!engine.topic(topic), `topic ${topic} was deleted and is there`);
+  }
   const unexplained = new Set<string>();
   for (const values of seen.values()) {
     for (const value of values.values()) {
@@ -211,12 +232,12 @@ export function assertPossible(history: History, engine: Engine, seen: Seen): vo
     }
   }
   for (const act of history.acts) {
-    const found = act.batches.map((batch) => isThere(batch, seen));
+    const kept = act.batches.filter(({ topic }) => engine.topic(topic));
+    const found = kept.map((batch) => isThere(batch, seen));
     const all = found.every(Boolean);
     assert.ok(all || !found.some(Boolean), `half of a transaction is there: ${JSON.stringify(act)}`);
     if (act.fate === "acknowledged") assert.ok(all, `acknowledged and gone: ${JSON.stringify(act)}`);
-    if (act.fate === "never" && act.batches.length > 0)
-      assert.ok(!all, `never committed and there: ${JSON.stringify(act)}`);
+    if (act.fate === "never" && kept.length > 0) assert.ok(!all, `never committed and there: ${JSON.stringify(act)}`);
     if (all) for (const { values } of act.batches) for (const value of values) unexplained.delete(value);
   }
   assert.deepEqual([...unexplained], [], "values that nobody wrote, or parts of batches");

@@ -16,7 +16,7 @@ const asItIs: Wrap = (disk) => disk;
 
 async function operationsOf(seed: number): Promise<number> {
   const disk = new SimulatedDisk(seededRandom(seed));
-  const history: History = { topics: new Set(), acts: [] };
+  const history: History = { topics: new Map(), acts: [] };
   await runHistory(disk, seed, steps, history);
   assert.ok(history.acts.some(({ fate }) => fate === "acknowledged"));
   return disk.operations;
@@ -27,7 +27,7 @@ async function cutOnce(seed: number, operations: number, wrap: Wrap): Promise<vo
   const random = seededRandom(seed * 100_003 + operations);
   const disk = new SimulatedDisk(random);
   disk.cutAfter(operations);
-  const history: History = { topics: new Set(), acts: [] };
+  const history: History = { topics: new Map(), acts: [] };
   await runHistory(wrap(disk), seed, steps, history);
   // Sometimes only the process dies, and what it left unsynced meets the cut of the next start.
   let next = random.below(4) === 0 ? disk.afterKill() : disk.survivor();
