@@ -141,7 +141,7 @@ class Reader implements ViewsReader {
   ): Promise<{ row: string | undefined; position: GroupPosition }> {
     return this.#read(view, async (live) => {
       const statement = rowSql(live, key, select, this.#group.positionSql);
-      const name = select === null ? `row ${live.version} ${live.name}` : undefined;
+      const name = select === null ? preparedName("r", live) : undefined;
       const [found] = await this.#select<PositionRow & { row: string | null }>(statement, name);
       return { row: found?.row ?? undefined, position: positionOf(found) };
     });
@@ -165,9 +165,9 @@ class Reader implements ViewsReader {
         rowsMax: this.#limits.changesMax,
         bytesMax: this.#limits.changesBytesMax,
       };
-      const found = await this.#select<ChangeRow & ChangeHead>(
-        changesSql(live, filter, bounds, this.#group.positionSql),
-      );
+      const statement = changesSql(live, filter, bounds, this.#group.positionSql);
+      const name = filter === null ? preparedName("c", live) : undefined;
+      const found = await this.#select<ChangeRow & ChangeHead>(statement, name);
       const head = found[0];
       const current = positionOf(head && { generation: head.generation, batch: head.current });
       const reason = gapReason(from, current, Number(head?.oldest ?? 0));
@@ -228,6 +228,7 @@ class Reader implements ViewsReader {
     });
   }
 
+  /** A name keeps the statement prepared on each connection: only for what has one form per version of a view. */
   async #select<Row extends object>(statement: Statement, name?: string): Promise<Row[]> {
     const config = { text: statement.text, values: [...statement.parameters.values], ...(name ? { name } : {}) };
     try {
@@ -266,6 +267,11 @@ class Reader implements ViewsReader {
     if (values.length === 0) return error;
     return new MillraceError("FILTER_INVALID", server.message, { cause: error });
   }
+}
+
+/** At most 63 bytes, for that is what PostgreSQL keeps. */
+function preparedName(what: string, live: LiveView): string {
+  return `${what}${live.version} ${live.hash.slice(0, 8)} ${live.name}`.slice(0, 63);
 }
 
 function positionOf(row: PositionRow | undefined): GroupPosition {
