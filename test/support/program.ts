@@ -12,6 +12,8 @@ export interface ProgramOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Kept when the program is disposed of; a fresh one is made and removed when left out. */
   readonly data?: string;
+  /** The limit of open files that the program runs under. */
+  readonly descriptors?: number;
 }
 
 export interface Program {
@@ -32,22 +34,31 @@ const root = new URL("../../", import.meta.url).pathname;
 export async function runProgram(options: ProgramOptions): Promise<Program> {
   const data = options.data ?? mkdtempSync(join(tmpdir(), "millrace-program-"));
   const [script = "", ...rest] = options.script;
-  const child = spawn(
+  const command = [
     process.execPath,
-    ["-C", "source", "--disable-warning=ExperimentalWarning", join(root, script), ...rest],
-    {
-      cwd: root,
-      stdio: ["ignore", "pipe", "pipe"],
-      env: {
-        ...process.env,
-        MILLRACE_PORT: "0",
-        MILLRACE_STORE_PORT: "0",
-        NO_COLOR: "1",
-        ...options.env,
-        MILLRACE_DATA: data,
-      },
+    "-C",
+    "source",
+    "--disable-warning=ExperimentalWarning",
+    join(root, script),
+    ...rest,
+  ];
+  const limited =
+    options.descriptors === undefined
+      ? command
+      : ["sh", "-c", `ulimit -n ${options.descriptors} && exec "$@"`, "sh", ...command];
+  const [program = "", ...args] = limited;
+  const child = spawn(program, args, {
+    cwd: root,
+    stdio: ["ignore", "pipe", "pipe"],
+    env: {
+      ...process.env,
+      MILLRACE_PORT: "0",
+      MILLRACE_STORE_PORT: "0",
+      NO_COLOR: "1",
+      ...options.env,
+      MILLRACE_DATA: data,
     },
-  );
+  });
   const ended = once(child, "exit");
   let words = "";
   for (const stream of [child.stdout, child.stderr]) {
