@@ -14,6 +14,11 @@ export const printingSettings =
   "set datestyle = 'ISO, YMD'; set timezone = 'UTC'; set intervalstyle = 'iso_8601'; set extra_float_digits = 1; " +
   "set bytea_output = 'hex'; set xmlbinary = 'base64'; set lc_monetary = 'C'; set search_path = public";
 
+/** A snapshot is one long transaction and a stream one long wait: what the role has set for people does not apply. */
+const withoutTimeouts =
+  "select set_config(name, '0', false) from pg_settings where name in ('statement_timeout', 'lock_timeout', " +
+  "'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')";
+
 const connectTimeoutMs = 15_000;
 
 export interface SourceAddress {
@@ -35,8 +40,7 @@ export async function connect(source: SourceAddress, purpose: "query" | "replica
   try {
     await client.connect();
     await client.query(printingSettings);
-    // A statement of ours may wait for a lock or copy a large table; what the role has set for people does not apply.
-    await client.query("set statement_timeout = 0; set idle_in_transaction_session_timeout = 0; set lock_timeout = 0");
+    await client.query(withoutTimeouts);
   } catch (cause) {
     await closeConnection(client);
     throw sourceError(cause, source);

@@ -53,6 +53,8 @@ export class LogWriter {
   /** Records since the last end of a source transaction. */
   #open = 0;
   #group: PendingGroup;
+  /** The group that is being written, when it is whole or has parts in the log already. */
+  #writing: PendingGroup | null = null;
   #work: Promise<void> | null = null;
   #failure: { readonly error: unknown } | null = null;
   #waiters: (() => void)[] = [];
@@ -77,8 +79,9 @@ export class LogWriter {
     return this.#work === null && this.#open === 0 && this.#group.bytes === 0 && this.#group.position < 0;
   }
 
-  /** When the oldest record that waits was given; null when none does. */
+  /** When the oldest record that is not durable was given; null when all are. */
   get waitingSinceMs(): number | null {
+    if (this.#writing !== null) return this.#writing.openedMs;
     return this.#group.bytes > 0 ? this.#group.openedMs : null;
   }
 
@@ -98,7 +101,7 @@ export class LogWriter {
   add(topic: number, key: Buffer | null, value: Buffer | null, timestampMs: number, headers?: readonly Header[]): void {
     const group = this.#group;
     const builder = this.#builders[topic] as BatchBuilder;
-    if (group.bytes === 0) group.openedMs = timestampMs;
+    if (group.bytes === 0 && group !== this.#writing) group.openedMs = timestampMs;
     const before = builder.sizeBytes;
     builder.add(key, value, timestampMs, headers);
     group.bytes += builder.sizeBytes - before;
@@ -195,6 +198,7 @@ export class LogWriter {
     if (!whole && group.bytes < this.#partBytes) return;
     this.#finishBatches(group);
     if (whole) this.#group = new PendingGroup(this.#settings.topics.length);
+    this.#writing = group;
     this.#work = this.#run(group, whole);
   }
 
@@ -219,7 +223,10 @@ export class LogWriter {
     } finally {
       this.#work = null;
     }
-    if (whole) this.#settings.onDurable(group.position);
+    if (whole) {
+      this.#writing = null;
+      this.#settings.onDurable(group.position);
+    }
     this.#wake();
     this.#pump();
   }

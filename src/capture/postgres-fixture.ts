@@ -65,7 +65,7 @@ export class PostgresFixture {
       diagnostics: silentDiagnostics,
       disk: this.disk,
       spillDirectory: "/data/spill",
-      mode: "start",
+      mode: "dev",
       ...more,
     });
     this.#sources.push(source);

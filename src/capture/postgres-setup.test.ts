@@ -178,3 +178,11 @@ test("a publication of a table without updates never publishes updates", async (
     { pubinsert: true, pubupdate: false, pubdelete: false, pubtruncate: true },
   ]);
 });
+
+test("a program that is meant to stay gives nothing up", async () => {
+  await using fixture = await PostgresFixture.open("create table t (id int primary key)");
+  const source = fixture.source(["t"], { mode: "start" });
+  await fixture.caughtUp(source);
+  await source.stop({ release: true });
+  assert.equal((await fixture.sql("select 1 from pg_replication_slots where database = current_database()")).length, 1);
+});

@@ -32,6 +32,7 @@ export interface PostgresSourceOptions {
   readonly disk: Disk;
   /** For transactions that do not fit into memory; what is in its folder of this source is removed. */
   readonly spillDirectory: string;
+  /** `start` keeps the slot whatever is asked of `stop`. */
   readonly mode: "dev" | "start";
   /** Of the log that slot and publications are named after; the engine's when left out. */
   readonly logId?: string;
@@ -131,7 +132,8 @@ class PostgresSource implements Source {
     this.#run?.stop();
     this.#sleeping?.abort();
     await this.#loop;
-    if (options.release === true && !this.#options.definition.keepSlot) await this.#release();
+    const { mode, definition } = this.#options;
+    if (options.release === true && mode === "dev" && !definition.keepSlot) await this.#release();
     this.#state = { kind: "stopped" };
   }
 

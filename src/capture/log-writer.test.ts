@@ -1,0 +1,186 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { silentDiagnostics } from "../base/diagnostics.ts";
+import { seededRandom } from "../base/random.ts";
+import { SimulatedDisk } from "../base/simulated-disk.ts";
+import { VirtualClock } from "../base/virtual-clock.ts";
+import { openEmbeddedEngine } from "../engine/embedded/embedded-engine.ts";
+import type { Engine, Transaction } from "../engine/engine.ts";
+import { decodeCommitted } from "../engine/records.ts";
+import { encodeBatch } from "../records/batch-builder.ts";
+import type { TransactionEvent } from "../schema/transaction-events.ts";
+import { LogWriter } from "./log-writer.ts";
+
+interface Opened {
+  readonly engine: Engine;
+  readonly disk: SimulatedDisk;
+  readonly writer: LogWriter;
+  readonly durable: number[];
+  readonly failures: unknown[];
+  /** How many log transactions were begun. */
+  begun(): number;
+  values(topic: string): Promise<string[]>;
+  events(): Promise<TransactionEvent[]>;
+}
+
+async function open(sizes: { batchBytes?: number; partBytes?: number } = {}): Promise<Opened> {
+  const disk = new SimulatedDisk(seededRandom(1));
+  const clock = new VirtualClock();
+  const common = { clock, random: seededRandom(2), diagnostics: silentDiagnostics };
+  const engine = await openEmbeddedEngine({ ...common, disk, directory: "/log" });
+  for (const topic of ["a", "b", "transactions", "progress"]) await engine.createTopic(topic);
+  const producer = await engine.initProducer("unit");
+  let begun = 0;
+  const begin = (): Transaction => {
+    begun++;
+    return producer.begin();
+  };
+  const durable: number[] = [];
+  const failures: unknown[] = [];
+  const writer = new LogWriter({
+    engine,
+    clock,
+    begin,
+    transactionTopic: "transactions",
+    topics: [
+      { name: "a", collection: "public.a" },
+      { name: "b", collection: "public.b" },
+    ],
+    progress: (position) => ({
+      topic: "progress",
+      partition: 0,
+      batch: encodeBatch([{ key: null, value: Buffer.from(String(position)) }], 0),
+    }),
+    onDurable: (position) => durable.push(position),
+    onFailure: (error) => failures.push(error),
+    ...sizes,
+  });
+  const values = async (topic: string) => {
+    const read = { topic, partition: 0, offset: 0, isolation: "read_committed", bytesMax: 1e8 } as const;
+    return decodeCommitted(await engine.read(read), 0).map(({ offset, value }) => `${offset} ${value}`);
+  };
+  return {
+    engine,
+    disk,
+    writer,
+    durable,
+    failures,
+    begun: () => begun,
+    values,
+    events: async () => (await values("transactions")).map((text) => JSON.parse(text.slice(text.indexOf(" ") + 1))),
+  };
+}
+
+function row(writer: LogWriter, topic: number, value: string): void {
+  writer.countEvent(topic);
+  writer.add(topic, null, Buffer.from(value), 1);
+}
+
+const transaction = (id: number) => ({ id: `${id}`, commitMs: id, lsn: `0/${id}` });
+
+test("source transactions that come while one is written ride the next log transaction together", async () => {
+  const { writer, begun, values, durable, events, engine } = await open();
+  for (let id = 1; id <= 50; id++) {
+    row(writer, 0, `a${id}`);
+    if (id % 2 === 0) row(writer, 1, `b${id}`);
+    writer.endTransaction(transaction(id), id);
+  }
+  await writer.flushed();
+  assert.equal(begun(), 2);
+  assert.deepEqual(durable, [1, 50]);
+  assert.equal((await values("progress")).length, 2);
+  const a = await values("a");
+  const b = await values("b");
+  assert.equal(a.length, 50);
+  for (const event of await events()) {
+    if (event.status !== "END") continue;
+    const id = Number(event.id);
+    const upTo = (list: string[], end = 0) => list.filter((text) => Number.parseInt(text, 10) < end).length;
+    assert.equal(upTo(a, event.frontier.a), id);
+    if (id % 2 === 0) assert.equal(upTo(b, event.frontier.b), id / 2);
+    else assert.equal(event.frontier.b, undefined, "a topic that was not touched is not named");
+    assert.equal(event.event_count, id % 2 === 0 ? 2 : 1);
+  }
+  await engine.close();
+});
+
+test("a large source transaction is written in parts, is one log transaction, and is seen at its end only", async () => {
+  const { writer, begun, values, events, engine } = await open({ batchBytes: 1024, partBytes: 4096 });
+  for (let i = 0; i < 500; i++) {
+    row(writer, i % 2, "x".repeat(100));
+    if (writer.full) await writer.room();
+  }
+  assert.deepEqual(await values("a"), []);
+  assert.equal(engine.offsets("a", 0).lastStable, 0);
+  writer.endTransaction(transaction(1), 1);
+  await writer.flushed();
+  assert.equal(begun(), 1);
+  assert.equal((await values("a")).length, 250);
+  const end = (await events()).find(({ status }) => status === "END");
+  assert.deepEqual(end?.status === "END" && end.frontier, { a: 250, b: 250 });
+  await engine.close();
+});
+
+test("a record in front of the open transaction has the frontier from before it", async () => {
+  const { writer, events, values, engine } = await open();
+  row(writer, 0, "first");
+  writer.endTransaction(transaction(1), 1);
+  await writer.flushed();
+  row(writer, 0, "second");
+  writer.endTransaction(transaction(2), 2);
+  row(writer, 0, "third, not ended");
+  const placed: number[] = [];
+  writer.event(
+    (frontier) => ({ status: "SNAPSHOT_BEGIN", id: "s", ts_ms: 0, tables: [], frontier }),
+    (offset) => placed.push(offset),
+  );
+  writer.endTransaction(transaction(3), 3);
+  await writer.flushed();
+  const told = await events();
+  assert.deepEqual(told.map(({ status, id }) => `${status} ${id}`).slice(2), [
+    "BEGIN 2",
+    "END 2",
+    "SNAPSHOT_BEGIN s",
+    "BEGIN 3",
+    "END 3",
+  ]);
+  const [, , , before, event, , after] = told;
+  assert.ok(before?.status === "END" && event?.status === "SNAPSHOT_BEGIN" && after?.status === "END");
+  const third = Number.parseInt((await values("a")).at(-1) ?? "", 10);
+  assert.equal(event.frontier.a, third);
+  assert.ok((before.frontier.a ?? 0) <= third);
+  assert.equal(after.frontier.a, (event.frontier.a ?? 0) + 1);
+  assert.equal(event.frontier.b, 0);
+  assert.equal(placed.length, 1);
+  await engine.close();
+});
+
+test("a transaction without events moves the position, and writes nothing for readers", async () => {
+  const { writer, durable, events, engine } = await open();
+  writer.endTransaction(transaction(1), 77);
+  await writer.flushed();
+  assert.deepEqual(durable, [77]);
+  assert.deepEqual(await events(), []);
+  assert.ok(writer.idle);
+  await engine.close();
+});
+
+test("when the log fails, nothing is durable and whoever waits is told", async () => {
+  const { writer, disk, durable, failures } = await open();
+  disk.cut();
+  row(writer, 0, "x");
+  writer.endTransaction(transaction(1), 1);
+  await assert.rejects(writer.flushed());
+  await assert.rejects(writer.room());
+  assert.deepEqual(durable, []);
+  assert.equal(failures.length, 1);
+  await writer.close();
+});
+
+test("what has not ended is given up by closing", async () => {
+  const { writer, values, engine } = await open({ batchBytes: 64, partBytes: 64 });
+  row(writer, 0, "y".repeat(200));
+  await writer.close();
+  assert.deepEqual(await values("a"), []);
+  await engine.close();
+});
