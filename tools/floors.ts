@@ -37,6 +37,7 @@ export const floors: Readonly<Record<string, number>> = {
 const programmeFloor = 6;
 
 export const sideways: readonly (readonly [from: string, to: string])[] = [
+  ["ownership", "engine"],
   ["sagas", "queues"],
   ["feeds", "views"],
   ["migrate", "capture"],

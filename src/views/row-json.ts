@@ -2,10 +2,10 @@
  * A row as JSON text, made by PostgreSQL: the forms of the reference, one expression per column.
  *
  * int2, int4, floats and booleans are native (NaN and infinities, which JSON lacks, are strings); int8 and numeric are
- * strings, numeric after `trim_scale`, so that equal numbers have equal texts; `timestamptz` is RFC 3339 in UTC with
- * microseconds; `timestamp`, `date` and `time` are ISO 8601; infinities and years before Christ are the server's text;
- * `bytea` is base64; json and jsonb stand as they are; arrays are arrays of their elements' forms (of `timestamptz` and
- * `bytea` this holds in one dimension; with more they have PostgreSQL's own JSON form); every other type is its text.
+ * strings as PostgreSQL writes them; `timestamptz` is RFC 3339 in UTC with microseconds; `timestamp`, `date` and `time`
+ * are ISO 8601; infinities and years before Christ are the server's text; `bytea` is base64; json and jsonb stand as
+ * they are; arrays are arrays of their elements' forms (of `timestamptz` and `bytea` this holds in one dimension; with
+ * more they have PostgreSQL's own JSON form); every other type is its text.
  *
  * The texts rely on the session that `reader-session.ts` sets (UTC, ISO, hex).
  */
@@ -29,12 +29,11 @@ function jsonValue(value: string, type: string): string {
   const base = baseType(type);
   switch (base) {
     case "bigint":
+    case "numeric":
     case "interval":
     case "time without time zone":
     case "time with time zone":
       return `${value}::text`;
-    case "numeric":
-      return `trim_scale(${value})::text`;
     case "timestamp with time zone":
       return instant(value);
     case "bytea":
