@@ -6,7 +6,8 @@
 /** Import and export specifiers, static and dynamic; type-only ones too unless told otherwise. Takes code without comments. */
 export function importsOf(code: string, { types = true } = {}): string[] {
   if (!types) return importsOf(code.replace(/\b(?:import|export)\s+type\b[^;"']*\bfrom\s*(["'])[^"'\n]+\1/g, ""));
-  const form = /(?:\bfrom|\bimport|\bimport\s*\(|\brequire\s*\()\s*(["'])([^"'\n]+)\1/g;
+  // A quote before `from` makes it a word in a string: `["from", …]`.
+  const form = /(?:(?<!["'`])\bfrom|\bimport|\bimport\s*\(|\brequire\s*\()\s*(["'])([^"'\n]+)\1/g;
   return [...code.matchAll(form)].map((match) => match[2] as string);
 }
 
