@@ -95,7 +95,9 @@ test("the environment wins over .env, and an edited .env is taken again", () => 
   }
 });
 
-test("the package manager that runs us is known by its agent", () => {
-  assert.equal(readCaller({ npm_config_user_agent: "pnpm/10.1.0 npm/? node/v26" }).packageManager, "pnpm");
-  assert.equal(readCaller({}).packageManager, null);
+test("the package manager that runs us is known by what it says", () => {
+  const pnpm = { npm_config_user_agent: "pnpm/10.1.0 npm/? node/v26", npm_lifecycle_event: "start" };
+  assert.deepEqual(readCaller(pnpm), { packageManager: "pnpm", launched: true });
+  assert.deepEqual(readCaller({ npm_command: "exec" }), { packageManager: null, launched: true });
+  assert.deepEqual(readCaller({}), { packageManager: null, launched: false });
 });

@@ -173,14 +173,20 @@ export function loadEnvironment(
   }
 }
 
-/** What the machine says about the one who called, as far as the command line asks. */
-export function readCaller(environment: Environment = process.env): {
-  readonly home: string | null;
+export interface Caller {
   /** `npm`, `pnpm`, `yarn` or `bun`, when one of them runs us. */
   readonly packageManager: string | null;
-} {
+  /** Whether it runs us as its script or command, and would be the one to stop. */
+  readonly launched: boolean;
+}
+
+/** What package managers tell the programs that they run. */
+export function readCaller(environment: Environment = process.env): Caller {
   const agent = environment.npm_config_user_agent ?? "";
-  return { home: environment.HOME ?? null, packageManager: /^(npm|pnpm|yarn|bun)\//.exec(agent)?.[1] ?? null };
+  return {
+    packageManager: /^(npm|pnpm|yarn|bun)\//.exec(agent)?.[1] ?? null,
+    launched: environment.npm_lifecycle_event !== undefined || environment.npm_command === "exec",
+  };
 }
 
 function port(name: SettingName, portDefault: number, text: string | null): PortSetting {

@@ -1,8 +1,9 @@
 /** The process around the command line: its streams, its signals, its end. */
 import { systemClock } from "../base/clock.ts";
-import { readSettings } from "../settings.ts";
+import { readCaller, readSettings } from "../settings.ts";
 import type { CommandContext } from "./command.ts";
 import { runCommandLine } from "./command-line.ts";
+import { watchLauncher } from "./launcher.ts";
 import { openTerminal } from "./terminal.ts";
 
 const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
@@ -27,10 +28,8 @@ export async function inProcess(run: (context: CommandContext) => Promise<number
         for (const signal of signals) process.off(signal, handler);
       };
     },
-    onLauncherGone(handler) {
-      // Undefined when nobody gave us a channel.
-      if (process.connected === false) handler();
-      else process.once("disconnect", handler);
+    onLauncherGone: (handler) => {
+      watchLauncher(handler, { clock: systemClock, byPackageManager: readCaller().launched });
     },
     exit: (code) => process.exit(code),
     fail: (code) => {

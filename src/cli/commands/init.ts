@@ -121,7 +121,8 @@ async function install({ directory, terminal }: CommandContext): Promise<void> {
   const manager = readCaller().packageManager ?? "npm";
   terminal.print(`installing with ${manager}`);
   const code = await new Promise<number | null>((resolve, reject) => {
-    const child = spawn(manager, ["install"], { cwd: directory, stdio: ["ignore", 2, 2] });
+    // None of our dependencies needs its install script, and pnpm makes a failure of one that it does not run.
+    const child = spawn(manager, ["install", "--ignore-scripts"], { cwd: directory, stdio: ["ignore", 2, 2] });
     child.on("error", reject);
     child.on("exit", resolve);
   }).catch((cause: Error) => {
