@@ -11,7 +11,7 @@ import { encodeBatch } from "../records/batch-builder.ts";
 
 /** `MILLRACE_MODEL_RUNS` runs more; each has its own seed, printed when it fails. */
 const runs = Number(process.env.MILLRACE_MODEL_RUNS ?? 8);
-const firstSeed = Number(process.env.MILLRACE_SEED ?? Date.now() % 1_000_000);
+const firstSeed = Number(process.env.MILLRACE_TEST_SEED ?? Date.now() % 1_000_000);
 const partitions = 3;
 
 interface ModelRecord {
@@ -194,7 +194,7 @@ test("the log does what a list in memory does, over appends, transactions, reads
     try {
       await new ModelRun(seed).run(150);
     } catch (error) {
-      throw new Error(`MILLRACE_SEED=${seed}: ${(error as Error).message}`, { cause: error });
+      throw new Error(`MILLRACE_TEST_SEED=${seed}: ${(error as Error).message}`, { cause: error });
     }
   }
 });

@@ -12,7 +12,7 @@ import { readInt64, writeInt64 } from "./int64.ts";
 import type { NewRecord } from "./record.ts";
 import { VarintReader, varintBytes, writeVarint } from "./varint.ts";
 
-const seed = Number(process.env.MILLRACE_SEED ?? Date.now() % 1_000_000);
+const seed = Number(process.env.MILLRACE_TEST_SEED ?? Date.now() % 1_000_000);
 console.log(`records: seed ${seed}`);
 fc.configureGlobal({ seed });
 

@@ -6,9 +6,9 @@ import { SimulatedDisk } from "../../src/base/simulated-disk.ts";
 import { encodeBatch } from "../../src/records/batch-builder.ts";
 import { assertPossible, type History, openOn, readEverything, runHistory, type Seen } from "./history.ts";
 
-/** `MILLRACE_CRASH_SEEDS` runs more histories. */
-const seeds = Number(process.env.MILLRACE_CRASH_SEEDS ?? 2);
-const firstSeed = Number(process.env.MILLRACE_CRASH_SEED ?? 1);
+/** `MILLRACE_TEST_RUNS` runs more histories. */
+const seeds = Number(process.env.MILLRACE_TEST_RUNS ?? 2);
+const firstSeed = Number(process.env.MILLRACE_TEST_SEED ?? 1);
 const steps = 5;
 
 type Wrap = (disk: Disk) => Disk;
