@@ -180,6 +180,11 @@ describe("feeds of views", () => {
       seen,
       Array.from({ length: 20 }, (_, n) => 100 + n),
     );
+    // Where the store has nothing more to tell, the position is told.
+    await fixture.commit("cards", { upsert: [{ id: 1, n: 500 }] });
+    const { generation, batch } = await fixture.commit("cards", {});
+    assert.match((await until(slow, "changes")).data, /500/);
+    assert.equal((await until(slow, "progress")).id, `${generation}.${batch}`);
   });
 
   test("refuse what cannot be followed before the first frame, and leave nothing open", async () => {

@@ -150,7 +150,9 @@ describe("a view's feed", () => {
   after(() => fixture[Symbol.asyncDispose]());
   let version = 0;
 
-  test("has no gap and no repetition that it does not tell, whatever is cut and resumed", async () => {
+  test("has no gap and no repetition that it does not tell, whatever is cut and resumed", {
+    timeout: 300_000,
+  }, async () => {
     const settings = fc.record({
       ringBytesMax: fc.constantFrom(0, 300_000, 4_000_000),
       snapshotBytesMax: fc.constantFrom(0, 1_000_000),

@@ -38,7 +38,7 @@ describe("change rows", () => {
   test("are told per batch, the new row winning over the old, a row without a successor as a delete", async () => {
     const reader = fixture.reader();
     assert.deepEqual(changesOf(await reader.changesSince("cells", { ...start, batch: 0 }, null)), [
-      [1, "upsert", '{"a":1,"b":"x"}', '{"a":1,"b":"x","n":"1.5"}'],
+      [1, "upsert", '{"a":1,"b":"x"}', '{"a":1,"b":"x","n":"1.50"}'],
       [1, "upsert", '{"a":null,"b":"y"}', '{"a":null,"b":"y","n":"2"}'],
       [2, "upsert", '{"a":1,"b":"x"}', '{"a":1,"b":"x","n":"7"}'],
       [3, "delete", '{"a":null,"b":"y"}', null],
