@@ -231,7 +231,7 @@ class Ending {
   constructor(context: CommandContext) {
     this.#context = context;
     this.#unlisten = context.onSignal(() => this.#signalled());
-    context.onLauncherGone(() => this.#abort.abort());
+    context.onLauncherGone(() => this.#ask());
   }
 
   get asked(): boolean {
@@ -246,12 +246,15 @@ class Ending {
     this.#unlisten();
   }
 
+  #ask(): void {
+    this.#askedMs = this.#context.clock.monotonicMs();
+    this.#abort.abort();
+  }
+
   #signalled(): void {
-    const now = this.#context.clock.monotonicMs();
     if (!this.asked) {
-      this.#askedMs = now;
-      this.#abort.abort();
-    } else if (now - this.#askedMs > sameKeystrokeMs) {
+      this.#ask();
+    } else if (this.#context.clock.monotonicMs() - this.#askedMs > sameKeystrokeMs) {
       this.#context.terminal.note("stopped without waiting: what was acknowledged is on disk");
       this.#context.exit(forcedExit);
     }
