@@ -356,6 +356,14 @@ test("the query over the mirrors keeps the author's text, with tables and stars 
   assert.match(star, /"events"\."Mixed Case"/);
 });
 
+test("a quoted constant is text where a subquery ends", () => {
+  refused("VIEW_UNSUPPORTED", "select sum(k) as s from (select '1' as k from orders) x", /sum over text/);
+  assert.match(
+    compile("select id, k from (select id, 'x' as k from orders) x").fill,
+    /\('x'::pg_catalog\.text\) as "k"/,
+  );
+});
+
 test("each occurrence of a table has its term, and an index where the primary key does not serve", () => {
   const { terms, mirrorIndexes, uses } = compile(
     "select o.id, c.name from orders o join crm.customers c on c.id = o.customer_id",

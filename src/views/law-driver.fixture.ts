@@ -143,8 +143,11 @@ export class LawDriver {
         staged.set(keyText(key, row), { ...row, _del: change.op === "delete" });
       }
     }
+    const columns = columnsOf(mirror);
+    const texts = columns.map(({ name }) => `${quote(name)} text`).join(", ");
+    const cast = columns.map(({ name, type }) => `${quote(name)}::${type}`).join(", ");
     await this.#client.query(
-      `insert into pg_temp.s_${mirror.id} select * from json_populate_recordset(null::pg_temp.s_${mirror.id}, $1)`,
+      `insert into pg_temp.s_${mirror.id} select ${cast}, _del from json_to_recordset($1) r (${texts}, _del boolean)`,
       [JSON.stringify([...staged.values()])],
     );
   }

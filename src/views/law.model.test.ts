@@ -332,6 +332,52 @@ test("the law notices a broken term, a wrong place, a lost retraction and lost c
   });
 });
 
+test("a value that is only written otherwise is a change", async () => {
+  const column = (name: string, storeType: string, nullable: boolean) => ({
+    ...{ name, storeType, nullable },
+    sourceType: storeType,
+    carriedAsText: false,
+  });
+  const columns = [
+    column("id", "integer", false),
+    column("n", "numeric", true),
+    column("x", "double precision", true),
+    column("iv", "interval", true),
+    column("jb", "jsonb", true),
+    column("j", "json", true),
+  ];
+  const shape = {
+    source: "shop",
+    schema: "public",
+    table: "s",
+    topic: "shop.public.s",
+    columns,
+    key: ["id"],
+    appendOnly: false,
+  };
+  const spellings = {
+    n: ["1.5", "1.50"],
+    x: ["0", "-0"],
+    iv: ["P30D", "P1M"],
+    jb: ['{"a": 1.0}', '{"a": 1.00}'],
+    j: ['{"a":1}', '{"a": 1}'],
+  };
+  await withDatabase(async (client) => {
+    const driver = await LawDriver.create(client, [{ id: 1, shape }]);
+    await driver.define(definition("rows", "select * from s"));
+    await driver.define(
+      definition("described", "select id, x, iv, jb, count(*) as c from s group by id, x, iv, jb", ["id"]),
+    );
+    await driver.define(definition("keyed", "select n, x, iv, id from s", ["x", "n", "id", "iv"]));
+    for (const [name, [first = "", second = ""]] of Object.entries(spellings)) {
+      await driver.batch([{ op: "put", mirrorId: 1, row: { id: "1", [name]: first } }]);
+      await driver.batch([{ op: "put", mirrorId: 1, row: { id: "1", [name]: second } }]);
+      const { rows } = await client.query(`select ${name}::text as text from views.rows`);
+      assert.deepEqual(rows, [{ text: second }]);
+    }
+  });
+});
+
 test("a group that would have fewer rows than none stops the batch", async () => {
   const mirrors = makeTables(seededRandom(5));
   await withDatabase(async (client) => {

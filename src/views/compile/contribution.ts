@@ -51,8 +51,8 @@ function missing(): Bound {
 
 /** True where rows are told apart by their text: equal values of the type can be written in several ways, or have no equality. */
 export function groupsByText(plan: Plan, group: PlanGroup): boolean {
-  const described = plan.class === "linear" || group.followsFrom !== null;
-  return !hasEquality(group.type) || (described && !hasOneSpelling(group.type));
+  const ofOneRow = plan.class === "linear" || !group.inKey;
+  return !hasEquality(group.type) || (ofOneRow && !hasOneSpelling(group.type));
 }
 
 export function selectGroup(plan: Plan, group: PlanGroup, alias: string): string {

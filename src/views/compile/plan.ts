@@ -29,6 +29,8 @@ export interface PlanGroup {
   readonly type: SqlType;
   readonly notNull: boolean;
   readonly isPublic: boolean;
+  /** False until the key was chosen. */
+  readonly inKey: boolean;
 }
 
 export interface Slot {
@@ -105,7 +107,19 @@ function planGroup(
   isPublic: boolean,
 ): PlanGroup {
   const type = perBranch[0]?.type ?? { name: "?", modifier: null, array: false, specials: "all" };
-  return { column, perBranch, followsFrom, type, notNull: perBranch.every((bound) => bound.notNull), isPublic };
+  return {
+    column,
+    perBranch,
+    followsFrom,
+    type,
+    notNull: perBranch.every((bound) => bound.notNull),
+    isPublic,
+    inKey: false,
+  };
+}
+
+export function withKey(plan: Plan, key: readonly number[]): Plan {
+  return { ...plan, groups: plan.groups.map((group, i) => ({ ...group, inKey: key.includes(i) })) };
 }
 
 export function planAdditive(query: AdditiveQuery, binding: Binding): Plan {

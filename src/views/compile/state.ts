@@ -1,6 +1,6 @@
 /** The view's tables and the statements that fill, empty and merge them. */
 import { quote } from "../../catalog/definitions.ts";
-import { groupBy, printContribution, selectGroup } from "./contribution.ts";
+import { groupBy, groupsByText, printContribution, selectGroup } from "./contribution.ts";
 import { type Plan, printAbove, shownColumn } from "./plan.ts";
 
 export interface StateNames {
@@ -166,8 +166,9 @@ function printMerge(
   tables: Tables & { readonly deltaTable: string },
   batch: string,
 ): string {
-  const described = plan.groups.flatMap((_, i) => (key.includes(i) ? [] : [i]));
-  const update = mergeUpdate(plan, key, described);
+  // What describes a row, and a key that can be written otherwise, may change in place.
+  const described = plan.groups.flatMap((group, i) => (key.includes(i) && !groupsByText(plan, group) ? [] : [i]));
+  const update = mergeUpdate(plan, described);
   const stay = plan.slots.map((slot) => `v.${quote(slot.column)} + d.${quote(slot.column)} = 0`).join(" and ");
   const inserted = stateColumns(plan);
   const computed = computedColumns(
@@ -204,7 +205,9 @@ function printNet(plan: Plan, key: readonly number[], described: readonly number
   const rows = `g.${quote(plan.slots[0]?.column ?? "")}`;
   const columns = plan.groups.map((group, i) => {
     const column = `g.${quote(group.column)}`;
-    return key.includes(i) ? column : `any_value(${column}) filter (where ${rows} > 0) as ${quote(group.column)}`;
+    if (!described.includes(i)) return column;
+    const arriving = `any_value(${column}) filter (where ${rows} > 0)`;
+    return `${key.includes(i) ? `coalesce(${arriving}, ${column})` : arriving} as ${quote(group.column)}`;
   });
   const slots = plan.slots.map(
     (slot) => `sum(g.${quote(slot.column)})::${slot.integer ? "bigint" : "numeric"} as ${quote(slot.column)}`,
@@ -222,18 +225,14 @@ function match(plan: Plan, key: readonly number[], tables: Tables): string {
   return `${row("v")} = ${row("d")}`;
 }
 
-function mergeUpdate(
-  plan: Plan,
-  key: readonly number[],
-  described: readonly number[],
-): { name: string; sql: string }[] {
+function mergeUpdate(plan: Plan, described: readonly number[]): { name: string; sql: string }[] {
   const slot = (index: number) => {
     const name = quote(plan.slots[index]?.column ?? "");
     return `(v.${name} + d.${name})`;
   };
   const group = (index: number) => {
     const name = quote(plan.groups[index]?.column ?? "");
-    return key.includes(index) ? `v.${name}` : `(case when d.${arrived} > 0 then d.${name} else v.${name} end)`;
+    return described.includes(index) ? `(case when d.${arrived} > 0 then d.${name} else v.${name} end)` : `v.${name}`;
   };
   const slots = plan.slots.map((one, i) => {
     // Two descriptions for one key cannot be: the check on the table stops the batch.
