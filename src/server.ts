@@ -166,7 +166,7 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
     async reload(next) {
       const arranged = arrange(next);
       await sources.apply(next, { release: mode === "dev" });
-      await group.reload(arranged.views);
+      await group.reload(arranged.views, arranged.sources);
     },
     schemaFile: () => group.schemaFile(),
     stop: () => house.disposeAsync(),

@@ -32,7 +32,7 @@ export interface SessionOptions {
 }
 
 const noteEveryMs = 30_000;
-const estimateEveryMs = 15_000;
+const estimateEveryMs = 2_000;
 
 export class GroupSession {
   readonly #options: SessionOptions;

@@ -153,7 +153,10 @@ async function liveView({ applier }: GroupContext, { definition, compiled }: Pla
 export async function estimateRows({ applier, state }: GroupContext): Promise<void> {
   const live = [...state.views.values()].filter((entry) => entry.live !== null);
   const rows = await applier.query(
-    "select greatest(c.reltuples, 0)::bigint as rows from unnest($1::text[]) with ordinality as t(name, n) left join pg_class c on c.oid = to_regclass(t.name) order by n",
+    // The counter follows each batch but begins at nothing after a crash; reltuples is as old as the last analyze.
+    "select case when s.n_live_tup > 0 then s.n_live_tup else greatest(c.reltuples, 0)::bigint end as rows " +
+      "from unnest($1::text[]) with ordinality as t(name, n) left join pg_class c on c.oid = to_regclass(t.name) " +
+      "left join pg_stat_user_tables s on s.relid = c.oid order by n",
     [live.map((entry) => entry.live?.stateTable)],
   );
   live.forEach((entry, i) => {

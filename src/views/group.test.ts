@@ -177,6 +177,32 @@ test("a changed definition is built anew and swapped with a new generation, an u
   assert.deepEqual(left, ['{"tablename":"by_status__1"}']);
 });
 
+test("a source that is defined later is followed, and one that is taken out is let go", async () => {
+  await using fixture = await ViewsFixture.open();
+  const shop = await fixture.source("shop", [orders]);
+  const byState = viewOf("by_status", byStatus, "status");
+  const group = await fixture.group([byState]);
+  await shop.snapshot(someOrders);
+  await live(group);
+  const people = tableShape("crm", "people", ["id integer", "name text"]);
+  const crm = await fixture.source("crm", [people]);
+  const source = (name: string) => ({ name, tables: [] });
+  await group.reload(
+    [byState, viewOf("names", "select id, name from crm.people", "id")],
+    [source("shop"), source("crm")],
+  );
+  await crm.snapshot([{ table: people, insert: ["1", "Ada"] }]);
+  await live(group);
+  await fixture.settled(group);
+  assert.deepEqual(await fixture.rows("select name from views.names"), ['{"name":"Ada"}']);
+  await group.reload([byState], [source("shop")]);
+  const crmPosition = group.waitFor({ kind: "source", source: "crm", lsn: "0/1" }, 0);
+  await assert.rejects(crmPosition, (error) => MillraceError.is(error, "SOURCE_UNKNOWN"));
+  await shop.commit(order(12, "paid"));
+  await group.waitFor({ kind: "source", source: "shop", lsn: shop.lsn }, 20_000);
+  assert.deepEqual(await fixture.rows("select * from views.by_status"), await fixture.rows(byStatus));
+});
+
 test("a view that is not defined any more is dropped by dev, and kept right and listed by start", async () => {
   await using fixture = await ViewsFixture.open();
   const shop = await fixture.source("shop", [orders, customers]);

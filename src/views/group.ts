@@ -76,6 +76,8 @@ export class Group implements GroupViews {
   readonly #settings: GroupSettings;
   readonly #closing = new AbortController();
   #definitions: readonly ViewDefinition[];
+  /** Read anew whenever the views are arranged. */
+  readonly #sources: string[];
   readonly #rebuilds = new Set<string>();
   #session: GroupSession | null = null;
   #condition: GroupCondition = { kind: "running" };
@@ -88,6 +90,7 @@ export class Group implements GroupViews {
     this.#owner = owner;
     this.#state = new GroupState(options.clock);
     this.#definitions = options.definitions;
+    this.#sources = options.sources.map((source) => source.name);
     this.positionSql = `select generation, batch, oldest_batch from millrace.groups where name = '${options.name}'`;
     this.#settings = {
       name: options.name,
@@ -95,7 +98,7 @@ export class Group implements GroupViews {
       clock: options.clock,
       diagnostics: options.diagnostics.child({ group: options.name }),
       removed: options.mode === "dev" ? "drop" : "keep",
-      sources: options.sources.map((source) => source.name),
+      sources: this.#sources,
       readerRole: options.store.reader.user,
       bound: options.bound ?? defaultBound,
       compile: options.compile ?? compileView,
@@ -163,9 +166,13 @@ export class Group implements GroupViews {
     return this.#state.schemaFile();
   }
 
-  /** Other definitions. Resolves when the views are arranged by them: those that can be are live, the others are building or failed. */
-  async reload(definitions: readonly ViewDefinition[]): Promise<void> {
+  /**
+   * Other definitions, and other sources to follow. Resolves when the views are arranged by them: those that can be are
+   * live, the others are building or failed.
+   */
+  async reload(definitions: readonly ViewDefinition[], sources?: readonly GroupSource[]): Promise<void> {
     this.#definitions = definitions;
+    if (sources) this.#sources.splice(0, this.#sources.length, ...sources.map((source) => source.name));
     await this.#arrange();
   }
 
