@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MillraceError } from "../base/errors.ts";
-import { failure, PostgresFixture, recovered, until } from "./postgres-fixture.ts";
+import { failure, PostgresFixture, recovered, remembering, until } from "./postgres-fixture.ts";
+import { soon } from "./source.suite.ts";
 
 const begins = async (fixture: PostgresFixture) =>
   (await fixture.events()).filter((event) => event.status === "SNAPSHOT_BEGIN");
@@ -208,4 +209,36 @@ test("a log that fails is told as the log's error, and nothing is confirmed past
   await source.stop();
   const behind = await fixture.sql("select $1::pg_lsn <= $2::pg_lsn as behind", [await confirmed(), position]);
   assert.equal(behind[0]?.behind, true);
+});
+
+test("a program that dies between giving up the old slot and beginning the new snapshot goes on with a snapshot", async () => {
+  await using fixture = await PostgresFixture.open("create table t (id int primary key); insert into t values (1)");
+  const first = fixture.source(["t"]);
+  await fixture.caughtUp(first);
+  // The new slot waits for this transaction.
+  const client = await fixture.connect();
+  await client.query("begin; insert into t values (2)");
+  first.resnapshot();
+  const slots =
+    "select 1 from pg_replication_slots where database = current_database() and confirmed_flush_lsn is not null";
+  while ((await fixture.sql(slots)).length > 0) await soon();
+  await fixture.cutPower();
+  await client.query("commit");
+  await fixture.caughtUp(fixture.source(["t"]));
+  assert.equal((await table(fixture, "shop.public.t")).size, 2);
+});
+
+test("who lost the source to another owner does not take the slot from it", async () => {
+  await using fixture = await PostgresFixture.open("create table t (id int primary key)");
+  const first = fixture.source(["t"]);
+  await fixture.caughtUp(first);
+  const { diagnostics, said } = remembering();
+  const second = fixture.source(["t"], { diagnostics });
+  await until(first, (state) => state !== "streaming");
+  const error = await failure(first);
+  assert.equal(error.code, "PRODUCER_FENCED");
+  await fixture.sql("insert into t values (1)");
+  await fixture.caughtUp(second);
+  assert.equal((await fixture.values("shop.public.t")).length, 1);
+  assert.equal(said.filter((line) => line.startsWith("the stream begins")).length, 1);
 });
