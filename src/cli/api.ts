@@ -8,6 +8,8 @@ import { type ErrorCode, errorCodes } from "../base/error-codes.ts";
 import { MillraceError } from "../base/errors.ts";
 import type { Settings } from "../settings.ts";
 
+const otherAddress = "Is MILLRACE_URL the address of a Millrace of this version?";
+
 export interface Api {
   readonly address: string;
   /** Numbers keep their digits when the answer is printed again. Throws the error that the door answers, `NOT_RUNNING`. */
@@ -37,12 +39,19 @@ export function openApi(settings: Settings, fetcher: typeof fetch = fetch): Api 
     if (response.ok) return text;
     throw errorOf(response.status, text, address);
   };
+  const read = (text: string): unknown => {
+    try {
+      return parseExact(text);
+    } catch (cause) {
+      throw new MillraceError("REQUEST_INVALID", `${address} answered what is no JSON`, { hint: otherAddress, cause });
+    }
+  };
   return {
     address,
-    get: async (path, signal) => parseExact(await ask(path, signal === undefined ? {} : { signal })),
+    get: async (path, signal) => read(await ask(path, signal === undefined ? {} : { signal })),
     getText: (path) => ask(path, {}),
     post: async (path, type, body) => {
-      return parseExact(await ask(path, { method: "POST", headers: { "content-type": type }, body }));
+      return read(await ask(path, { method: "POST", headers: { "content-type": type }, body }));
     },
   };
 }
@@ -75,7 +84,7 @@ function errorOf(status: number, body: string, address: string): MillraceError {
     // Not ours: said below.
   }
   return new MillraceError("REQUEST_INVALID", `${address} answered ${status}: ${body.trim().slice(0, 200)}`, {
-    hint: "Is MILLRACE_URL the address of a Millrace of this version?",
+    hint: otherAddress,
   });
 }
 

@@ -57,7 +57,7 @@ async function append(api: Api, topic: string, batch: readonly string[], done: n
     await api.post(`/v1/topics/${segment(topic)}`, "application/x-ndjson", `${batch.join("\n")}\n`);
   } catch (error) {
     if (!MillraceError.is(error)) throw error;
-    const where = `the ${printCount(done)} events before are there; these ${printCount(batch.length)} `;
+    const where = `The ${printCount(done)} events before are there; these ${printCount(batch.length)} `;
     // No answer came: the append may have happened.
     const what = error.code === "NOT_RUNNING" || error.action === "retry" ? "may be or not" : "are not";
     throw new MillraceError(error.code, error.message, {

@@ -1,0 +1,265 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type IncomingMessage, type Server } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Writable } from "node:stream";
+import { after, before, describe, test } from "node:test";
+import { VirtualClock } from "../base/virtual-clock.ts";
+import { runCommandLine } from "./command-line.ts";
+import { openTerminal } from "./terminal.ts";
+
+interface Said {
+  readonly exitCode: number;
+  readonly out: string;
+  readonly errors: string;
+}
+
+const folder = mkdtempSync(join(tmpdir(), "millrace-cli-"));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+/** The commands in this process, with streams of their own. */
+async function millrace(
+  args: readonly string[],
+  { input = [] as readonly string[], stopAfter = "" } = {},
+): Promise<Said> {
+  let out = "";
+  let errors = "";
+  let exitCode = 0;
+  let onSignal: (() => void) | undefined;
+  const writable = (take: (text: string) => void) => {
+    return new Writable({
+      write(chunk, _encoding, done) {
+        take(String(chunk));
+        done();
+      },
+    });
+  };
+  const terminal = openTerminal(
+    {
+      out: writable((text) => {
+        out += text;
+        if (stopAfter !== "" && out.includes(stopAfter)) onSignal?.();
+      }),
+      errors: writable((text) => {
+        errors += text;
+      }),
+    },
+    () => true,
+  );
+  const code = await runCommandLine(args, {
+    terminal,
+    clock: new VirtualClock(),
+    directory: folder,
+    input: (async function* () {
+      for (const chunk of input) yield Buffer.from(chunk);
+    })(),
+    onSignal(handler) {
+      onSignal = () => handler("SIGINT");
+      return () => {
+        onSignal = undefined;
+      };
+    },
+    onLauncherGone() {},
+    exit() {},
+    fail: (failed) => {
+      exitCode = failed;
+    },
+  });
+  return { exitCode: code || exitCode, out, errors };
+}
+
+test("a wrong call exits 2 and says how to call", async () => {
+  for (const [args, words] of [
+    [["tpics"], /unknown command 'tpics'[\s\S]*Did you mean topics[\s\S]*Try millrace --help/],
+    [["tail"], /missing required argument 'topic'[\s\S]*Try millrace tail --help/],
+    [["views", "list", "--jsn"], /unknown option '--jsn'[\s\S]*--json/],
+    [["init"], /required option '--source <url>'/],
+    [["version", "more"], /too many arguments/],
+  ] as const) {
+    const said = await millrace(args);
+    assert.equal(said.exitCode, 2, args.join(" "));
+    assert.match(said.errors, words);
+    assert.equal(said.out, "");
+  }
+});
+
+test("help is a result: exit 0, on stdout, with examples", async () => {
+  for (const args of [["--help"], ["tail", "--help"], ["help", "publish"]]) {
+    const said = await millrace(args);
+    assert.equal(said.exitCode, 0);
+    assert.match(said.out, /\$ (npx )?millrace /);
+    assert.equal(said.errors, "");
+  }
+});
+
+test("version prints the package's own, and --json the same as data", async () => {
+  assert.match((await millrace(["version"])).out, /^millrace \d+\.\d+\.\d+ \(Node\.js \d/);
+  const { version } = JSON.parse((await millrace(["version", "--json"])).out);
+  assert.equal((await millrace(["--version"])).out, `${version}\n`);
+});
+
+test("commands that need a running Millrace exit 3 with NOT_RUNNING when there is none", async () => {
+  for (const args of [
+    ["topics", "list"],
+    ["views", "query", "select 1"],
+    ["tail", "t"],
+    ["publish", "t"],
+  ]) {
+    const said = await millrace(args);
+    assert.equal(said.exitCode, 3, args.join(" "));
+    assert.match(said.errors, /NOT_RUNNING/);
+  }
+});
+
+describe("against a door", () => {
+  let server: Server;
+  let seen: { method: string; url: string; key: string | undefined; body: string }[] = [];
+  let answer: (url: URL) => unknown = () => ({ items: [], next: null });
+
+  before(async () => {
+    server = createServer(async (request, response) => {
+      const body = await bodyOf(request);
+      const url = new URL(request.url ?? "/", "http://door");
+      const { authorization } = request.headers;
+      seen.push({
+        method: request.method ?? "",
+        url: decodeURIComponent(url.pathname + url.search),
+        key: authorization,
+        body,
+      });
+      const value = answer(url);
+      const status = typeof value === "object" && value !== null && "status" in value ? Number(value.status) : 200;
+      response.writeHead(status, { "content-type": "application/json" });
+      response.end(typeof value === "string" ? value : JSON.stringify(value));
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const address = server.address();
+    const port = typeof address === "object" ? address?.port : 0;
+    writeFileSync(join(folder, ".env"), `MILLRACE_URL=http://127.0.0.1:${port}\nMILLRACE_KEY=0123456789abcdef\n`);
+  });
+  after(() => {
+    rmSync(join(folder, ".env"));
+    server.closeAllConnections();
+    server.close();
+  });
+
+  async function bodyOf(request: IncomingMessage): Promise<string> {
+    let body = "";
+    for await (const chunk of request) body += chunk;
+    return body;
+  }
+
+  const event = (offset: number, value: string) =>
+    `{"partition":0,"offset":${offset},"timestamp":1,"key":null,"value":${value},"headers":{}}`;
+
+  test("a list is a table for people and the door's own answer as --json, with the key of the settings", async () => {
+    seen = [];
+    answer = () => ({
+      items: [
+        {
+          name: "orders",
+          id: "x",
+          readOnly: true,
+          sizeBytes: 2048,
+          settings: {},
+          partitions: [{ partition: 0, logStart: 5, highWatermark: 30, lastStable: 25 }],
+        },
+      ],
+      next: null,
+    });
+    const table = await millrace(["topics", "list"]);
+    assert.deepEqual(
+      table.out.split("\n").map((line) => line.trimEnd()),
+      ["topic   partitions  offsets    size  written by", "orders           1       20  2.0 KB  Millrace", ""],
+    );
+    assert.deepEqual(seen, [{ method: "GET", url: "/v1/topics", key: "Bearer 0123456789abcdef", body: "" }]);
+    assert.equal(JSON.parse((await millrace(["topics", "list", "--json"])).out).items[0].name, "orders");
+  });
+
+  test("the door's errors keep their code, hint and exit code", async () => {
+    answer = () => ({ status: 503, code: "VIEW_BUILDING", detail: "view a is being built", hint: "Wait." });
+    const said = await millrace(["views", "explain", "a"]);
+    assert.equal(said.exitCode, 4);
+    assert.match(said.errors, /view a is being built\n {2}Wait\.\n {2}VIEW_BUILDING/);
+  });
+
+  test("what answers and is no Millrace is told so", async () => {
+    answer = () => "<html>";
+    const said = await millrace(["topics", "list"]);
+    assert.equal(said.exitCode, 2);
+    assert.match(said.errors, /answered what is no JSON[\s\S]*MILLRACE_URL[\s\S]*REQUEST_INVALID/);
+  });
+
+  test("query prints rows without letting them speak to the terminal, and numbers keep their digits", async () => {
+    answer = () => '{"columns":["a","n"],"rows":[["\\u001b[31mred",12345678901234567890],[null,1.50]]}';
+    const said = await millrace(["views", "query", "select 1"]);
+    assert.equal(said.out, "a              n\n\\u001b[31mred  12345678901234567890\nnull           1.50\n");
+    assert.match((await millrace(["views", "query", "select 1", "--json"])).out, /12345678901234567890/);
+  });
+
+  test("tail reads on from the door's cursor, an event per line as it was written, until it is told to stop", async () => {
+    seen = [];
+    answer = (url) => {
+      const from = url.searchParams.get("from");
+      if (from === "earliest") return `{"events":[${event(0, "12345678901234567890")}],"next":"c1"}`;
+      return `{"events":[${event(1, '{"last":true}')}],"next":"c2"}`;
+    };
+    const said = await millrace(["tail", "orders", "--from", "earliest"], { stopAfter: "last" });
+    assert.equal(said.exitCode, 0);
+    assert.equal(said.out, `${event(0, "12345678901234567890")}\n${event(1, '{"last":true}')}\n`);
+    assert.equal(seen[0]?.url, "/v1/topics/orders/events?from=earliest&limit=1000");
+    assert.equal(seen[1]?.url, "/v1/topics/orders/events?from=c1&limit=1000&wait=30s");
+  });
+
+  test("tail stops at its limit, or at the end; raw prints bare values", async () => {
+    answer = (url) => {
+      if (url.searchParams.get("from") === "end") return '{"events":[],"next":"end"}';
+      return `{"events":[${event(0, '"text"')},${event(1, '{"base64":"aGk="}')},${event(2, "{}")}],"next":"end"}`;
+    };
+    const raw = await millrace(["tail", "t", "--format", "raw", "--from", "earliest", "--no-follow"]);
+    assert.equal(raw.out, "text\nhi\n{}\n");
+    assert.equal((await millrace(["tail", "t", "-n", "3"])).out.split("\n").length, 4);
+  });
+
+  test("tail takes an offset for the only partition, and asks which one when there are several", async () => {
+    seen = [];
+    answer = (url) => (url.pathname.endsWith("/events") ? '{"events":[],"next":"c"}' : { partitions: [{}] });
+    await millrace(["tail", "t", "--from", "7", "--no-follow"]);
+    assert.match(seen[1]?.url ?? "", /from=7&limit=1000&partition=0/);
+    answer = () => ({ partitions: [{}, {}] });
+    const said = await millrace(["tail", "t", "--from", "7"]);
+    assert.equal(said.exitCode, 2);
+    assert.match(said.errors, /2 partitions[\s\S]*--partition/);
+    assert.equal((await millrace(["tail", "t", "--format", "xml"])).exitCode, 2);
+  });
+
+  test("publish sends each line as a value, as it was written, with the key from its field", async () => {
+    seen = [];
+    answer = () => ({});
+    const said = await millrace(["publish", "t", "--key-field", "id"], {
+      input: ['{"id":12345678901234567890}\n{"i', 'd":"a"}\n\n', '{"id":{"b":1}}'],
+    });
+    assert.equal(said.exitCode, 0);
+    assert.match(said.errors, /3 events published/);
+    const lines = seen.flatMap(({ body }) => body.trim().split("\n"));
+    assert.deepEqual(lines, [
+      '{"key":"12345678901234567890","value":{"id":12345678901234567890}}',
+      '{"key":"a","value":{"id":"a"}}',
+      '{"key":"{\\"b\\":1}","value":{"id":{"b":1}}}',
+    ]);
+  });
+
+  test("publish names the line that is wrong, and says how many events are there", async () => {
+    answer = () => ({});
+    const noKey = await millrace(["publish", "t", "--key-field", "id"], { input: ['{"id":1}\n', '{"x":1}\n'] });
+    assert.equal(noKey.exitCode, 2);
+    assert.match(noKey.errors, /1 events published[\s\S]*line 2 has no field "id"/);
+    const noJson = await millrace(["publish", "t"], { input: ["{\n"] });
+    assert.match(noJson.errors, /line 1 is not JSON/);
+    answer = () => ({ status: 404, code: "TOPIC_UNKNOWN", detail: 'there is no topic "t"' });
+    const refused = await millrace(["publish", "t"], { input: ["1\n2\n"] });
+    assert.equal(refused.exitCode, 1);
+    assert.match(refused.errors, /The 0 events before are there; these 2 are not/);
+  });
+});
