@@ -15,7 +15,7 @@ import type { TableShape } from "../schema/table-shape.ts";
 import type { CaptureLog, WriterSizes } from "./capture-log.ts";
 import type { CapturedTable } from "./captured-table.ts";
 import { columnShapes, readCatalogue } from "./catalogue.ts";
-import { ChangeRecorder } from "./change-recorder.ts";
+import { ChangeRecorder, eventBytesMax } from "./change-recorder.ts";
 import { closeConnection, connect } from "./connection.ts";
 import type { LogWriter } from "./log-writer.ts";
 import { parseLsn, printLsn } from "./lsn.ts";
@@ -46,6 +46,8 @@ export interface CaptureSettings extends WriterSizes {
   readonly chunkBytes: number;
   /** What transactions that still run may take of memory. */
   readonly spoolBytes: number;
+  /** A larger event is set aside. */
+  readonly eventBytesMax: number;
 }
 
 export const defaultCaptureSettings: CaptureSettings = {
@@ -53,6 +55,7 @@ export const defaultCaptureSettings: CaptureSettings = {
   auditMs: 30_000,
   chunkBytes: 4 * 1024 * 1024,
   spoolBytes: 8 * 1024 * 1024,
+  eventBytesMax,
   batchBytes: 512 * 1024,
   partBytes: 8 * 1024 * 1024,
 };
@@ -360,6 +363,7 @@ export class CaptureRun {
       log,
       clock: this.#tools.clock,
       rejectedTopic: this.#log.rejectedTopic,
+      eventBytesMax: this.#tools.settings.eventBytesMax,
       checkUtf8: facts.encoding === "SQL_ASCII",
       onRejected: (reason, table) => this.#listener.rejected(reason, table),
     });

@@ -14,12 +14,14 @@ import type { OldRow } from "./pgoutput.ts";
 /** Topics of sources take batches of 64 MiB, so that a row of any sensible size fits. */
 export const topicBatchBytesMax = 64 * 1024 * 1024;
 /** Of one event; a batch holds up to half a megabyte of others beside it. */
-const eventBytesMax = topicBatchBytesMax - 1024 * 1024;
+export const eventBytesMax = topicBatchBytesMax - 1024 * 1024;
 
 export interface RecorderSettings {
   readonly log: LogWriter;
   readonly clock: Clock;
   readonly rejectedTopic: number;
+  /** A larger event is set aside; at most `eventBytesMax`. */
+  readonly eventBytesMax: number;
   /** The server has no encoding, so that its text may be none. */
   readonly checkUtf8: boolean;
   readonly onRejected: (reason: string, table: string | null) => void;
@@ -119,7 +121,7 @@ export class ChangeRecorder {
   /** Sets the message aside; `reason` is a sentence. */
   reject(reason: string, table: CapturedTable | null): void {
     const name = table === null ? null : `${table.shape.schema}.${table.shape.table}`;
-    const tooLarge = this.message.length > eventBytesMax / 2;
+    const tooLarge = this.message.length > this.#settings.eventBytesMax / 2;
     const value = JSON.stringify({
       table: name,
       reason,
@@ -175,8 +177,9 @@ export class ChangeRecorder {
   }
 
   #check({ writer }: CapturedTable): void {
-    if (writer.value.length + (writer.key?.length ?? 0) > eventBytesMax) {
-      throw new RangeError(`the event is larger than ${eventBytesMax} bytes`);
+    const { eventBytesMax: most } = this.#settings;
+    if (writer.value.length + (writer.key?.length ?? 0) > most) {
+      throw new RangeError(`the event is larger than ${most} bytes`);
     }
     if (!this.#settings.checkUtf8) return;
     if (!isUtf8(writer.value) || (writer.key !== null && !isUtf8(writer.key))) {

@@ -317,3 +317,25 @@ test("heartbeats let an idle table's slot advance while others are busy", async 
   }
   assert.ok((await fixture.events()).some(({ status }) => status === "HEARTBEAT"));
 });
+
+test("a row of many megabytes is an event; one that no topic takes is set aside, and the stream goes on", async () => {
+  await using fixture = await PostgresFixture.open("create table t (id int primary key, v text)");
+  await fixture.sql("insert into t values (1, repeat('x', 1500000))");
+  const source = fixture.source(["t"], { settings: { eventBytesMax: 3_000_000 } });
+  await fixture.caughtUp(source);
+  await fixture.sql("insert into t values (2, repeat(E'y\\\\', 700000))");
+  await fixture.sql("insert into t values (3, repeat('z', 4000000))");
+  await fixture.sql("insert into t values (4, 'small')");
+  await fixture.caughtUp(source);
+  const sizes = (await fixture.values("shop.public.t")).map(({ after }) => [after?.id, String(after?.v).length]);
+  assert.deepEqual(sizes, [
+    [1, 1_500_000],
+    [2, 1_400_000],
+    [4, 5],
+  ]);
+  const rejected = (await fixture.read("shop.rejected")).map(({ value }) => JSON.parse(String(value)));
+  assert.deepEqual(
+    rejected.map(({ reason, bytes }) => [reason.slice(0, 25), bytes]),
+    [["the event is larger than ", null]],
+  );
+});

@@ -32,6 +32,7 @@ async function open(
     log,
     clock: systemClock,
     rejectedTopic: 1,
+    eventBytesMax: 1_000_000,
     checkUtf8: false,
     onRejected: assert.fail,
   });

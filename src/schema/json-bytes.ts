@@ -55,7 +55,8 @@ export class JsonBytes {
 
   /** A JSON string of UTF-8 bytes. */
   string(from: Buffer, start: number, end: number): void {
-    this.reserve((end - start) * 6 + 2);
+    const most = (end - start) * 6;
+    this.reserve((most <= longStringBytes ? most : escapedBytes(from, start, end)) + 2);
     const { bytes } = this;
     let at = this.end;
     bytes[at++] = 0x22;
@@ -80,6 +81,18 @@ export class JsonBytes {
     bytes[at++] = 0x22;
     this.end = at;
   }
+}
+
+/** Beyond this room is made for what a string takes, not for what it could take at most. */
+const longStringBytes = 64 * 1024;
+
+function escapedBytes(from: Buffer, start: number, end: number): number {
+  let bytes = end - start;
+  for (let i = start; i < end; i++) {
+    const code = from[i] as number;
+    if (code < 0x20 || code === 0x22 || code === 0x5c) bytes += shortEscapes[code] === undefined ? 5 : 1;
+  }
+  return bytes;
 }
 
 const hexDigits = "0123456789abcdef";

@@ -92,3 +92,12 @@ test("text that is not of its type is refused, not guessed", () => {
     assert.throws(() => written(valueForm(type), text), RangeError, `${type} ${text}`);
   }
 });
+
+test("a long text takes the room that it needs, and is exact", () => {
+  const text = 'a"\n\u0001é'.repeat(50_000);
+  const out = new JsonBytes(16);
+  const bytes = Buffer.from(text);
+  writeCellJson(out, valueForm("text"), bytes, 0, bytes.length);
+  assert.equal(JSON.parse(out.bytes.toString("utf8", 0, out.end)), text);
+  assert.equal(out.bytes.length, out.end);
+});
