@@ -5,7 +5,7 @@
  * Names in the store. Mirrors are `"<source>"."<table>"` (or `"<source>"."<schema>.<table>"`), with the columns of the
  * table's shape in their store types; a table without a key has a hidden key column `_millrace_offset bigint` (the
  * offset of the inserting record). While a batch runs, the connection has for each mirror with id N a temporary table
- * `pg_temp.d_N (w integer not null, <all columns of the mirror>)`: −1 for each old image, +1 for each new one, rows
+ * `pg_temp.d_N (_millrace_w integer not null, <all columns of the mirror>)`: −1 for each old image, +1 for each new one, rows
  * that did not change left out. State tables are `millrace."<name>__<version>"`, change rows
  * `millrace."<name>__<version>_log"`, both in group main.
  */
@@ -13,6 +13,8 @@ import type { ViewDefinition } from "../catalog/definitions.ts";
 import type { TableShape } from "../schema/table-shape.ts";
 
 export const hiddenKey = "_millrace_offset";
+/** The sign of a row in `d_N`. */
+export const weightColumn = "_millrace_w";
 
 export interface MirrorBinding {
   readonly id: number;

@@ -177,6 +177,19 @@ test("a changed definition is built anew and swapped with a new generation, an u
   assert.deepEqual(left, ['{"tablename":"by_status__1"}']);
 });
 
+test("a table may have columns that are called as ours might be", async () => {
+  await using fixture = await ViewsFixture.open();
+  const odd = tableShape("shop", "odd", ["w integer", "batch integer", "d integer", "select integer"], { key: ["w"] });
+  const shop = await fixture.source("shop", [odd]);
+  const query = 'select batch as b, sum("select" * w) as total, count(d) as n from shop.odd group by batch';
+  const group = await fixture.group([viewOf("odd_view", query, "b")]);
+  await shop.snapshot([{ table: odd, insert: ["1", "5", "7", "2"] }]);
+  await live(group);
+  await shop.commit({ table: odd, insert: ["2", "5", null, "3"] }, { table: odd, update: ["1", "6", "7", "4"] });
+  await fixture.settled(group);
+  assert.deepEqual(await fixture.rows("select * from views.odd_view"), await fixture.rows(query));
+});
+
 test("a source that is defined later is followed, and one that is taken out is let go", async () => {
   await using fixture = await ViewsFixture.open();
   const shop = await fixture.source("shop", [orders]);

@@ -7,7 +7,7 @@ import type pg from "pg";
 import { mirrorName, quote, type ViewDefinition } from "../catalog/definitions.ts";
 import { pinnedSession } from "../store/session.ts";
 import { compileView } from "./compile.ts";
-import { type CompiledView, hiddenKey, type MirrorBinding } from "./compiled-view.ts";
+import { type CompiledView, hiddenKey, type MirrorBinding, weightColumn } from "./compiled-view.ts";
 
 export type LawRow = Readonly<Record<string, string | null>>;
 
@@ -56,7 +56,7 @@ export class LawDriver {
       await client.query(`create table ${tableOf(mirror)} (${typed}, primary key (${key}))`);
       await client.query(`drop table if exists pg_temp.s_${mirror.id}, pg_temp.d_${mirror.id}`);
       await client.query(`create temp table s_${mirror.id} (${typed}, _del boolean not null)`);
-      await client.query(`create temp table d_${mirror.id} (w integer not null, ${typed})`);
+      await client.query(`create temp table d_${mirror.id} (${weightColumn} integer not null, ${typed})`);
     }
     return new LawDriver(client, mirrors);
   }

@@ -304,7 +304,9 @@ const breaks: Readonly<Record<string, Break>> = {
     ...compiled,
     terms: compiled.terms.map((term) => ({
       ...term,
-      sql: term.sql.replaceAll("select w as", "select abs(w) as").replaceAll("sum(w)", "sum(abs(w))"),
+      sql: term.sql
+        .replaceAll('select "_millrace_w"', 'select abs("_millrace_w") as "_millrace_w"')
+        .replaceAll('sum("_millrace_w")', 'sum(abs("_millrace_w"))'),
     })),
   }),
   "change rows are not written": (compiled) => ({

@@ -7,7 +7,7 @@
  */
 import { mirrorName, quote } from "../catalog/definitions.ts";
 import type { TableShape } from "../schema/table-shape.ts";
-import { hiddenKey } from "./compiled-view.ts";
+import { hiddenKey, weightColumn } from "./compiled-view.ts";
 import { type CarriedRow, mirrorKind } from "./staging.ts";
 
 export interface Mirror {
@@ -80,7 +80,7 @@ export function createStaging({ id, shape }: Mirror): string[] {
   const flags = ["_millrace_del boolean not null", "_millrace_keep text"];
   return [
     `create temp table s_${id} (${[...typedColumns(shape), ...wholeRow, ...flags].join(", ")})`,
-    `create temp table d_${id} (${["w integer not null", ...typedColumns(shape)].join(", ")})`,
+    `create temp table d_${id} (${[`${weightColumn} integer not null`, ...typedColumns(shape)].join(", ")})`,
   ];
 }
 
@@ -148,7 +148,7 @@ export function applyWithImages(mirror: Mirror, used: readonly string[], truncat
         )})`;
   return (
     `with applied as (${merge(mirror, truncated)} returning merge_action() as a, ${[...old, ...now].join(", ")}) ` +
-    `insert into ${deltaTable(mirror.id)} (w, ${columns.join(", ")}) ` +
+    `insert into ${deltaTable(mirror.id)} (${weightColumn}, ${columns.join(", ")}) ` +
     `select -1, ${list("o")} from applied where a <> 'INSERT' and ${visible} ` +
     `union all select 1, ${list("n")} from applied where a <> 'DELETE' and ${visible}`
   );
@@ -168,7 +168,7 @@ export function images(mirror: Mirror, used: readonly string[], truncated: boole
     ? `select -1, ${list("m")} from ${table} m left join ${stage} s on ${matches(shape)} where s._millrace_del is null or s._millrace_del or ${differs}`
     : `select -1, ${list("m")} from ${stage} s join ${table} m on ${matches(shape)} where s._millrace_del or ${differs}`;
   return (
-    `insert into ${deltaTable(id)} (w, ${columns.join(", ")}) ${gone} ` +
+    `insert into ${deltaTable(id)} (${weightColumn}, ${columns.join(", ")}) ${gone} ` +
     `union all select 1, ${list("s")} from ${stage} s left join ${table} m on ${matches(shape)} ` +
     `where not s._millrace_del and (m.${key} is null or ${differs})`
   );

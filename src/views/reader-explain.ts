@@ -6,8 +6,6 @@ export function explainView(info: ViewInfo, compiled: CompiledView | null): stri
   const head = [
     `view ${info.name}`,
     `state: ${stateText(info)}`,
-    `class: ${info.class}`,
-    `key: ${info.key.length === 0 ? "none (exactly one row)" : info.key.join(", ")}`,
     `columns: ${info.columns.map((column) => `${column.name} ${column.type}`).join(", ")}`,
     section("definition", [info.sql.trim()]),
   ];
@@ -15,6 +13,7 @@ export function explainView(info: ViewInfo, compiled: CompiledView | null): stri
   const indexes = compiled.mirrorIndexes.map((index) => `mirror ${index.mirrorId} (${index.columns.join(", ")})`);
   return `${[
     ...head,
+    section("how it is kept", [compiled.explanation]),
     section("query over the mirrors", [compiled.query]),
     section("tables and indexes", compiled.create),
     section("indexes on mirrors", indexes),

@@ -3,6 +3,7 @@
  * driven by a delta, plain when the state is filled from the mirrors.
  */
 import { quote } from "../../catalog/definitions.ts";
+import { weightColumn } from "../compiled-view.ts";
 import { type Bound, columnsOf, type Hole, type Occurrence, print } from "./bound.ts";
 import { joinOrder } from "./join-order.ts";
 import type { Plan, PlanGroup, Slot } from "./plan.ts";
@@ -14,7 +15,7 @@ export type Rows = "mirror" | "delta" | "mirror less delta";
 
 export const deltaTable = (mirrorId: number) => `pg_temp."d_${mirrorId}"`;
 
-const weightName = quote("_millrace_w");
+const weightName = quote(weightColumn);
 
 export function printContribution(
   plan: Plan,
@@ -179,11 +180,11 @@ function printRows(plan: Plan, b: number, occurrence: Occurrence, rows: Rows): s
   const listed = columns.map((column) => `, ${column}`).join("");
   if (rows === "mirror less delta") {
     // As signed rows: what the table was is what it is, less what came, plus what went.
-    return `(select 1 as ${weightName}${listed} from ${mirror} union all select -w${listed} from ${delta})`;
+    return `(select 1 as ${weightName}${listed} from ${mirror} union all select -${weightName}${listed} from ${delta})`;
   }
-  if (!worthNetting(plan, b, occurrence, used)) return `(select w as ${weightName}${listed} from ${delta})`;
+  if (!worthNetting(plan, b, occurrence, used)) return `(select ${weightName}${listed} from ${delta})`;
   const group = columns.length === 0 ? "" : ` group by ${columns.join(", ")}`;
-  return `(select sum(w) as ${weightName}${listed} from ${delta}${group} having sum(w) <> 0)`;
+  return `(select sum(${weightName}) as ${weightName}${listed} from ${delta}${group} having sum(${weightName}) <> 0)`;
 }
 
 /**
