@@ -14,7 +14,7 @@ import { JsonBytes } from "../schema/json-bytes.ts";
 import type { TableShape } from "../schema/table-shape.ts";
 import type { CaptureLog, WriterSizes } from "./capture-log.ts";
 import type { CapturedTable } from "./captured-table.ts";
-import { columnShapes, readCatalogue } from "./catalogue.ts";
+import { describeAddedColumns, readCatalogue } from "./catalogue.ts";
 import { ChangeRecorder, eventBytesMax } from "./change-recorder.ts";
 import { closeConnection, connect } from "./connection.ts";
 import type { LogWriter } from "./log-writer.ts";
@@ -386,39 +386,21 @@ export class CaptureRun {
     from: number,
   ): Promise<CapturedTable | string> {
     const { definition, clock, diagnostics } = this.#tools;
-    const added = relation.columns.slice(from);
-    const named = `table "${table.shape.schema}.${table.shape.table}"`;
-    const now = await connection.run((client) => readCatalogue(client, [table.shape]));
-    const columns = now.find(({ oid }) => oid === table.oid)?.columns ?? [];
-    for (const { name } of added) {
-      if (columns.some((column) => column.name === name && column.filledByDefault)) {
-        return `${named}: column "${name}" was added with a default`;
-      }
-    }
-    const shapes = await connection.run((client) =>
-      columnShapes(
-        client,
-        added.map(({ name, typeOid, typeModifier }) => ({
-          name,
-          type: typeOid,
-          modifier: typeModifier,
-          nullable: columns.find((column) => column.name === name)?.shape.nullable ?? true,
-        })),
-      ),
-    );
-    const shape = { ...table.shape, columns: [...table.shape.columns, ...shapes] };
-    const types = relation.columns.map(({ typeOid, typeModifier }) => ({ oid: typeOid, modifier: typeModifier }));
+    const grown = await connection.run((client) => describeAddedColumns(client, table, relation, from));
+    if (typeof grown === "string") return grown;
+    const { shape, types } = grown;
+    const added = shape.columns.slice(from);
     log.event(
       (frontier) => ({ status: "SCHEMA", id: `schema:${table.oid}`, ts_ms: clock.now(), table: shape, frontier }),
       (offset) => this.#log.shapePlaced("schema", offset),
     );
-    for (const { name, sourceType, carriedAsText } of shapes) {
+    for (const { name, sourceType, carriedAsText } of added) {
       if (carriedAsText) this.#warnings.push(carriedAsTextWarning(shape, name, sourceType));
     }
     diagnostics.info("columns were added", {
       source: definition.name,
       table: `${shape.schema}.${shape.table}`,
-      columns: shapes.map(({ name }) => name),
+      columns: added.map(({ name }) => name),
     });
     const captured = this.#captured(table.oid, shape, types);
     const others = this.#session?.tables.filter(({ oid }) => oid !== table.oid) ?? [];

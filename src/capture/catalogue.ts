@@ -5,8 +5,9 @@
 import type { Client } from "pg";
 import type { TableDefinition } from "../catalog/definitions.ts";
 import { type PostgresType, printStoreType, type StoreType, storeTypeOf } from "../schema/postgres-types.ts";
-import type { ColumnShape } from "../schema/table-shape.ts";
-import type { RelationColumn } from "./pgoutput.ts";
+import type { ColumnShape, TableShape } from "../schema/table-shape.ts";
+import type { ColumnType } from "./captured-table.ts";
+import type { Relation, RelationColumn } from "./pgoutput.ts";
 
 export interface CatalogueColumn extends RelationColumn {
   readonly shape: ColumnShape;
@@ -142,6 +143,41 @@ export async function columnShapes(
       carriedAsText: type.carriedAsText,
     };
   });
+}
+
+/**
+ * A table with the columns that the stream says were added to it, from place `from` on. Answers why not, when rows that
+ * were there before have a value in one of them. A column that is gone again by now is described by its type alone.
+ */
+export async function describeAddedColumns(
+  client: Client,
+  table: { readonly oid: number; readonly shape: TableShape },
+  relation: Relation,
+  from: number,
+): Promise<{ readonly shape: TableShape; readonly types: readonly ColumnType[] } | string> {
+  const { shape } = table;
+  const added = relation.columns.slice(from);
+  const now = await readCatalogue(client, [shape]);
+  const columns = now.find(({ oid }) => oid === table.oid)?.columns ?? [];
+  const current = (name: string) => columns.find((column) => column.name === name);
+  for (const { name } of added) {
+    if (current(name)?.filledByDefault) {
+      return `table "${shape.schema}.${shape.table}": column "${name}" was added with a default`;
+    }
+  }
+  const shapes = await columnShapes(
+    client,
+    added.map(({ name, typeOid, typeModifier }) => ({
+      name,
+      type: typeOid,
+      modifier: typeModifier,
+      nullable: current(name)?.shape.nullable ?? true,
+    })),
+  );
+  return {
+    shape: { ...shape, columns: [...shape.columns, ...shapes] },
+    types: relation.columns.map(({ typeOid, typeModifier }) => ({ oid: typeOid, modifier: typeModifier })),
+  };
 }
 
 /** The types and everything that they are made of. */
