@@ -33,7 +33,7 @@ const tiers: Readonly<Record<string, Tier>> = {
       "src/**/*.test.ts",
       "client/**/*.test.ts",
       "console/**/*.test.ts",
-      "tools/**/*.test.ts",
+      "tools/**/*.test.{ts,mjs}",
       "test/**/*.test.ts",
     ],
     exclude: processFolders,
