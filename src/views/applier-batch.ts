@@ -151,8 +151,8 @@ export function netChangeRows(view: CompiledView, batch: number): PipelineStatem
     sql:
       `with parts as (delete from ${view.logTable} where batch = $1::bigint returning *) ` +
       `insert into ${view.logTable} (batch, w, ${list}) select $1::bigint, w, ${list} from (` +
-      `select distinct on (image) sum(w) over (partition by image) as w, image, ${list} from (` +
-      `select p.*, row(${list})::text as image from parts p) rows) netted where w <> 0`,
+      `select distinct on (_millrace_image) sum(w) over (partition by _millrace_image) as w, ${list} from (` +
+      `select p.*, row(${list})::text as _millrace_image from parts p) rows) netted where w <> 0`,
     values: [batch],
     owner: ownerOf.view(view.name),
     fresh: true,

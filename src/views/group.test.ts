@@ -287,7 +287,8 @@ test("columns that are added appear in the mirror, and views of the others go on
 test("a huge transaction is applied in parts and appears at once, with one change per row", async () => {
   await using fixture = await ViewsFixture.open();
   const shop = await fixture.source("shop", [orders, customers]);
-  const group = await fixture.group([viewOf("by_status", byStatus, "status")], {
+  const images = "select status as image, count(*) as netted from shop.orders group by status";
+  const group = await fixture.group([viewOf("by_status", byStatus, "status"), viewOf("images", images, "image")], {
     bound: { changesMax: 50, bytesMax: 1 << 20 },
   });
   await shop.snapshot([...people, ...someOrders]);
@@ -303,6 +304,7 @@ test("a huge transaction is applied in parts and appears at once, with one chang
   await fixture.settled(group);
   assert.equal(group.position().batch, before + 1);
   assert.deepEqual(await fixture.rows("select * from views.by_status"), await fixture.rows(byStatus));
+  assert.deepEqual(await fixture.rows("select * from views.images"), await fixture.rows(images));
   assert.deepEqual(await fixture.rows(`select w, status, n from ${group.readable("by_status").logTable}`), [
     '{"w":1,"status":"s0","n":117}',
     '{"w":1,"status":"s1","n":116}',
