@@ -66,7 +66,41 @@ test("on a terminal the lines are for people", () => {
   diagnostics.info("console at http://127.0.0.1:4400", { port: 4400 });
   const printed = text();
   assert.match(printed, /INFO.*console at http:\/\/127\.0\.0\.1:4400/);
-  assert.match(printed, /port: 4400/);
+  assert.match(printed, /port=4400/);
+});
+
+test("on a terminal what is to be copied stands on a line of its own, as it was written", () => {
+  const { diagnostics, text } = captured({ pretty: true });
+  const hint = 'Run: create publication "p" for table only "public"."orders";';
+  diagnostics.warn("a source does not go on", { source: "shop", code: "SOURCE_NOT_PERMITTED", error: "no", hint });
+  const [first, ...below] = text().trimEnd().split("\n");
+  assert.match(first ?? "", /WARN: a source does not go on {2}source=shop$/);
+  assert.deepEqual(below, ["    no", `    ${hint}`, "    SOURCE_NOT_PERMITTED"]);
+});
+
+test("on a terminal an error is told with its hint and its causes, each once", () => {
+  const { diagnostics, text } = captured({ pretty: true });
+  const error = new MillraceError("STORE_UNAVAILABLE", "the store is gone", {
+    hint: "Start it.",
+    details: { port: 1 },
+    cause: new MillraceError("PORT_TAKEN", "port 1 is taken"),
+  });
+  diagnostics.error("a request failed", { error, path: "/v1/views" });
+  assert.deepEqual(
+    text()
+      .trimEnd()
+      .split("\n")
+      .map((line) => line.trim().replace(/^\[.*?\] /, "")),
+    [
+      "ERROR: a request failed  path=/v1/views",
+      "the store is gone",
+      "port 1 is taken",
+      "PORT_TAKEN",
+      "Start it.",
+      "STORE_UNAVAILABLE",
+      'details={"port":1}',
+    ],
+  );
 });
 
 test("a level that does not exist is refused with the ones that do", () => {

@@ -4,10 +4,12 @@
  * Always true: passwords in URLs and the values of fields that hold secrets are not printed, and a Millrace error
  * is printed with its code, hint and causes. Never called inside a loop over records.
  */
+import { styleText } from "node:util";
 import { type DestinationStream, pino } from "pino";
 import pretty from "pino-pretty";
 import type { Diagnostics } from "../base/diagnostics.ts";
 import { MillraceError } from "../base/errors.ts";
+import { lineOf } from "./line.ts";
 
 export const diagnosticsLevels = ["debug", "info", "warn", "error", "silent"] as const;
 export type DiagnosticsLevel = (typeof diagnosticsLevels)[number];
@@ -32,12 +34,15 @@ export function parseDiagnosticsLevel(text: string): DiagnosticsLevel {
 
 export function openDiagnostics(settings: DiagnosticsSettings): Diagnostics {
   const destination = settings.destination ?? process.stderr;
+  const dim = (text: string): string => (settings.colours ? styleText("dim", text, { validateStream: false }) : text);
   const stream = settings.pretty
     ? pretty({
         colorize: settings.colours,
         translateTime: "SYS:HH:MM:ss.l",
-        ignore: "pid,hostname",
-        singleLine: false,
+        customColors: "debug:blue,info:green,warn:yellow,error:red,message:reset",
+        hideObject: true,
+        errorLikeObjectKeys: [],
+        messageFormat: (fields) => lineOf(fields, dim),
         sync: true,
         destination,
       })
