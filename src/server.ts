@@ -122,7 +122,7 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
     views: reader,
     feeds,
     metrics,
-    sources: { list: () => sources.list(), status: (name) => sources.status(name) },
+    sources,
     node: () => ({
       version: options.version,
       logId: engine.logId,

@@ -28,6 +28,13 @@ export class Sources {
     void this.#sources.get(name)?.source.catchUp();
   }
 
+  /** Begins a new snapshot; false when there is no source of this name. */
+  resnapshot(name: string): boolean {
+    const found = this.#sources.get(name);
+    found?.source.resnapshot();
+    return found !== undefined;
+  }
+
   /** Starts what is new, replaces what is defined otherwise, stops what is gone (`release` gives its slot up). */
   async apply(definitions: readonly Definition[], options: { readonly release: boolean }): Promise<void> {
     const wanted = new Map(definitions.filter((one) => one.kind === "source").map((one) => [one.name, one]));

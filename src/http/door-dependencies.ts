@@ -15,7 +15,12 @@ export interface HttpDoorDependencies {
   readonly engine: Engine;
   readonly views: Views;
   readonly feeds: Feeds;
-  readonly sources: { list(): readonly SourceStatus[]; status(name: string): SourceStatus | undefined };
+  readonly sources: {
+    list(): readonly SourceStatus[];
+    status(name: string): SourceStatus | undefined;
+    /** False when there is no source of this name. */
+    resnapshot(name: string): boolean;
+  };
   readonly node: () => NodeInfo;
   /** The console; null has none. */
   readonly files: StaticFiles | null;

@@ -36,7 +36,7 @@ export function openTestDoor({ settings, ...parts }: DoorOverrides = {}): Promis
     engine: absent<Engine>("engine"),
     views: absent<Views>("views"),
     feeds: absent<Feeds>("feeds"),
-    sources: { list: () => [], status: () => undefined },
+    sources: { list: () => [], status: () => undefined, resnapshot: () => false },
     node: () => testNode,
     files: null,
     renderMetrics: () => "",

@@ -73,7 +73,7 @@ async function openHouse() {
     rows: async () => ({ rows: ['{"id":"1"}'], next: null, position: { generation: 1, batch: 1 } }),
     query: async () => ({ columns: ["a"], rows: [[1]] }),
   });
-  const sources = { list: () => [source], status: () => source };
+  const sources = { list: () => [source], status: () => source, resnapshot: () => true };
   const door = await openTestDoor({ engine, views, sources });
   const document = (await ask(door, "/openapi.json")).json() as Document;
   const close = async () => {
@@ -96,7 +96,7 @@ test("the document has every route with its parameters, and nothing else", async
       feeds: partial("feeds", {}),
       clock: systemClock,
       random: seededRandom(1),
-      sources: { list: () => [], status: () => undefined },
+      sources: { list: () => [], status: () => undefined, resnapshot: () => false },
       node: () => assert.fail(),
       renderMetrics: () => "",
     }),

@@ -9,6 +9,15 @@ import { json, type Route } from "./route.ts";
 import { list, ref } from "./schemas.ts";
 
 export function sourceRoutes({ sources, node }: Pick<HttpDoorDependencies, "sources" | "node">): readonly Route[] {
+  const unknown = (name: string): MillraceError => {
+    const meant = nearest(
+      name,
+      sources.list().map((one) => one.name),
+    );
+    return new MillraceError("SOURCE_UNKNOWN", `there is no source "${name.slice(0, 100)}"`, {
+      hint: meant !== undefined ? `Did you mean "${meant}"?` : "Run millrace sources list to see their names.",
+    });
+  };
   return [
     {
       method: "GET",
@@ -34,11 +43,24 @@ export function sourceRoutes({ sources, node }: Pick<HttpDoorDependencies, "sour
         const name = decodeSegment(call.segments.source ?? "");
         const status = sources.status(name);
         if (status) return json(sourceJson(status));
-        const names = sources.list().map((one) => one.name);
-        const meant = nearest(name, names);
-        throw new MillraceError("SOURCE_UNKNOWN", `there is no source "${name.slice(0, 100)}"`, {
-          hint: meant !== undefined ? `Did you mean "${meant}"?` : "Run millrace sources list to see their names.",
-        });
+        throw unknown(name);
+      },
+    },
+    {
+      method: "POST",
+      path: "/v1/sources/{source}/resnapshot",
+      operation: "resnapshotSource",
+      about: "Reads the source anew: its mirrors are emptied and its views built again from a new snapshot.",
+      access: "key",
+      parameters: [],
+      answers: { 202: { about: "The source, whose new snapshot begins.", schema: ref("Source") } },
+      errors: ["SOURCE_UNKNOWN"],
+      handle: (call) => {
+        const name = decodeSegment(call.segments.source ?? "");
+        if (!sources.resnapshot(name)) throw unknown(name);
+        const status = sources.status(name);
+        if (!status) throw unknown(name);
+        return json(sourceJson(status), 202);
       },
     },
     {

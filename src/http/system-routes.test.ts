@@ -37,12 +37,20 @@ function view(state: ViewState): ViewInfo {
   };
 }
 
+const resnapshots: string[] = [];
 const gone = new MillraceError("SOURCE_SLOT_LOST", "the slot is gone", { hint: "Take a new snapshot." });
 
 function house(sourceState: SourceState, viewState: ViewState) {
   const all = [source(sourceState)];
   return {
-    sources: { list: () => all, status: (name: string) => all.find((one) => one.name === name) },
+    sources: {
+      list: () => all,
+      status: (name: string) => all.find((one) => one.name === name),
+      resnapshot(name: string) {
+        resnapshots.push(name);
+        return name === "shop";
+      },
+    },
     views: partial<Views>("views", { list: () => [view(viewState)] }),
   };
 }
@@ -71,6 +79,24 @@ test("a process that is not ready is 503 with every reason", async () => {
       { part: "source shop", code: "SOURCE_SLOT_LOST", message: "the slot is gone", hint: "Take a new snapshot." },
       { part: "view cards", code: "VIEW_BUILDING", message: "being built: first snapshot" },
     ],
+  });
+});
+
+test("a new snapshot of a source is asked for by name", async () => {
+  await using door = await openTestDoor(house({ kind: "failed", error: gone }, { kind: "live" }));
+  const answer = await ask(door, "/v1/sources/shop/resnapshot", { method: "POST" });
+  assert.equal(answer.status, 202);
+  assert.deepEqual(resnapshots.splice(0), ["shop"]);
+  const unknown = await ask(door, "/v1/sources/shob/resnapshot", { method: "POST" });
+  assert.equal(unknown.status, 404);
+  assert.deepEqual(unknown.json(), {
+    type: "about:blank",
+    title: "Not Found",
+    status: 404,
+    code: "SOURCE_UNKNOWN",
+    detail: 'there is no source "shob"',
+    hint: 'Did you mean "shop"?',
+    action: "fix-request",
   });
 });
 

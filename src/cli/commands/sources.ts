@@ -7,7 +7,7 @@ import { printTable } from "../table.ts";
 
 export const sourcesCommand: CommandModule = (program, context) => {
   const { terminal } = context;
-  const sources = program.command("sources").description("databases that are captured: list, show");
+  const sources = program.command("sources").description("databases that are captured: list, show, resnapshot");
   sources
     .command("list")
     .description("all sources with their states and lags")
@@ -65,6 +65,15 @@ export const sourcesCommand: CommandModule = (program, context) => {
           ]),
         );
       }
+    });
+  sources
+    .command("resnapshot <source>")
+    .description("read a source anew, where changes were lost: its views are built again from the new snapshot")
+    .option("--json", "as JSON")
+    .action(async (name: string, { json }: { json?: true }) => {
+      const answer = await apiOf(context).post(`/v1/sources/${segment(name)}/resnapshot`, "application/json", "");
+      if (json) return printJson(terminal, answer);
+      terminal.print(`a new snapshot of ${name} begins; follow it with millrace sources show ${name}`);
     });
 };
 
