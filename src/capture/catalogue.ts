@@ -28,6 +28,9 @@ export interface CatalogueTable {
   readonly columns: readonly CatalogueColumn[];
   readonly rowsEstimated: number;
   readonly readable: boolean;
+  /** The role may put it into a publication: it owns the table, or is a member of its owner. */
+  readonly publishable: boolean;
+  readonly owner: string;
 }
 
 interface TableRow {
@@ -39,6 +42,8 @@ interface TableRow {
   identity: string;
   rows: number;
   readable: boolean;
+  publishable: boolean;
+  owner: string;
 }
 
 interface ColumnRow {
@@ -65,7 +70,8 @@ export async function readCatalogue(
             greatest(case when c.relkind = 'p' then
               (select sum(greatest(l.reltuples, 0)) from pg_partition_tree(c.oid) t join pg_class l on l.oid = t.relid where t.isleaf)
               else c.reltuples end, 0)::float8 as rows,
-            has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select') as readable
+            has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select') as readable,
+            pg_has_role(c.relowner, 'usage') as publishable, pg_get_userbyid(c.relowner) as owner
        from pg_class c join pg_namespace n on n.oid = c.relnamespace
        join unnest($1::text[], $2::text[]) as w (s, t) on n.nspname = w.s and c.relname = w.t`,
     [tables.map(({ schema }) => schema), tables.map(({ table }) => table)],
@@ -99,6 +105,8 @@ export async function readCatalogue(
       row.identity === "f" ? "full" : row.identity === "n" ? "nothing" : row.identity === "i" ? "index" : "default",
     rowsEstimated: row.rows,
     readable: row.readable,
+    publishable: row.publishable,
+    owner: row.owner,
     columns: columns.rows.flatMap((column, i) =>
       column.relation === row.oid
         ? {

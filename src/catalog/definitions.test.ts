@@ -49,6 +49,14 @@ test("bad names, urls and tables are refused where they are written", () => {
   refused("DEFINITION_INVALID", /needs its query/, () => view("a", "select 1" as never));
 });
 
+test("an option that does not exist is refused with those that do", () => {
+  const clicks = { name: "clicks", apendOnly: true };
+  refused("DEFINITION_INVALID", /table "clicks" .*"apendOnly"/, () => postgres("shop", { url, tables: [clicks] }));
+  const slotted = { url, tables: ["a"], keepslot: true };
+  refused("DEFINITION_INVALID", /source "shop" .*"keepslot"/, () => postgres("shop", slotted));
+  refused("DEFINITION_INVALID", /view "a" .*"kye"/, () => view("a", sql`select 1`, { kye: "id" } as never));
+});
+
 test("the exports of a module are collected once each, arrays included", () => {
   const cards = view("cards", sql`select * from ${shop.orders}`);
   const found = collectDefinitions({ shop, cards, again: cards, list: [shop], other: 5, nothing: null });

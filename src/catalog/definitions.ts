@@ -80,7 +80,7 @@ export function postgres<const T extends readonly TableInput[]>(
       "DEFINITION_INVALID",
       `source "${name}" needs a url like postgres://user:password@host:5432/database`,
       {
-        hint: `Is the environment variable set? The url is ${options?.url === undefined ? "undefined" : "not a postgres:// address"}.`,
+        hint: `Is the environment variable set? The url is ${options?.url === undefined ? "undefined" : String(options.url) === "" ? "empty" : "not a postgres:// address"}.`,
       },
     );
   }
@@ -89,6 +89,7 @@ export function postgres<const T extends readonly TableInput[]>(
       hint: 'Add tables: ["orders"].',
     });
   }
+  refuseUnknown(`source "${name}"`, options, ["url", "tables", "keepSlot"]);
   const tables = options.tables.map((input: TableInput) => tableDefinition(name, input));
   const references: Record<string, TableReference> = {};
   options.tables.forEach((input: TableInput, i: number) => {
@@ -115,6 +116,9 @@ function tableDefinition(source: string, input: TableInput): TableDefinition {
   const spelled = typeof input === "string" ? input : input?.name;
   if (typeof spelled !== "string" || spelled === "") {
     throw new MillraceError("DEFINITION_INVALID", `source "${source}" has a table without a name`);
+  }
+  if (typeof input === "object") {
+    refuseUnknown(`table "${spelled}" of source "${source}"`, input, ["name", "appendOnly", "topic"]);
   }
   const dot = spelled.indexOf(".");
   return Object.freeze({
@@ -157,6 +161,7 @@ export function view(name: string, query: SqlText, options: ViewOptions = {}): V
   if (query?.kind !== "sql") {
     throw new MillraceError("DEFINITION_INVALID", `view "${name}" needs its query as sql\`select …\``);
   }
+  refuseUnknown(`view "${name}"`, options, ["key"]);
   const key = options.key === undefined ? null : typeof options.key === "string" ? [options.key] : [...options.key];
   return Object.freeze({ kind: "view", name, sql: query, key });
 }
@@ -169,6 +174,15 @@ export function mirrorName(schema: string, table: string): string {
 /** A quoted identifier. */
 export function quote(identifier: string): string {
   return `"${identifier.replaceAll('"', '""')}"`;
+}
+
+/** A misspelt option would else be one that was left out. */
+function refuseUnknown(named: string, options: object, known: readonly string[]): void {
+  const unknown = Object.keys(options).find((option) => !known.includes(option));
+  if (unknown === undefined) return;
+  throw new MillraceError("DEFINITION_INVALID", `${named} has an option ${JSON.stringify(unknown)}, which is none`, {
+    hint: `Options are ${known.join(", ")}.`,
+  });
 }
 
 function checkName(noun: string, name: unknown): void {

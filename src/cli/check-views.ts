@@ -9,6 +9,8 @@ export interface CheckedView {
   /** Null for a view that is refused. */
   readonly class: string | null;
   readonly key: readonly string[];
+  /** Null for a view that is refused. */
+  readonly hash: string | null;
   readonly error: MillraceError | null;
 }
 
@@ -22,9 +24,9 @@ export async function checkViews(
   for (const view of views) {
     try {
       const compiled = await compileView({ view, mirrors, version: 1 });
-      checked.push({ view: view.name, class: compiled.class, key: compiled.key, error: null });
+      checked.push({ view: view.name, class: compiled.class, key: compiled.key, hash: compiled.hash, error: null });
     } catch (error) {
-      checked.push({ view: view.name, class: null, key: [], error: MillraceError.from(error) });
+      checked.push({ view: view.name, class: null, key: [], hash: null, error: MillraceError.from(error) });
     }
   }
   return checked;

@@ -6,7 +6,9 @@ import { join } from "node:path";
 import { Writable } from "node:stream";
 import { after, before, describe, test } from "node:test";
 import { VirtualClock } from "../base/virtual-clock.ts";
+import { checkViews, viewsOf } from "./check-views.ts";
 import { runCommandLine } from "./command-line.ts";
+import { loadDefinitions } from "./load-module.ts";
 import { openTerminal } from "./terminal.ts";
 
 interface Said {
@@ -75,7 +77,8 @@ test("a wrong call exits 2 and says how to call", async () => {
     [["tail"], /missing required argument 'topic'[\s\S]*Try millrace tail --help/],
     [["views", "list", "--jsn"], /unknown option '--jsn'[\s\S]*--json/],
     [["init"], /required option '--source <url>'/],
-    [["version", "more"], /too many arguments/],
+    [["version", "more"], /^millrace: too many arguments/],
+    [["tail", "t", "--from", "yesterday"], /--from is "yesterday"\n {2}It is earliest, latest/],
   ] as const) {
     const said = await millrace(args);
     assert.equal(said.exitCode, 2, args.join(" "));
@@ -110,6 +113,40 @@ test("commands that need a running Millrace exit 3 with NOT_RUNNING when there i
     assert.equal(said.exitCode, 3, args.join(" "));
     assert.match(said.errors, /NOT_RUNNING/);
   }
+});
+
+test("types --check fails when a view is another one than that of the schema file", async () => {
+  const definitions = new URL("../catalog/definitions.ts", import.meta.url).href;
+  const write = (query: string) => {
+    writeFileSync(
+      join(folder, "app.ts"),
+      `import { postgres, sql, view } from ${JSON.stringify(definitions)};
+       export const shop = postgres("shop", { url: "postgres://none/none", tables: ["orders"] });
+       export const cards = view("cards", sql\`${query} from \${shop.orders} o\`);`,
+    );
+    return loadDefinitions(join(folder, "app.ts"), new VirtualClock());
+  };
+  const column = (name: string) => {
+    return { name, sourceType: "integer", storeType: "integer", nullable: false, carriedAsText: false };
+  };
+  const columns = [column("id"), column("total")];
+  const topic = "shop.public.orders";
+  const tables = [
+    { source: "shop", schema: "public", table: "orders", topic, columns, key: ["id"], appendOnly: false },
+  ];
+  const [cards] = await checkViews(viewsOf(await write("select o.id")), tables);
+  const shape = { name: "cards", hash: cards?.hash, key: ["id"], columns: [{ name: "id", type: "integer" }] };
+  writeFileSync(join(folder, "millrace-schema.json"), JSON.stringify({ version: 1, tables, views: [shape] }));
+
+  assert.match((await millrace(["types", "--check"])).errors, /millrace-env\.d\.ts is not what .* says/);
+  assert.equal((await millrace(["types"])).exitCode, 0);
+  assert.equal((await millrace(["types", "--check"])).exitCode, 0);
+  await write("select o.id, o.total");
+  const stale = await millrace(["types", "--check"]);
+  assert.equal(stale.exitCode, 1);
+  assert.match(stale.errors, /has view "cards" as it was before[\s\S]*millrace dev[\s\S]*SCHEMA_STALE/);
+  await write("select o.nothing");
+  assert.match((await millrace(["types", "--check"])).errors, /VIEW_UNKNOWN_COLUMN/);
 });
 
 describe("against a door", () => {
@@ -254,12 +291,17 @@ describe("against a door", () => {
     answer = () => ({});
     const noKey = await millrace(["publish", "t", "--key-field", "id"], { input: ['{"id":1}\n', '{"x":1}\n'] });
     assert.equal(noKey.exitCode, 2);
-    assert.match(noKey.errors, /1 events published[\s\S]*line 2 has no field "id"/);
+    assert.match(noKey.errors, /1 event published[\s\S]*line 2 has no field "id"/);
     const noJson = await millrace(["publish", "t"], { input: ["{\n"] });
     assert.match(noJson.errors, /line 1 is not JSON/);
     answer = () => ({ status: 404, code: "TOPIC_UNKNOWN", detail: 'there is no topic "t"' });
     const refused = await millrace(["publish", "t"], { input: ["1\n2\n"] });
     assert.equal(refused.exitCode, 1);
-    assert.match(refused.errors, /The 0 events before are there; these 2 are not/);
+    assert.match(refused.errors, /curl -X PUT http:\S+\/v1\/topics\/t creates it/);
+    assert.doesNotMatch(refused.errors, /events/);
+    answer = () => (seen.length % 2 === 1 ? {} : { status: 413, code: "RECORD_TOO_LARGE", detail: "too large" });
+    seen = [];
+    const second = await millrace(["publish", "t"], { input: ["1\n2\n", "3\n"] });
+    assert.match(second.errors, /The 2 events before are there; the 1 event that was sent is not\./);
   });
 });

@@ -42,6 +42,7 @@ export async function runCommandLine(args: readonly string[], context: CommandCo
     .configureOutput({
       writeOut: (text) => context.terminal.print(text.trimEnd()),
       writeErr: (text) => context.terminal.note(text.trimEnd()),
+      outputError: (text, write) => write(inOurWords(text, context)),
     });
   for (const add of commands) add(program, context);
   for (const command of allOf(program)) {
@@ -57,6 +58,11 @@ export async function runCommandLine(args: readonly string[], context: CommandCo
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : usageExit;
     return printFailure(context.terminal, error);
   }
+}
+
+/** As other failures are printed: who speaks, the sentence, and below it what may have been meant. */
+function inOurWords(text: string, { terminal }: CommandContext): string {
+  return text.replace(/^error:/, terminal.styleNote("red", "millrace:")).replaceAll(/\n\((.*)\)/g, "\n  $1");
 }
 
 function allOf(command: Command): Command[] {

@@ -7,7 +7,7 @@ import type { Terminal } from "./terminal.ts";
 /** Answers the exit code. */
 export function printFailure(terminal: Terminal, value: unknown): number {
   const error = MillraceError.from(value);
-  terminal.note(`${terminal.styleNote("red", "millrace:")} ${printable(error.message)}`);
+  terminal.note(`${terminal.styleNote("red", "millrace:")} ${printable(error.message).replaceAll("\n", "\n  ")}`);
   if (error.hint !== undefined) terminal.note(`  ${printable(error.hint)}`);
   for (const reason of causesOf(error)) terminal.note(terminal.styleNote("dim", `  because: ${printable(reason)}`));
   terminal.note(terminal.styleNote("dim", `  ${error.code}`));

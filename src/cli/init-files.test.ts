@@ -14,6 +14,8 @@ function table(schema: string, name: string, columns: readonly string[], key: re
     identity: "default",
     rowsEstimated: 1,
     readable: true,
+    publishable: true,
+    owner: "shop",
     columns: columns.map((column) => {
       const inKey = key.includes(column);
       return { name: column, identity: inKey, primaryKey: inKey, generated: false } as unknown as CatalogueColumn;

@@ -15,6 +15,11 @@ export function printCount(count: number): string {
   return count.toLocaleString("en-US");
 }
 
+/** The noun in its number: `1 view`, `2 views`. */
+export function printNumber(count: number, noun: string): string {
+  return `${printCount(count)} ${noun}${count === 1 ? "" : "s"}`;
+}
+
 export function printSpan(ms: number): string {
   if (ms < 1_000) return `${Math.round(ms)} ms`;
   if (ms < 60_000) return `${(ms / 1_000).toFixed(1)} s`;

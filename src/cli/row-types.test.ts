@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { SchemaFile } from "../schema/table-shape.ts";
 import { rowTypes, valueType } from "./row-types.ts";
+import { printSchema } from "./schema-file.ts";
 
 const column = (name: string, storeType: string, nullable = false) => {
   return { name, sourceType: storeType, storeType, nullable, carriedAsText: false };
@@ -65,4 +66,17 @@ test("int8, numeric and times are texts, json is unknown, arrays may hold nulls"
     "numeric(3,1)[]": "readonly (string | null)[]",
   };
   for (const [type, wanted] of Object.entries(expected)) assert.equal(valueType(type), wanted, type);
+});
+
+test("the schema file is the same text in whatever order the store gives back its fields", () => {
+  const turned = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(turned);
+    if (typeof value !== "object" || value === null) return value;
+    return Object.fromEntries(
+      Object.entries(value)
+        .reverse()
+        .map(([name, one]) => [name, turned(one)]),
+    );
+  };
+  assert.equal(printSchema(turned(schema) as SchemaFile), printSchema(schema));
 });

@@ -157,7 +157,9 @@ class Follow {
     if (!this.#wanted.every((name) => schema.views.some((view) => view.name === name))) return;
     try {
       const paths = schemaPaths(this.#options.module);
-      if (writeSchemaFiles(paths, schema)) this.#context.terminal.note(`wrote ${paths.schema} and ${paths.types}`);
+      const { terminal, directory } = this.#context;
+      const named = (path: string): string => relative(directory, path);
+      if (writeSchemaFiles(paths, schema)) terminal.note(`wrote ${named(paths.schema)} and ${named(paths.types)}`);
       this.#schemaFailed = false;
     } catch (error) {
       if (!this.#schemaFailed)

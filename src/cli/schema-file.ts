@@ -5,7 +5,7 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { MillraceError } from "../base/errors.ts";
-import type { SchemaFile } from "../schema/table-shape.ts";
+import type { SchemaFile, TableShape, ViewShape } from "../schema/table-shape.ts";
 import { rowTypes } from "./row-types.ts";
 
 export interface SchemaPaths {
@@ -36,10 +36,10 @@ export function readSchemaFile(path: string): SchemaFile {
   throw new MillraceError("SCHEMA_STALE", `${path} is no schema file of this version`, { hint });
 }
 
-/** In a stable order, so that a commit shows what has changed. */
+/** In a stable order, so that a commit shows what has changed: the store gives back the fields in an order of its own. */
 export function printSchema(schema: SchemaFile): string {
-  const tables = [...schema.tables].sort((a, b) => compare(tableName(a), tableName(b)));
-  const views = [...schema.views].sort((a, b) => compare(a.name, b.name));
+  const tables = schema.tables.map(tableInOrder).sort((a, b) => compare(tableName(a), tableName(b)));
+  const views = schema.views.map(viewInOrder).sort((a, b) => compare(a.name, b.name));
   return `${JSON.stringify({ version: 1, tables, views }, null, 2)}\n`;
 }
 
@@ -69,6 +69,25 @@ export function readText(path: string): string | null {
   } catch {
     return null;
   }
+}
+
+function tableInOrder({ source, schema, table, topic, columns, key, appendOnly }: TableShape): TableShape {
+  return {
+    source,
+    schema,
+    table,
+    topic,
+    columns: columns.map(({ name, sourceType, storeType, nullable, carriedAsText }) => {
+      return { name, sourceType, storeType, nullable, carriedAsText };
+    }),
+    key,
+    appendOnly,
+  };
+}
+
+function viewInOrder({ name, hash, key, columns }: ViewShape): ViewShape {
+  const ordered = columns.map(({ name, type, nullable }) => ({ name, type, nullable }));
+  return { name, hash, key, columns: ordered };
 }
 
 function tableName({ source, schema, table }: { source: string; schema: string; table: string }): string {

@@ -6,6 +6,7 @@ import { checkServer, readServerFacts, type ServerFacts } from "../capture/serve
 import { checkTables } from "../capture/table-checks.ts";
 import { type PostgresDefinition, quote } from "../catalog/definitions.ts";
 import { type Finding, failed, finding, ok, warning } from "./findings.ts";
+import { printNumber } from "./quantity.ts";
 
 const connectMs = 10_000;
 const statementMs = 30_000;
@@ -76,11 +77,13 @@ export async function lookAtDefinition(definition: PostgresDefinition): Promise<
   return look(definition.name, definition.url, async (client, facts) => {
     const catalogue = await readCatalogue(client, definition.tables);
     const checked = checkTables(definition, facts.user, catalogue);
-    const rows = checked.reduce((sum, table) => sum + table.rowsEstimated, 0);
+    const rows = Math.round(checked.reduce((sum, table) => sum + table.rowsEstimated, 0));
+    // Nothing is estimated of a table that was never analyzed.
+    const amount = rows === 0 ? "" : `, about ${printNumber(rows, "row")}`;
     const what = `tables of ${definition.name}`;
     const warnings = checked.flatMap((table) => table.warnings.map((text) => warning(what, text)));
     return [
-      ok(what, `${checked.length} can be captured, about ${Math.round(rows).toLocaleString("en-US")} rows`),
+      await publishing(what, catalogue, `${checked.length} can be captured${amount}`, facts, client),
       ...warnings,
     ];
   });
@@ -88,15 +91,56 @@ export async function lookAtDefinition(definition: PostgresDefinition): Promise<
 
 /** A database of which nothing is declared yet. */
 export async function lookAtUrl(url: string): Promise<Finding[]> {
-  return look("source", url, async (client) => {
+  return look("source", url, async (client, facts) => {
     const tables = await readTables(client);
-    const keyless = tables.filter((table) => !hasKey(table)).map(nameOf);
-    const summary = ok("tables", `${tables.length - keyless.length} have what it takes to be captured`);
-    if (keyless.length === 0) return [summary];
-    const named = `${keyless.slice(0, 8).join(", ")}${keyless.length > 8 ? ", …" : ""}`;
-    const hint = "Declare them appendOnly when rows are only ever inserted, or: alter table … replica identity full;";
-    return [summary, warning("tables", `${keyless.length} have no key: ${named}`, hint)];
+    const secret = tables.filter((table) => !table.readable);
+    const keyless = tables.filter((table) => table.readable && !hasKey(table));
+    const ready = tables.filter((table) => table.readable && hasKey(table));
+    const found = [await publishing("tables", ready, `${ready.length} can be captured`, facts, client)];
+    if (secret.length > 0) {
+      const schemas = [...new Set(secret.map(({ schema }) => quote(schema)))].join(", ");
+      const hint = `As their owner: grant usage on schema ${schemas} to ${quote(facts.user)}; grant select on all tables in schema ${schemas} to ${quote(facts.user)};`;
+      found.push(warning("tables", `${secret.length} cannot be read by ${facts.user}: ${namesOf(secret)}`, hint));
+    }
+    if (keyless.length > 0) {
+      const hint = "Declare them appendOnly when rows are only ever inserted, or: alter table … replica identity full;";
+      found.push(warning("tables", `${keyless.length} without a key: ${namesOf(keyless)}`, hint));
+    }
+    return found;
   });
+}
+
+function namesOf(tables: readonly CatalogueTable[]): string {
+  const named = tables.slice(0, 8).map(nameOf).join(", ");
+  return tables.length > 8 ? `${named}, …` : named;
+}
+
+/**
+ * Whether the role may publish the tables. It need not when an administrator has made the publication, whose name only
+ * a running Millrace knows: then any that is called like ours is taken for it.
+ */
+async function publishing(
+  what: string,
+  tables: readonly CatalogueTable[],
+  good: string,
+  facts: ServerFacts,
+  client: Client,
+): Promise<Finding> {
+  const foreign = tables.filter((table) => !table.publishable);
+  if (foreign.length === 0) return ok(what, good);
+  const made = await client.query("select from pg_publication where pubname like 'millrace\\_%'");
+  if (made.rowCount !== 0) return ok(what, good);
+  const owners = [...new Set(foreign.map(({ owner }) => owner))];
+  const { rows } = await client.query("select from pg_roles where rolname = any ($1) and rolsuper", [owners]);
+  const grants = owners.map((owner) => `grant ${quote(owner)} to ${quote(facts.user)};`).join(" ");
+  const byHand = "let an administrator create the publication that the first start names in its error";
+  const error = new MillraceError(
+    "SOURCE_NOT_PERMITTED",
+    `${facts.user} does not own ${namesOf(foreign)}, so that it cannot publish their changes`,
+    // A member of a superuser could become one.
+    { hint: rows.length > 0 ? `Alter their owner, or ${byHand}.` : `Run: ${grants} Or ${byHand}.` },
+  );
+  return failed(what, error);
 }
 
 /** A row can be told from another one in the stream. */
@@ -145,7 +189,11 @@ function rightsFinding(facts: ServerFacts, rights: SourceRights): Finding {
     ...(rights.createPublication ? [] : [`grant create on database ${quote(facts.database)} to ${quote(facts.user)};`]),
   ];
   if (sql.length > 0) {
-    const error = new MillraceError("SOURCE_NOT_PERMITTED", "it may not replicate, or not make a publication", {
+    const lacking = [
+      ...(rights.replication ? [] : ["may not replicate"]),
+      ...(rights.createPublication ? [] : ["may not create publications"]),
+    ];
+    const error = new MillraceError("SOURCE_NOT_PERMITTED", `it ${lacking.join(" and ")}`, {
       hint: `As an administrator of the source, run: ${sql.join(" ")}`,
     });
     return failed(what, error);

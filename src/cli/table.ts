@@ -30,7 +30,7 @@ function tableLines(
       if (columns[i]?.align === "right") return gap + cell;
       return i === row.length - 1 ? cell : cell + gap;
     });
-    return cut(padded.join("  "), terminal.columns);
+    return cut(padded.join("  ").trimEnd(), terminal.columns);
   };
   return [terminal.style("bold", line(columns.map(({ title }) => title))), ...cells.map(line)];
 }

@@ -75,6 +75,7 @@ describe("queries of people", () => {
     assert.match(unknown.message, /column "nam" does not exist/);
     assert.deepEqual(unknown.details, { sqlState: "42703", position: "select id,\n ".length + 1 });
     assert.equal((await refusal("selec 1")).details.position, 1);
+    assert.match((await refusal("select * from cards")).hint ?? "", /^Views are views\.<name>/);
     assert.match((await refusal(" -- nothing")).message, /empty/);
     assert.match((await refusal("select 1/0")).message, /division by zero/);
     assert.match((await refusal("select '\0'")).message, /NUL/);
@@ -82,6 +83,7 @@ describe("queries of people", () => {
 
   test("a query cannot write, and cannot be two statements", async () => {
     assert.match((await refusal("insert into millrace.cards__1 values (9, 'x')")).message, /read-only/);
+    assert.match((await refusal("delete from millrace.cards__1")).hint ?? "", /nothing can be written/);
     assert.match((await refusal("with x as (delete from millrace.cards__1 returning 1) table x")).message, /./);
     assert.match((await refusal("select 1; select 2")).message, /syntax error|multiple commands/);
     assert.match((await refusal("commit; drop view views.cards")).message, /multiple commands/);

@@ -78,8 +78,25 @@ function refusal(error: unknown, sql: string, prefixLength: number | null): unkn
   const position = at >= 1 && at <= sql.length + 1 ? at : null;
   return new MillraceError("QUERY_INVALID", server.message, {
     cause: error,
+    ...hintFor(server.sqlState),
     details: { sqlState: server.sqlState, ...(position === null ? {} : { position }) },
   });
+}
+
+/** For what somebody who writes a first query runs into. */
+function hintFor(sqlState: string): { hint: string } | undefined {
+  switch (sqlState) {
+    case "42P01":
+    case "3F000":
+      return {
+        hint: 'Views are views.<name>. A captured table is <source>.<table> (<source>."<schema>.<table>" when it is not in public), while a view reads it.',
+      };
+    case "42501":
+    case "25006":
+      return { hint: "Views and captured tables can be read, and nothing can be written: change the source." };
+    default:
+      return undefined;
+  }
 }
 
 /** Ends the connection when more than the bound has come in, before the driver has put one value together. */

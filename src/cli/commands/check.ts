@@ -5,6 +5,7 @@ import { type CheckedView, checkViews, knowsTables } from "../check-views.ts";
 import { type CommandContext, type CommandModule, printJson, settingsIn } from "../command.ts";
 import { printFailure } from "../failure.ts";
 import { loadDefinitions } from "../load-module.ts";
+import { printNumber } from "../quantity.ts";
 import { readSchemaFile, schemaPaths } from "../schema-file.ts";
 
 export const checkCommand: CommandModule = (program, context) => {
@@ -41,7 +42,7 @@ async function check(file: string, json: boolean, context: CommandContext): Prom
         `${terminal.style("green", "ok")}  view ${view} (${kind}, key ${key.join(", ") || "none: one row"})`,
       );
   }
-  if (!json) terminal.print(`${sources.length} sources, ${views.length} views`);
+  if (!json) terminal.print(`${printNumber(sources.length, "source")}, ${printNumber(views.length, "view")}`);
 }
 
 function resultJson({ view, class: kind, key, error }: CheckedView): Record<string, unknown> {

@@ -17,7 +17,7 @@ import { type CommandContext, type CommandModule, printJson, settingsIn } from "
 import { type Finding, finding, ok, printFindings, warning } from "../findings.ts";
 import { loadDefinitions } from "../load-module.ts";
 import { checkPlatform, thisMachine } from "../platform.ts";
-import { printBytes, printCount } from "../quantity.ts";
+import { printBytes, printCount, printNumber } from "../quantity.ts";
 import { lookAtDefinition, lookAtUrl } from "../source-look.ts";
 
 interface DoctorOptions {
@@ -81,7 +81,8 @@ async function definitions(module: string, clock: CommandContext["clock"]): Prom
     const found = await loadDefinitions(module, clock);
     const databases = found.filter((one) => one.kind === "source");
     sources = (await Promise.all(databases.map(lookAtDefinition))).flat();
-    return ok("definitions", `${module}: ${databases.length} sources, ${found.length - databases.length} views`);
+    const views = found.length - databases.length;
+    return ok("definitions", `${module}: ${printNumber(databases.length, "source")}, ${printNumber(views, "view")}`);
   });
   return [loaded, ...sources];
 }

@@ -7,6 +7,7 @@ import type { CommandContext, CommandModule } from "../command.ts";
 import { printFindings } from "../findings.ts";
 import { appModule, environmentLine, type InitPlan, ignored, packageJson, planInit } from "../init-files.ts";
 import { packageVersion } from "../package-version.ts";
+import { printNumber } from "../quantity.ts";
 import { readText } from "../schema-file.ts";
 import { nameOf, readTables, withSource } from "../source-look.ts";
 import { examine } from "./doctor.ts";
@@ -105,7 +106,8 @@ function withoutVariable(text: string, variable: string): string {
 
 function say({ terminal }: CommandContext, { captured, left, sample }: InitPlan): void {
   terminal.print(`  captures ${captured.map(nameOf).join(", ")}`);
-  if (left.length > 0) terminal.print(`  leaves ${left.length} tables, which app.ts lists with the reason`);
+  if (left.length > 0)
+    terminal.print(`  leaves ${printNumber(left.length, "table")}, listed in app.ts with the reason`);
   if (sample === null) terminal.print("  no sample view: no table has a primary key");
 }
 
@@ -122,7 +124,11 @@ async function install({ directory, terminal }: CommandContext): Promise<void> {
   terminal.print(`installing with ${manager}`);
   const code = await new Promise<number | null>((resolve, reject) => {
     // None of our dependencies needs its install script, and pnpm makes a failure of one that it does not run.
-    const child = spawn(manager, ["install", "--ignore-scripts"], { cwd: directory, stdio: ["ignore", 2, 2] });
+    const quiet = manager === "npm" ? ["--no-audit", "--no-fund"] : [];
+    const child = spawn(manager, ["install", "--ignore-scripts", ...quiet], {
+      cwd: directory,
+      stdio: ["ignore", 2, 2],
+    });
     child.on("error", reject);
     child.on("exit", resolve);
   }).catch((cause: Error) => {

@@ -2,7 +2,7 @@ import { MillraceError } from "../../base/errors.ts";
 import { segment } from "../answers.ts";
 import { type Api, parseExact } from "../api.ts";
 import { apiOf, type CommandContext, type CommandModule } from "../command.ts";
-import { printCount } from "../quantity.ts";
+import { printCount, printNumber } from "../quantity.ts";
 
 const batchLinesMax = 1_000;
 const batchCharactersMax = 1024 * 1024;
@@ -57,15 +57,27 @@ async function append(api: Api, topic: string, batch: readonly string[], done: n
     await api.post(`/v1/topics/${segment(topic)}`, "application/x-ndjson", `${batch.join("\n")}\n`);
   } catch (error) {
     if (!MillraceError.is(error)) throw error;
-    const where = `The ${printCount(done)} events before are there; these ${printCount(batch.length)} `;
     // No answer came: the append may have happened.
-    const what = error.code === "NOT_RUNNING" || error.action === "retry" ? "may be or not" : "are not";
+    const unsure = error.code === "NOT_RUNNING" || error.action === "retry";
+    const there = done === 0 ? "" : `The ${printNumber(done, "event")} before ${done === 1 ? "is" : "are"} there; `;
+    const these = `${there === "" ? "The" : "the"} ${printNumber(batch.length, "event")} that ${batch.length === 1 ? "was" : "were"} sent`;
+    const where =
+      done === 0 && !unsure
+        ? ""
+        : `${there}${these} ${unsure ? "may be there or not" : batch.length === 1 ? "is not" : "are not"}.`;
     throw new MillraceError(error.code, error.message, {
-      hint: [error.hint, `${where}${what}.`].filter(Boolean).join(" "),
+      hint: [hintFor(error, topic, api), where].filter(Boolean).join(" "),
       details: error.details,
       cause: error,
     });
   }
+}
+
+/** The door names requests; here there are commands. */
+function hintFor(error: MillraceError, topic: string, api: Api): string | undefined {
+  if (error.code !== "TOPIC_UNKNOWN") return error.hint;
+  const meant = error.hint?.startsWith("Did you mean") ? `${error.hint} ` : "";
+  return `${meant}millrace topics list shows them; curl -X PUT ${api.address}/v1/topics/${segment(topic)} creates it.`;
 }
 
 /** The line stays as it was written; only its key is looked up. */
@@ -124,12 +136,14 @@ class Progress {
 
   end(): void {
     const { terminal } = this.#context;
+    // An error that follows says that nothing was sent.
+    if (this.done === 0) return;
     terminal.note(`${terminal.interactive ? "\r" : ""}${this.#text()}${terminal.interactive ? "\u001b[K" : ""}`);
   }
 
   #text(): string {
     const seconds = (this.#context.clock.monotonicMs() - this.#beganMs) / 1_000;
     const rate = seconds > 1 ? `, ${printCount(Math.round(this.done / seconds))}/s` : "";
-    return `${printCount(this.done)} events published${rate}`;
+    return `${printNumber(this.done, "event")} published${rate}`;
   }
 }

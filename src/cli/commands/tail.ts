@@ -42,6 +42,7 @@ export const tailCommand: CommandModule = (program, context) => {
 async function tail(topic: string, options: TailOptions, context: CommandContext): Promise<void> {
   const format = formatOf(options.format);
   const left = options.limit === undefined ? Number.POSITIVE_INFINITY : wholeNumber("--limit", options.limit);
+  checkFrom(options.from);
   const api = apiOf(context);
   const stop = new AbortController();
   const unlisten = context.onSignal(() => stop.abort());
@@ -101,6 +102,17 @@ async function partitionOf(api: Api, topic: string, options: Omit<TailOptions, "
       hint: `Add --partition 0, or say where to begin by a time.`,
     },
   );
+}
+
+const cursorForm = /^[A-Za-z0-9_-]{16,}$/;
+
+/** Another word would be taken for the cursor of an answer, and be refused as one that is damaged. */
+function checkFrom(from: string): void {
+  const place = /^(earliest|latest|\d+|\d{4}-\d\d-\d\d.*)$/.test(from);
+  if (place || cursorForm.test(from)) return;
+  throw new MillraceError("USAGE_INVALID", `--from is ${JSON.stringify(from)}`, {
+    hint: "It is earliest, latest, an offset, a time like 2026-11-21T10:00:00Z, or the next of an earlier answer.",
+  });
 }
 
 function passes(error: MillraceError): boolean {

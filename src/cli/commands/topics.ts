@@ -15,7 +15,7 @@ export const topicsCommand: CommandModule = (program, context) => {
     .action(async ({ json }: { json?: true }) => {
       const answer = await apiOf(context).get("/v1/topics");
       if (json) return printJson(terminal, answer);
-      const rows = (answer as List<TopicAnswer>).items.map((topic) => {
+      const rows = internalLast((answer as List<TopicAnswer>).items).map((topic) => {
         const events = topic.partitions.reduce((sum, { logStart, lastStable }) => sum + lastStable - logStart, 0);
         const size = printBytes(topic.sizeBytes);
         return [
@@ -62,3 +62,9 @@ export const topicsCommand: CommandModule = (program, context) => {
       );
     });
 };
+
+/** What Millrace keeps for itself is seldom what is looked for. */
+function internalLast(topics: readonly TopicAnswer[]): TopicAnswer[] {
+  const internal = ({ name }: TopicAnswer): boolean => name.startsWith("_");
+  return [...topics.filter((topic) => !internal(topic)), ...topics.filter(internal)];
+}

@@ -1,6 +1,8 @@
 import { resolve } from "node:path";
 import { MillraceError } from "../../base/errors.ts";
-import { knowsTables, viewsOf } from "../check-views.ts";
+import type { Definition } from "../../catalog/definitions.ts";
+import type { SchemaFile } from "../../schema/table-shape.ts";
+import { checkViews, knowsTables, viewsOf } from "../check-views.ts";
 import { type CommandContext, type CommandModule, settingsIn } from "../command.ts";
 import { loadDefinitions } from "../load-module.ts";
 import { rowTypes } from "../row-types.ts";
@@ -23,12 +25,7 @@ async function types(file: string, check: boolean, { terminal, directory, clock 
   settingsIn(resolve(path, ".."));
   const definitions = await loadDefinitions(path, clock);
   const schema = readSchemaFile(paths.schema);
-  const views = viewsOf(definitions).every(({ name }) => schema.views.some((view) => view.name === name));
-  if (!views || !knowsTables(schema.tables, definitions)) {
-    throw new MillraceError("SCHEMA_STALE", `${paths.schema} lacks tables or views that ${file} defines`, {
-      hint: "Run millrace dev once: it writes the file when the source is connected.",
-    });
-  }
+  await refuseStale(definitions, schema, file);
   const text = rowTypes(schema);
   if (!check) {
     terminal.note(`${paths.types} ${writeChanged(paths.types, text) ? "written" : "is up to date"}`);
@@ -36,5 +33,20 @@ async function types(file: string, check: boolean, { terminal, directory, clock 
     throw new MillraceError("SCHEMA_STALE", `${paths.types} is not what millrace-schema.json says`, {
       hint: `Run millrace types ${file}, and commit the file.`,
     });
+  }
+}
+
+/** Columns of views have the types that the store gave them, which only `dev` learns. */
+async function refuseStale(definitions: readonly Definition[], schema: SchemaFile, file: string): Promise<void> {
+  const hint = "Run millrace dev once, and commit millrace-schema.json and millrace-env.d.ts, which it writes.";
+  const refuse = (what: string): never => {
+    throw new MillraceError("SCHEMA_STALE", `millrace-schema.json ${what}`, { hint });
+  };
+  if (!knowsTables(schema.tables, definitions)) refuse(`lacks tables that ${file} names`);
+  for (const { view, hash, error } of await checkViews(viewsOf(definitions), schema.tables)) {
+    if (error !== null) throw error;
+    const known = schema.views.find(({ name }) => name === view);
+    if (known === undefined) refuse(`lacks view "${view}"`);
+    else if (known.hash !== hash) refuse(`has view "${view}" as it was before its definition changed`);
   }
 }

@@ -3,7 +3,7 @@ import type { List, QueryAnswer, ViewAnswer } from "../answers.ts";
 import { segment } from "../answers.ts";
 import { apiOf, type CommandModule, printJson } from "../command.ts";
 import { printFacts } from "../facts.ts";
-import { printCount } from "../quantity.ts";
+import { printCount, printNumber } from "../quantity.ts";
 import { printable, printTable } from "../table.ts";
 
 export const viewsCommand: CommandModule = (program, context) => {
@@ -90,7 +90,7 @@ export const viewsCommand: CommandModule = (program, context) => {
         columns.map((title) => ({ title })),
         rows.map((row) => row.map(cellOf)),
       );
-      terminal.note(terminal.styleNote("dim", `${printCount(rows.length)} rows`));
+      terminal.note(terminal.styleNote("dim", printNumber(rows.length, "row")));
     });
 };
 
