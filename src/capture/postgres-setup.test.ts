@@ -86,7 +86,8 @@ test("a role without the rights is told the SQL for each, one after the other", 
   await fixture.sql(`create role ${role} login password 'secret'`);
   try {
     const url = fixture.database.url.replace(/\/\/[^@]*@/, `//${role}:secret@`);
-    const source = fixture.source(["t"], { url });
+    const { diagnostics, said } = remembering();
+    const source = fixture.source(["t"], { url, diagnostics });
     const told = async (pattern: RegExp) => {
       for (;;) {
         const { state } = source.status();
@@ -103,7 +104,13 @@ test("a role without the rights is told the SQL for each, one after the other", 
     // The hint is the SQL itself.
     await fixture.sql((hint ?? "").replace(/^.*?: /, ""));
     await recovered(source);
-    await source.stop();
+    await source.stop({ release: true });
+    // The slot was its own, the publication is the administrator's.
+    assert.deepEqual(
+      said.filter((line) => line.includes("given up")),
+      [],
+    );
+    assert.equal((await fixture.sql("select from pg_publication")).length, 1);
   } finally {
     await fixture.sql(
       "select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = current_database()",

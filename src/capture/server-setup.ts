@@ -142,10 +142,13 @@ export async function ensurePublications(
   return { names, widened };
 }
 
+/** What an administrator has made stays: it is not ours to drop. */
 export async function dropPublications(client: Client, slot: string): Promise<void> {
-  for (const name of [slot, appendOnlyPublication(slot)]) {
-    await client.query(`drop publication if exists ${quote(name)}`);
-  }
+  const { rows } = await client.query<{ name: string }>(
+    "select pubname as name from pg_publication where pubname = any ($1) and pg_has_role(pubowner, 'usage')",
+    [[slot, appendOnlyPublication(slot)]],
+  );
+  for (const { name } of rows) await client.query(`drop publication if exists ${quote(name)}`);
 }
 
 async function plan(
@@ -187,7 +190,7 @@ function publicationError(cause: unknown, source: SourceAddress, sql: readonly s
   if (error.code !== "SOURCE_NOT_PERMITTED") return error;
   return new MillraceError("SOURCE_NOT_PERMITTED", `${error.message} (the role may not publish the tables)`, {
     cause,
-    hint: `Run this as the owner of the tables, with the right to create in the database, and start again: ${sql.join("; ")};`,
+    hint: `Run this as the owner of the tables, with the right to create in the database, and Millrace goes on by itself: ${sql.join("; ")};`,
     details: error.details,
   });
 }

@@ -1,6 +1,6 @@
 /** What `doctor` finds: each thing that was looked at, with what to do where it is not well. */
 import { MillraceError } from "../base/errors.ts";
-import { printable } from "./table.ts";
+import { printable, wrap } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface Finding {
@@ -41,10 +41,13 @@ export function printFindings(terminal: Terminal, findings: readonly Finding[]):
     warning: terminal.style("yellow", "warning"),
     failed: terminal.style("red", "failed "),
   };
+  const indent = " ".repeat(width + 11);
   for (const { what, state, message, hint, code } of findings) {
-    terminal.print(
-      `${marks[state]}  ${what.padEnd(width)}  ${printable(message)}${code === undefined ? "" : ` (${code})`}`,
-    );
-    if (hint !== undefined) terminal.print(`${" ".repeat(width + 11)}${printable(hint)}`);
+    const [first = "", ...more] = [
+      ...wrap(printable(message) + (code === undefined ? "" : ` (${code})`), terminal.columns, indent.length),
+      ...(hint === undefined ? [] : wrap(printable(hint), terminal.columns, indent.length)),
+    ];
+    terminal.print(`${marks[state]}  ${what.padEnd(width)}  ${first}`);
+    for (const line of more) terminal.print(indent + line);
   }
 }

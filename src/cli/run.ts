@@ -85,7 +85,8 @@ export async function runProgram(options: RunOptions, context: CommandContext): 
     } finally {
       progress.close();
       await follow.close();
-      if (end.asked) terminal.note("stopping");
+      // Over the ^C that the terminal shows.
+      if (end.asked) terminal.note(`${terminal.interactive ? "\r\u001b[K" : ""}stopping`);
       await finish?.();
       await running.stop();
     }

@@ -138,7 +138,7 @@ async function publishing(
     "SOURCE_NOT_PERMITTED",
     `${facts.user} does not own ${namesOf(foreign)}, so that it cannot publish their changes`,
     // A member of a superuser could become one.
-    { hint: rows.length > 0 ? `Alter their owner, or ${byHand}.` : `Run: ${grants} Or ${byHand}.` },
+    { hint: rows.length > 0 ? `Alter their owner, or ${byHand}.` : `Run: ${grants} or ${byHand}.` },
   );
   return failed(what, error);
 }

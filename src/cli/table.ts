@@ -57,3 +57,20 @@ export function printable(text: string): string {
     return `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`;
   });
 }
+
+const wrapWidthMin = 30;
+
+/** Lines of whole words, for a place that begins at `indent` of a screen so wide; one line when nobody looks. */
+export function wrap(text: string, columns: number | undefined, indent: number): string[] {
+  if (columns === undefined) return [text];
+  const width = Math.max(wrapWidthMin, columns - indent);
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    if (line !== "" && widthOf(line) + 1 + widthOf(word) > width) {
+      lines.push(line);
+      line = word;
+    } else line = line === "" ? word : `${line} ${word}`;
+  }
+  return [...lines, line];
+}

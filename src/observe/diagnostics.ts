@@ -40,6 +40,7 @@ export function openDiagnostics(settings: DiagnosticsSettings): Diagnostics {
         colorize: settings.colours,
         translateTime: "SYS:HH:MM:ss.l",
         customColors: "debug:blue,info:green,warn:yellow,error:red,message:reset",
+        ignore: "pid,hostname",
         hideObject: true,
         errorLikeObjectKeys: [],
         messageFormat: (fields) => lineOf(fields, dim),

@@ -106,7 +106,9 @@ function isRunning(child: ChildProcess): boolean {
 
 function report(line: string, diagnostics: Diagnostics): void {
   const [, severity, text] = /^([A-Z]+):\s+(.*)$/.exec(line) ?? [];
-  if (severity === "PANIC") diagnostics.error(`postgres: ${text}`);
+  // What somebody asked for, a stop above all, is no news.
+  if (text?.startsWith("terminating connection due to administrator command")) diagnostics.debug(`postgres: ${text}`);
+  else if (severity === "PANIC") diagnostics.error(`postgres: ${text}`);
   else if (severity === "FATAL") diagnostics.warn(`postgres: ${text}`);
   // May take minutes after a crash: somebody waits for this.
   else if (/recovery in progress|redo in progress/.test(line)) diagnostics.info(`postgres: ${text}`);
