@@ -63,7 +63,9 @@ function runningAddress(dataDirectory: string): string {
   try {
     text = readFileSync(path, "utf8");
   } catch (cause) {
-    throw new MillraceError("NOT_RUNNING", `no Millrace runs on ${dataDirectory}`, { hint, cause });
+    const missing = cause instanceof Error && "code" in cause && cause.code === "ENOENT";
+    const why = missing ? {} : { cause };
+    throw new MillraceError("NOT_RUNNING", `no Millrace runs on ${dataDirectory}`, { hint, ...why });
   }
   try {
     const running = JSON.parse(text) as { addresses: { http: string } };

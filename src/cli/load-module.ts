@@ -3,7 +3,7 @@
  * everything that it imports by a relative path. What it exports are definitions; what it throws is told with file and
  * line.
  */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { createRequire, registerHooks } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -120,6 +120,9 @@ function describe(thrown: unknown, path: string): MillraceError {
     });
   }
   const code = thrown instanceof Error && "code" in thrown ? String(thrown.code) : "";
+  if (code === "ENOENT" && !existsSync(path)) {
+    return new MillraceError("MODULE_UNREADABLE", `there is no ${path}`, { hint: hintFor(code) ?? "" });
+  }
   const hint = hintFor(code);
   return new MillraceError("MODULE_UNREADABLE", at === "" ? `${path}: ${message}` : `${at}${message}`, {
     ...(hint === undefined ? {} : { hint }),

@@ -1,4 +1,4 @@
-import { resolve } from "node:path";
+import { relative, resolve } from "node:path";
 import { MillraceError } from "../../base/errors.ts";
 import type { Definition } from "../../catalog/definitions.ts";
 import type { SchemaFile } from "../../schema/table-shape.ts";
@@ -27,12 +27,15 @@ async function types(file: string, check: boolean, { terminal, directory, clock 
   const schema = readSchemaFile(paths.schema);
   await refuseStale(definitions, schema, file);
   const text = rowTypes(schema);
+  const named = relative(directory, paths.types);
   if (!check) {
-    terminal.note(`${paths.types} ${writeChanged(paths.types, text) ? "written" : "is up to date"}`);
+    terminal.note(`${named} ${writeChanged(paths.types, text) ? "written" : "is up to date"}`);
   } else if (readText(paths.types) !== text) {
-    throw new MillraceError("SCHEMA_STALE", `${paths.types} is not what millrace-schema.json says`, {
+    throw new MillraceError("SCHEMA_STALE", `${named} is not what millrace-schema.json says`, {
       hint: `Run millrace types ${file}, and commit the file.`,
     });
+  } else {
+    terminal.note(`${named} is up to date`);
   }
 }
 
