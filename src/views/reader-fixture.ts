@@ -136,12 +136,14 @@ export class GroupFixture implements AsyncDisposable {
     return this.#position;
   }
 
-  /** Change rows before this batch are no longer kept. */
+  /** Change rows before this batch are no longer kept. In one transaction, as the group does it: a reader in between must not find less without being told. */
   async forget(oldestBatch: number): Promise<void> {
-    for (const { live } of this.#views.values()) {
-      await this.admin.query(`delete from ${live.logTable} where batch < $1`, [oldestBatch]);
-    }
-    await this.admin.query("update millrace.fixture_group set oldest_batch = $1", [oldestBatch]);
+    const deletes = [...this.#views.values()].map(
+      ({ live }) => `delete from ${live.logTable} where batch < ${Number(oldestBatch)};`,
+    );
+    await this.admin.query(
+      `begin; ${deletes.join(" ")} update millrace.fixture_group set oldest_batch = ${Number(oldestBatch)}; commit`,
+    );
   }
 
   async beginGeneration(): Promise<void> {
