@@ -1,6 +1,6 @@
 /**
  * Customers who order, pay and receive. One transaction in six places an order, the others move one on or change a
- * price. At `ordersMax` orders the oldest delivered one goes for each new one, so that the database stops growing.
+ * price; while few orders are under way more are placed, so that there is always something to pay, pack and ship. At `ordersMax` orders the oldest delivered one goes for each new one, so that the database stops growing.
  *
  * Alone: `node -C source examples/shop/simulator.ts postgres://… --rate 50 --orders-max 5000`.
  */
@@ -15,9 +15,15 @@ export interface SimulatorOptions {
   readonly signal: AbortSignal;
 }
 
+/** So many orders are under way at least. */
+const underWayMin = 24;
+
 const nextStatus = `
   update orders set status = (enum_range(status, null))[2]
-  where id = (select id from orders where status <> 'delivered' order by random() limit 1)`;
+  where id = (
+    select id from orders where status <> 'delivered'
+    and (select count(*) from orders where status <> 'delivered') > $1 order by random() limit 1
+  )`;
 
 const newOrder = `
   with o as (
@@ -56,16 +62,21 @@ export async function simulate({ url, rate, ordersMax, signal }: SimulatorOption
 async function trade(client: pg.Client, rate: number, ordersMax: number, signal: AbortSignal): Promise<void> {
   for (let i = 0; !signal.aborted; i++) {
     const began = performance.now();
-    if (i % 6 === 0) {
-      await client.query("begin");
-      await client.query(dropOldest, [ordersMax]);
-      await client.query(newOrder, [ordersMax]);
-      await client.query("commit");
-    } else {
-      await client.query(i % 60 === 59 ? newPrice : nextStatus);
+    if (i % 60 === 59) await client.query(newPrice);
+    else if (i % 6 === 0) await placeOrder(client, ordersMax);
+    else {
+      const { rowCount } = await client.query(nextStatus, [Math.min(underWayMin, ordersMax - 1)]);
+      if (rowCount === 0) await placeOrder(client, ordersMax);
     }
     await pause(1_000 / rate - (performance.now() - began), signal);
   }
+}
+
+async function placeOrder(client: pg.Client, ordersMax: number): Promise<void> {
+  await client.query("begin");
+  await client.query(dropOldest, [ordersMax]);
+  await client.query(newOrder, [ordersMax]);
+  await client.query("commit");
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {
