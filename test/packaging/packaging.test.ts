@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -53,6 +53,8 @@ describe("the published packages", () => {
 
   function emptyFolder(): string {
     const folder = mkdtempSync(join(tmpdir(), "millrace-user-"));
+    // Else the store of a test that runs as root stands outside of it, and outlives it.
+    chmodSync(folder, 0o755);
     folders.push(folder);
     return folder;
   }
