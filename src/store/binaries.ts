@@ -5,7 +5,7 @@
  * The package makes the symbolic links of its libraries in an install script. Where scripts are switched off they are
  * made here; where the package cannot be written, or the server's account cannot read it, a whole copy is made.
  */
-import { chmod, cp, lstat, mkdir, readFile, rename, rm, stat, symlink } from "node:fs/promises";
+import { chmod, cp, lstat, mkdir, readdir, readFile, rename, rm, stat, symlink } from "node:fs/promises";
 import { createRequire } from "node:module";
 import path from "node:path";
 import type { Diagnostics } from "../base/diagnostics.ts";
@@ -174,7 +174,8 @@ async function copyPackage(directory: string, copiesDirectory: string): Promise<
       filter: (file) => !file.endsWith(".a"),
       verbatimSymlinks: true,
     });
-    await healLinks(partial);
+    await makeWritable(partial);
+    if (!(await healLinks(partial))) throw new Error(`links cannot be made in ${partial}`);
     for (const program of ["postgres", "initdb"]) await chmod(path.join(partial, "native", "bin", program), 0o755);
     await rename(partial, target);
   } catch (cause) {
@@ -182,6 +183,14 @@ async function copyPackage(directory: string, copiesDirectory: string): Promise<
     throw notCopied(directory, copiesDirectory, cause);
   }
   return { directory: target, made: true };
+}
+
+/** Folders of a copy have the modes of their originals, which nobody may be allowed to write. */
+async function makeWritable(directory: string): Promise<void> {
+  await chmod(directory, 0o755);
+  for (const entry of await readdir(directory, { withFileTypes: true })) {
+    if (entry.isDirectory()) await makeWritable(path.join(directory, entry.name));
+  }
 }
 
 function notCopied(from: string, to: string, cause: unknown): MillraceError {

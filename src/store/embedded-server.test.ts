@@ -243,7 +243,9 @@ suite("the embedded server, where it cannot stand as usual", () => {
   before(async () => {
     door = path.join(folder.path, "door");
     packageDirectory = await copyWithoutLinks(path.join(door, "package"));
+    await run("chmod", ["-R", "a-w", packageDirectory], { account: null });
   });
+  after(() => run("chmod", ["-R", "u+w", packageDirectory], { account: null }));
 
   test("an ordinary user, a package without links that cannot be written: a copy is made", async (t) => {
     if (!account) return t.skip(notRoot);
