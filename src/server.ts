@@ -18,6 +18,7 @@ import type { Engine } from "./engine/engine.ts";
 import { openFeeds } from "./feeds/feeds.ts";
 import { openConsoleFiles } from "./http/console-files.ts";
 import { planConnections } from "./http/door-settings.ts";
+import { openGuard } from "./http/guard.ts";
 import { openHttpDoor } from "./http/http-door.ts";
 import { lockDirectory } from "./log/directory-lock.ts";
 import { collectLog, collectProcess, collectSources, collectViews, watchEventLoop } from "./observe/collectors.ts";
@@ -69,7 +70,8 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
   const { dataDirectory } = settings;
   const startedAt = new Date(systemClock.now()).toISOString();
 
-  // What is wrong with definitions that are known is said before anything is started for them.
+  // What is wrong with settings, and with definitions that are known, is said before anything is started for them.
+  openGuard(settings);
   if (typeof options.definitions !== "function") arrange(options.definitions);
   await makeDataDirectory(dataDirectory);
   const lock = await lockDirectory({ ...tools, directory: dataDirectory, waitMs: lockWaitMs });

@@ -1,8 +1,8 @@
 /** Views compiled against the shapes of captured tables, each for itself. */
-import { MillraceError } from "../base/errors.ts";
+import type { MillraceError } from "../base/errors.ts";
 import type { Definition, ViewDefinition } from "../catalog/definitions.ts";
 import type { TableShape } from "../schema/table-shape.ts";
-import { compileView } from "../views/compile.ts";
+import { checkDefinitions } from "../views/check.ts";
 
 export interface CheckedView {
   readonly view: string;
@@ -12,6 +12,8 @@ export interface CheckedView {
   /** Null for a view that is refused. */
   readonly hash: string | null;
   readonly error: MillraceError | null;
+  /** Sentences about what works and may not be what was meant. */
+  readonly warnings: readonly string[];
 }
 
 /** Errors carry the place in the SQL, with a caret. */
@@ -19,17 +21,15 @@ export async function checkViews(
   views: readonly ViewDefinition[],
   tables: readonly TableShape[],
 ): Promise<readonly CheckedView[]> {
-  const mirrors = tables.map((shape, id) => ({ id, shape }));
-  const checked: CheckedView[] = [];
-  for (const view of views) {
-    try {
-      const compiled = await compileView({ view, mirrors, version: 1 });
-      checked.push({ view: view.name, class: compiled.class, key: compiled.key, hash: compiled.hash, error: null });
-    } catch (error) {
-      checked.push({ view: view.name, class: null, key: [], hash: null, error: MillraceError.from(error) });
-    }
-  }
-  return checked;
+  const checked = await checkDefinitions(views, tables);
+  return checked.map(({ view, compiled, error, warnings }) => ({
+    view: view.name,
+    class: compiled?.class ?? null,
+    key: compiled?.key ?? [],
+    hash: compiled?.hash ?? null,
+    error,
+    warnings,
+  }));
 }
 
 export function viewsOf(definitions: readonly Definition[]): ViewDefinition[] {

@@ -35,21 +35,23 @@ async function check(file: string, json: boolean, context: CommandContext): Prom
   }
   const checked = await checkViews(views, schema.tables);
   if (json) printJson(terminal, { items: checked.map(resultJson), next: null });
-  for (const { view, class: kind, key, error } of checked) {
+  for (const { view, class: kind, key, error, warnings } of checked) {
     if (error !== null) context.fail(printFailure(terminal, error));
     else if (!json)
       terminal.print(
         `${terminal.style("green", "ok")}  view ${view} (${kind}, key ${key.join(", ") || "none: one row"})`,
       );
+    if (!json) for (const text of warnings) terminal.print(`    ${terminal.style("yellow", "warning")}  ${text}`);
   }
   if (!json) terminal.print(`${printNumber(sources.length, "source")}, ${printNumber(views.length, "view")}`);
 }
 
-function resultJson({ view, class: kind, key, error }: CheckedView): Record<string, unknown> {
+function resultJson({ view, class: kind, key, error, warnings }: CheckedView): Record<string, unknown> {
   return {
     view,
     class: kind,
     key,
+    warnings,
     error: error && { code: error.code, message: error.message, hint: error.hint ?? null, ...error.details },
   };
 }
