@@ -11,13 +11,13 @@ interface Frame {
   readonly data: string;
 }
 
-/** Resolves, when the signal is aborted, to the number of states seen. */
-export async function followLive(millrace: Millrace, views: readonly string[], signal: AbortSignal): Promise<number> {
-  const counts = await Promise.all(views.map((view) => followOne(millrace, view, signal)));
+/** `feeds` as in `by_branch/live`. Resolves, when the signal is aborted, to the number of states seen. */
+export async function followLive(millrace: Millrace, feeds: readonly string[], signal: AbortSignal): Promise<number> {
+  const counts = await Promise.all(feeds.map((feed) => followOne(millrace, feed, signal)));
   return counts.reduce((sum, count) => sum + count, 0);
 }
 
-async function followOne(millrace: Millrace, view: string, signal: AbortSignal): Promise<number> {
+async function followOne(millrace: Millrace, feed: string, signal: AbortSignal): Promise<number> {
   let states = 0;
   let lastId: string | undefined;
   let rows = new Map<string, Row>();
@@ -25,7 +25,7 @@ async function followOne(millrace: Millrace, view: string, signal: AbortSignal):
   while (!signal.aborted) {
     try {
       const headers: Record<string, string> = lastId === undefined ? {} : { "last-event-id": lastId };
-      const response = await fetch(`${millrace.address}/v1/views/${view}/live`, { headers, signal });
+      const response = await fetch(`${millrace.address}/v1/views/${feed}`, { headers, signal });
       if (!response.ok || !response.body) {
         await response.body?.cancel();
         await systemClock.sleep(100);
@@ -53,7 +53,7 @@ async function followOne(millrace: Millrace, view: string, signal: AbortSignal):
         lastId = frame.id;
         states++;
         const wrong = [...rows.values()].find((row) => Number(row.difference) !== 0);
-        assert.equal(wrong, undefined, `a live reader of ${view} saw ${JSON.stringify(wrong)} at ${frame.id}`);
+        assert.equal(wrong, undefined, `a live reader of ${feed} saw ${JSON.stringify(wrong)} at ${frame.id}`);
       }
     } catch (error) {
       if (signal.aborted) break;
