@@ -23,8 +23,9 @@ export function Trend({
   useEffect(() => {
     const element = host.current;
     if (!element) return;
-    const ink = () => getComputedStyle(element).getPropertyValue("--accent").trim();
-    const faint = () => getComputedStyle(element).getPropertyValue("--ink-3").trim();
+    // A canvas knows no custom properties: the colours are those of the line's host and of its caption.
+    const ink = () => getComputedStyle(element).color;
+    const faint = () => getComputedStyle(element.previousElementSibling ?? element).color;
     const chart = new uPlot(
       {
         width: element.clientWidth,
