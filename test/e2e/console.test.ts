@@ -126,6 +126,32 @@ describe("the console in a browser", { skip }, () => {
     }
   });
 
+  test("nothing jumps while figures and rows change", async () => {
+    for (const path of ["", "#/views/category_sales"]) {
+      const { page } = await open(path);
+      await page.getByRole("heading", { level: 1 }).waitFor();
+      await page
+        .locator(path === "" ? "a.card" : "td.fresh")
+        .first()
+        .waitFor();
+      const shifts = await page.evaluate(
+        () =>
+          new Promise<number>((resolve) => {
+            let sum = 0;
+            const observer = new PerformanceObserver((list) => {
+              for (const entry of list.getEntries()) sum += (entry as PerformanceEntry & { value: number }).value;
+            });
+            observer.observe({ type: "layout-shift" });
+            let frames = 0;
+            const next = () => (++frames < 150 ? requestAnimationFrame(next) : resolve(sum));
+            requestAnimationFrame(next);
+          }),
+      );
+      assert.ok(shifts < 0.02, `${path || "overview"} jumps: ${shifts}`);
+      await page.close();
+    }
+  });
+
   test("a name that does not exist gets a page that says what to do", async () => {
     const { page } = await open("#/views/nothing_here");
     await page.getByText("There is no view of this name").waitFor();
