@@ -11,7 +11,7 @@ const { values, positionals } = parseArgs({
 });
 const [name] = positionals;
 if (!name || !/^[a-z-]+\/[a-z-]+$/.test(name) || !existsSync(`${here}${name}.ts`)) {
-  const known = globSync("*/*.ts", { cwd: here, exclude: (path) => path.endsWith(".test.ts") });
+  const known = globSync("*/*.ts", { cwd: here }).filter((file) => !file.endsWith(".test.ts"));
   process.stderr.write(`usage: npm run bench -- <area>/<question> [--json] [--tiny]\n\n`);
   for (const file of known.sort()) process.stderr.write(`  ${file.replace(/\.ts$/, "")}\n`);
   process.exitCode = 2;

@@ -36,7 +36,7 @@ export const benchmark: Benchmark = {
     await client.query("insert into ticks select n, 0 from generate_series(1, $1) n", [rows]);
     await client.end();
     await using program = await runProgram({
-      script: ["src/cli/millrace.ts", "start", new URL("app.ts", import.meta.url).pathname],
+      script: ["src/cli/millrace.ts", "start", new URL("definitions/app.ts", import.meta.url).pathname],
       env: { CLOCK_URL: source.url, MILLRACE_DIAGNOSTICS: "warn" },
     });
     await eventually(async () => {
