@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import pg from "pg";
 import { type Browser, chromium, type Page } from "playwright-core";
+import { findChromium } from "../../tools/services.ts";
 import { eventually, type Program, runProgram } from "../support/program.ts";
 
-const chromiumPath = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
+const chromiumPath = findChromium();
 const skip = chromiumPath ? false : "skipped: no Chromium on this machine (apt-get install chromium)";
 
 describe("the console in a browser", { skip }, () => {

@@ -1,9 +1,10 @@
 /** A PostgreSQL of the operating system's packages, on a port and folder of its own, as somebody's production database. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { chownSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
+import { findPostgres } from "../../tools/services.ts";
 import { freePort } from "./ports.ts";
 
 export interface DebianPostgres {
@@ -17,15 +18,8 @@ export interface DebianPostgres {
 
 /** The newest one installed; undefined when there is none. */
 export function debianBinaries(): { path: string; version: number } | undefined {
-  const root = "/usr/lib/postgresql";
-  if (!existsSync(root)) return undefined;
-  const version = Math.max(
-    ...readdirSync(root)
-      .map(Number)
-      .filter((n) => existsSync(`${root}/${n}/bin/postgres`)),
-    0,
-  );
-  return version === 0 ? undefined : { path: `${root}/${version}/bin`, version };
+  const path = findPostgres();
+  return path === undefined ? undefined : { path, version: Number(/(\d+)\/bin/.exec(path)?.[1]) };
 }
 
 export async function startDebianPostgres(settings: Readonly<Record<string, string>> = {}): Promise<DebianPostgres> {
