@@ -145,7 +145,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 describe("a view's feed", () => {
   let fixture: GroupFixture;
   before(async () => {
-    fixture = await GroupFixture.open();
+    // A follower that is left alone in the middle of a snapshot holds a connection, and half of the pool is for those.
+    fixture = await GroupFixture.open({ poolSize: 16 });
   });
   after(() => fixture[Symbol.asyncDispose]());
   let version = 0;
@@ -214,7 +215,11 @@ describe("a view's feed", () => {
         assert.deepEqual(feeds.open(), { views: 0, topics: 0 });
         assert.equal(fixture.listeners, 0);
       }),
-      { numRuns: Number(process.env.MILLRACE_MODEL_RUNS ?? 12), endOnFailure: true },
+      {
+        numRuns: Number(process.env.MILLRACE_MODEL_RUNS ?? 12),
+        seed: Number(process.env.MILLRACE_TEST_SEED ?? 1),
+        endOnFailure: true,
+      },
     );
   });
 });
