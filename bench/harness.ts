@@ -1,7 +1,7 @@
 /**
  * What all benchmarks share: a question, how it is answered, and a report as a table or as one JSON object. The first
  * result is ours; the one that `bound` names is the simple upper bound that was measured in the same run, and the ratio of
- * the two is what may be quoted.
+ * the two is what may be quoted. Where several cases are measured, each result names its own bounds.
  *
  * `tiny` runs everything on next to nothing: tests run it, so that no benchmark rots. Its figures mean nothing.
  */
@@ -17,47 +17,75 @@ export interface Measurement {
   readonly unit: string;
   /** What else was seen, by name with its unit: `{ p50Ms: 0.3 }`. */
   readonly details?: Readonly<Record<string, number>>;
+  /** The names of the results that this one is compared with. */
+  readonly bounds?: readonly string[];
+}
+
+export interface ReportedMeasurement extends Measurement {
+  /** This value over that of each of its bounds, by the bound's name, three digits. */
+  readonly ratios?: Readonly<Record<string, number>>;
 }
 
 export interface BenchmarkOutcome {
   readonly results: readonly [Measurement, ...Measurement[]];
-  /** The name of the result that is the bound; null when there is none. */
+  /** The name of the result that is the first one's bound; null when there is none. */
   readonly bound: string | null;
 }
+
+/** Says what goes on in a run that takes long. */
+export type Progress = (sentence: string) => void;
 
 export interface Benchmark {
   readonly question: string;
   readonly method: string;
   readonly notMeasured: string;
-  run(size: BenchmarkSize): Promise<BenchmarkOutcome>;
+  run(size: BenchmarkSize, progress: Progress): Promise<BenchmarkOutcome>;
 }
 
 export interface BenchmarkReport {
   readonly question: string;
   readonly method: string;
   readonly notMeasured: string;
-  readonly results: readonly Measurement[];
+  readonly results: readonly ReportedMeasurement[];
   /** The first result over its bound, three digits; null without a bound. */
   readonly ratio: number | null;
   readonly machine: string;
   readonly commit: string;
 }
 
+/** Progress goes to standard error, and nowhere when the run is tiny. */
 export async function runBenchmark(benchmark: Benchmark, size: BenchmarkSize): Promise<BenchmarkReport> {
-  const { results, bound } = await benchmark.run(size);
-  const limit = results.find(({ name }) => name === bound);
-  if (bound !== null && !limit) throw new Error(`there is no result named ${bound}`);
-  const ratio = limit ? Number((results[0].value / limit.value).toPrecision(3)) : null;
+  const progress: Progress = size === "tiny" ? () => {} : (sentence) => process.stderr.write(`${sentence}\n`);
+  const { results, bound } = await benchmark.run(size, progress);
+  const [first] = results;
+  const ratio = bound === null ? null : ratioTo(results, first, bound);
   const { question, method, notMeasured } = benchmark;
-  return { question, method, notMeasured, results, ratio, machine: machine(), commit: commit() };
+  const reported = results.map((result) => withRatios(results, result));
+  return { question, method, notMeasured, results: reported, ratio, machine: machine(), commit: commit() };
+}
+
+function withRatios(results: readonly Measurement[], result: Measurement): ReportedMeasurement {
+  if (!result.bounds) return result;
+  const ratios = result.bounds.map((bound) => [bound, ratioTo(results, result, bound)] as const);
+  return { ...result, ratios: Object.fromEntries(ratios) };
+}
+
+function ratioTo(results: readonly Measurement[], { value }: Measurement, bound: string): number {
+  const limit = results.find(({ name }) => name === bound);
+  if (!limit) throw new Error(`there is no result named ${bound}`);
+  return Number((value / limit.value).toPrecision(3));
 }
 
 /** For a terminal. */
 export function formatReport(report: BenchmarkReport): string {
   const width = Math.max(...report.results.map(({ name }) => name.length));
-  const lines = report.results.map(({ name, value, unit, details }) => {
+  const lines = report.results.flatMap(({ name, value, unit, details, ratios }) => {
     const more = Object.entries(details ?? {}).map(([key, figure]) => `${key} ${round(figure)}`);
-    return `  ${name.padEnd(width)}  ${round(value).padStart(10)} ${unit}${more.length > 0 ? `   (${more.join(", ")})` : ""}`;
+    const line = `  ${name.padEnd(width)}  ${round(value).padStart(10)} ${unit}${more.length > 0 ? `   (${more.join(", ")})` : ""}`;
+    const compared = Object.entries(ratios ?? {}).map(
+      ([bound, ratio]) => `${" ".repeat(width + 4)}${ratio} of ${bound}`,
+    );
+    return [line, ...compared];
   });
   const ratio = report.ratio === null ? [] : ["", `  ratio ${report.ratio}`];
   const about = [`  method        ${report.method}`, `  not measured  ${report.notMeasured}`];

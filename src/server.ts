@@ -21,6 +21,7 @@ import { planConnections } from "./http/door-settings.ts";
 import { openGuard } from "./http/guard.ts";
 import { openHttpDoor } from "./http/http-door.ts";
 import { lockDirectory } from "./log/directory-lock.ts";
+import { planLogLimits } from "./log/log-context.ts";
 import { collectLog, collectProcess, collectSources, collectViews, watchEventLoop } from "./observe/collectors.ts";
 import { MetricsRegistry } from "./observe/metrics.ts";
 import { ProgressTable } from "./ownership/progress-table.ts";
@@ -193,7 +194,12 @@ async function openGround(
       portRequired: settings.storePort.required,
       binDirectory: settings.pgBin,
     }),
-    openEmbeddedEngine({ ...tools, disk: realDisk, directory: join(settings.dataDirectory, "log") }),
+    openEmbeddedEngine({
+      ...tools,
+      disk: realDisk,
+      directory: join(settings.dataDirectory, "log"),
+      limits: planLogLimits(settings.logMemoryBytes, settings.diskReserveBytes),
+    }),
   ] as const;
   const [store, engine] = await Promise.allSettled(opening);
   if (store.status === "fulfilled") house.defer(() => store.value.close());

@@ -12,6 +12,8 @@ test("an empty environment gives the defaults of the table", () => {
     http: { port: 4400, required: false },
     host: "127.0.0.1",
     dataDirectory: "/app/.millrace",
+    logMemoryBytes: 128 * 1024 ** 2,
+    diskReserveBytes: 256 * 1024 ** 2,
     store: null,
     storePort: { port: 4432, required: false },
     key: null,

@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseEnv } from "node:util";
 import { MillraceError } from "./base/errors.ts";
+import { parseSizeBytes } from "./base/units.ts";
 import { type DiagnosticsLevel, parseDiagnosticsLevel } from "./observe/diagnostics.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -22,6 +23,8 @@ export interface Settings {
   readonly host: string;
   /** Absolute. */
   readonly dataDirectory: string;
+  readonly logMemoryBytes: number;
+  readonly diskReserveBytes: number;
   /** `postgres://…` of a store of the user's own; null for the embedded one. */
   readonly store: string | null;
   readonly storePort: PortSetting;
@@ -62,6 +65,20 @@ export const settingsTable = [
     form: "folder",
     default: ".millrace",
     about: "Everything that Millrace writes. A relative path is taken from the folder of `app.ts`.",
+  },
+  {
+    name: "MILLRACE_LOG_MEMORY",
+    form: "size from 16MB",
+    default: "128MB",
+    about:
+      "What the log keeps in memory: the newest batches, and what no segment has yet. Beyond it, old batches are read from the disk and appends wait.",
+  },
+  {
+    name: "MILLRACE_DISK_RESERVE",
+    form: "size",
+    default: "256MB",
+    about:
+      "While less than this is free on the disk, appends are refused with `DISK_LOW`; what shares the disk can still write.",
   },
   {
     name: "MILLRACE_STORE",
@@ -123,6 +140,8 @@ export function readSettings(baseDirectory: string, environment: Environment = p
     http: port("MILLRACE_PORT", 4_400, read("MILLRACE_PORT")),
     host: read("MILLRACE_HOST") ?? "127.0.0.1",
     dataDirectory: resolve(baseDirectory, read("MILLRACE_DATA") ?? ".millrace"),
+    logMemoryBytes: size("MILLRACE_LOG_MEMORY", read("MILLRACE_LOG_MEMORY") ?? "128MB", 16 * 1024 ** 2),
+    diskReserveBytes: size("MILLRACE_DISK_RESERVE", read("MILLRACE_DISK_RESERVE") ?? "256MB", 0),
     store: url(
       "MILLRACE_STORE",
       /^postgres(ql)?:$/,
@@ -195,6 +214,12 @@ function port(name: SettingName, portDefault: number, text: string | null): Port
     throw invalid(name, text, "a port", "It is a whole number from 0 to 65535; 0 means any that is free.");
   }
   return { port: Number(text), required: true };
+}
+
+function size(name: SettingName, text: string, bytesMin: number): number {
+  const bytes = parseSizeBytes(text, name);
+  if (bytes >= bytesMin && bytes <= Number.MAX_SAFE_INTEGER) return bytes;
+  throw invalid(name, text, "large enough", `It is at least ${bytesMin / 1024 ** 2}MB.`);
 }
 
 function url(name: SettingName, protocol: RegExp, example: string, text: string | null): string | null {

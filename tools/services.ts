@@ -16,6 +16,7 @@ interface Service {
 const services: readonly Service[] = [
   { name: "PostgreSQL", package: "postgresql", find: findPostgres },
   { name: "Chromium", package: "chromium", find: findChromium },
+  { name: "strace", package: "strace", find: findStrace },
 ];
 
 /** The folder with the server's programs (initdb, postgres, pgbench) of the newest major version. */
@@ -35,6 +36,10 @@ export function findChromium(): string | undefined {
     "/usr/bin/google-chrome",
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
   ].find((path) => existsSync(path));
+}
+
+export function findStrace(): string | undefined {
+  return ["/usr/bin/strace", "/usr/local/bin/strace"].find((path) => existsSync(path));
 }
 
 /** Never fails: a test without its part says so itself. */

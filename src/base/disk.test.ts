@@ -175,3 +175,198 @@ test("an injected error hits one operation and changes nothing", async () => {
   await file.write([Buffer.from("y")], 0);
   assert.equal(await contents(disk, "/f"), "y");
 });
+
+test("what was not synced survives in any combination, over files and names", async () => {
+  const found = new Set<string>();
+  for (let seed = 0; seed < 300; seed++) {
+    const disk = new SimulatedDisk(seededRandom(seed));
+    await put(disk, "/a", "", true);
+    await put(disk, "/b", "", true);
+    await disk.makeDirectory("/d");
+    await disk.syncDirectory("/");
+    await put(disk, "/a", "a");
+    await put(disk, "/b", "b");
+    await put(disk, "/d/c", "c", true);
+    await put(disk, "/e", "e", true);
+    const after = disk.survivor();
+    const names = [(await after.exists("/d/c")) ? "c" : "", (await after.exists("/e")) ? "e" : ""];
+    found.add([await contents(after, "/a"), await contents(after, "/b"), ...names].join(""));
+  }
+  assert.equal(found.size, 16);
+});
+
+test("a file is what a plain array of bytes is, and a survivor shares nothing with the disk before", async () => {
+  const random = seededRandom(5);
+  let disk = new SimulatedDisk(random);
+  let model = Buffer.alloc(0);
+  await put(disk, "/f", "", true);
+  await disk.syncDirectory("/");
+  for (let i = 0; i < 400; i++) {
+    const file = await disk.open("/f", "write");
+    const at = random.below(20_000);
+    const kind = random.below(8);
+    if (kind === 0) {
+      await file.truncate(at);
+      model = Buffer.concat([model, Buffer.alloc(20_000)], at);
+    } else if (kind < 6) {
+      const bytes = kind === 1 ? Buffer.alloc(random.below(9000)) : random.bytes(random.below(6000));
+      await file.write([bytes.subarray(0, 100), bytes.subarray(100)], at);
+      if (bytes.length > 0) {
+        model = Buffer.concat([model, Buffer.alloc(29_000)], Math.max(model.length, at + bytes.length));
+        bytes.copy(model, at);
+      }
+    } else if (kind === 6) {
+      const target = Buffer.alloc(random.below(9000), 1);
+      const count = await file.read(target, at);
+      assert.deepEqual(target.subarray(0, count), model.subarray(at, at + target.length));
+    } else {
+      await file.datasync();
+      const before = disk;
+      disk = disk.survivor();
+      await put(disk, "/f", "x".repeat(5000));
+      assert.deepEqual(before.contents("/f"), model);
+      disk = before.survivor();
+    }
+    assert.deepEqual(disk.contents("/f"), model);
+  }
+});
+
+/** A disk with two durable files of 2,000 bytes. */
+async function twoFiles(): Promise<SimulatedDisk> {
+  const disk = new SimulatedDisk(seededRandom(1));
+  await put(disk, "/a", "a".repeat(2000), true);
+  await put(disk, "/b", "b".repeat(2000), true);
+  await disk.syncDirectory("/");
+  return disk;
+}
+
+test("the bytes of a lost sync are seen until the machine goes down, and a later sync does not bring them back", async () => {
+  const disk = await twoFiles();
+  disk.loseNextSync("/a");
+  const file = await disk.open("/a", "write");
+  await file.write([Buffer.from("lost")], 0);
+  await file.datasync();
+  await file.write([Buffer.from("kept")], 10);
+  await file.datasync();
+  assert.equal((await contents(disk, "/a")).slice(0, 14), "lostaaaaaakept");
+  const killed = disk.afterKill();
+  assert.equal((await contents(killed, "/a")).slice(0, 14), "lostaaaaaakept");
+  assert.equal((await contents(killed.survivor(), "/a")).slice(0, 14), "aaaaaaaaaakept");
+});
+
+test("after a failed sync the bytes count as clean: some are on the platter, and no later sync takes the others there", async () => {
+  const found = new Set<string>();
+  for (let seed = 0; seed < 50; seed++) {
+    const disk = new SimulatedDisk(seededRandom(seed));
+    await put(disk, "/f", "old", true);
+    await disk.syncDirectory("/");
+    disk.failNextSync((path) => path.endsWith("f"));
+    const file = await disk.open("/f", "write");
+    await file.write([Buffer.from("new")], 0);
+    await assert.rejects(file.datasync(), withCode("EIO"));
+    assert.equal(await contents(disk, "/f"), "new");
+    await file.datasync();
+    found.add(await contents(disk.survivor(), "/f"));
+  }
+  assert.deepEqual(found, new Set(["old", "new"]));
+});
+
+test("an ignored sync makes nothing durable, after the crash too", async () => {
+  const found = await survivors(async (disk) => {
+    disk.ignoreSyncs((operation, path) => operation === "datasync" && path === "/d/f");
+    await put(disk, "/d/f", "x", true);
+    await disk.syncDirectory("/d");
+  }, "/d/f");
+  assert.deepEqual(found, new Set(["", "x"]));
+  const names = await survivors(async (disk) => {
+    disk.ignoreSyncs((operation) => operation === "syncDirectory");
+    await put(disk, "/d/f", "x", true);
+    await disk.syncDirectory("/d");
+  }, "/d/f");
+  assert.deepEqual(names, new Set(["(missing)", "x"]));
+});
+
+test("a misdirected write is seen where it belongs, and lies elsewhere after a crash", async () => {
+  for (const to of ["/a", "/b"]) {
+    const disk = await twoFiles();
+    disk.misdirectNextWrite("/a", to, 512);
+    const file = await disk.open("/a", "write");
+    await file.write([Buffer.from("first")], 1024);
+    await file.write([Buffer.from("second")], 1536);
+    await file.datasync();
+    assert.equal((await contents(disk, "/a")).slice(1024, 1030), "firsta");
+    const after = disk.survivor();
+    assert.equal((await contents(after, "/a")).slice(1024, 1030), "aaaaaa");
+    assert.equal((await contents(after, to)).slice(512, 517), "first");
+    assert.equal((await contents(after, "/a")).slice(1536, 1542), "second");
+  }
+});
+
+test("a platter may turn bytes around, forget a range, a file's end, or what was written last", async () => {
+  const disk = await twoFiles();
+  const image = disk.imageOf("/a");
+  await put(disk, "/a", "A".repeat(3000), true);
+  disk.corrupt("/a", 0, 1);
+  disk.punchHole("/a", 100, 200);
+  disk.restore("/a", image, { fromBytes: 1000, toBytes: 1100 });
+  disk.cutShort("/a", 2500);
+  const expected = `@${"A".repeat(99)}${"\0".repeat(100)}${"A".repeat(800)}${"a".repeat(100)}${"A".repeat(1400)}`;
+  assert.equal(await contents(disk, "/a"), expected);
+  const after = disk.survivor();
+  assert.equal(await contents(after, "/a"), expected);
+  after.restore("/a", image);
+  assert.equal(await contents(after.survivor(), "/a"), "a".repeat(2000));
+});
+
+test("two files may change places", async () => {
+  const disk = await twoFiles();
+  disk.swap("/a", "/b");
+  assert.equal(await contents(disk, "/a"), "b".repeat(2000));
+  assert.equal(await contents(disk.survivor(), "/b"), "a".repeat(2000));
+});
+
+test("a range that cannot be read fails with EIO, also after a crash and under another name, until it is healed", async () => {
+  const disk = await twoFiles();
+  disk.failReads("/a", 512, 1024);
+  await disk.rename("/a", "/c");
+  await disk.syncDirectory("/");
+  const after = disk.survivor();
+  const file = await after.open("/c", "read");
+  assert.equal(await file.read(Buffer.alloc(512), 0), 512);
+  await assert.rejects(file.read(Buffer.alloc(2), 511), withCode("EIO"));
+  await assert.rejects(file.read(Buffer.alloc(1), 1023), withCode("EIO"));
+  assert.equal(await file.read(Buffer.alloc(1), 1024), 1);
+  after.healReads("/c");
+  assert.equal(await contents(after, "/c"), "a".repeat(2000));
+});
+
+test("a full disk takes what fits, refuses the rest with ENOSPC, and takes more when a file is removed", async () => {
+  const disk = await twoFiles();
+  assert.equal(disk.usedBytes, 8192);
+  disk.setCapacityBytes(16_384);
+  assert.equal(await disk.freeBytes(), 8192);
+  const file = await disk.open("/c", "create");
+  await file.truncate(100_000);
+  assert.equal(await disk.freeBytes(), 8192);
+  await assert.rejects(file.write([Buffer.alloc(10_000, 1)], 1000), withCode("ENOSPC"));
+  assert.equal(disk.contents("/c").indexOf(0, 1000), 8192);
+  await file.write([Buffer.from("there was room before")], 0);
+  await assert.rejects(put(disk, "/d", "x"), withCode("ENOSPC"));
+  await disk.remove("/b");
+  await put(disk, "/d", "x");
+  const after = disk.afterKill();
+  await assert.rejects(put(after, "/e", "x"), withCode("ENOSPC"));
+  await after.remove("/a");
+  await put(after, "/e", "x");
+});
+
+test("who makes the same folder or file at the same moment gets the same one", async () => {
+  const disk = new SimulatedDisk(seededRandom(1));
+  await Promise.all([disk.makeDirectory("/d/x"), disk.makeDirectory("/d/y")]);
+  assert.deepEqual(await disk.list("/d"), ["x", "y"]);
+  const opening = await Promise.allSettled([disk.open("/f", "exclusive"), disk.open("/f", "exclusive")]);
+  assert.deepEqual(opening.map(({ status }) => status).sort(), ["fulfilled", "rejected"]);
+  const [one, two] = await Promise.all([disk.open("/g", "create"), disk.open("/g", "create")]);
+  await one.write([Buffer.from("x")], 0);
+  assert.equal(await two.size(), 1);
+});

@@ -1,14 +1,35 @@
 /**
- * A disk in memory that is as unkind as a real one may be when the power is cut: of what was not synced, every
- * 512-byte sector of every write, and every name that was made, changed or removed, may be there or not.
+ * A disk in memory that is as unkind as a real one may be. When the power is cut, of what was not synced every 512-byte
+ * sector of every write, and every name that was made, changed or removed, may be there or not, each file and each
+ * folder for itself.
  *
  * Operations that change something are counted. `cutAfter(n)` lets n of them happen; the next one is caught in the
  * middle (it fails, and may still leave something behind) and all later calls fail. `survivor()` is then the disk as
  * the next process finds it. `failAt(n, code)` makes one operation fail and changes nothing.
+ *
+ * Faults that nobody is told of (`loseNextSync`, `misdirectNextWrite`, and those that change what is there already) are
+ * those of the platter. After a lost or misdirected write readers are answered from the cache, so it shows after
+ * `survivor()`.
  */
 import * as path from "node:path";
 import type { Disk, DiskFile } from "./disk.ts";
+import type { PagedContent } from "./paged-content.ts";
 import type { Random } from "./random.ts";
+import {
+  allocatedBytes,
+  asDirectory,
+  type DirectoryNode,
+  type Node,
+  newDirectory,
+  nodeAt,
+  partsOf,
+  setName,
+  survivingDirectory,
+  syncNames,
+} from "./simulated-directory.ts";
+import { type Choice, diskError, FileNode, SimulatedFile } from "./simulated-file.ts";
+
+export { diskError };
 
 export type DiskOperation =
   | "create"
@@ -20,52 +41,22 @@ export type DiskOperation =
   | "makeDirectory"
   | "syncDirectory";
 
-const sectorBytes = 512;
+/** A file by its path, or all those that it answers true for. */
+export type WhichFile = string | ((path: string) => boolean);
 
-type Change =
-  | { readonly kind: "write"; readonly bytes: Buffer; readonly at: number }
-  | { readonly kind: "truncate"; readonly length: number };
-
-/** The first `length` bytes; the buffer may have room behind them. */
-interface Content {
-  bytes: Buffer;
-  length: number;
+/** What a file held at some moment, for `restore`. */
+export interface FileImage {
+  toBuffer(): Buffer;
 }
 
-interface FileNode {
-  readonly kind: "file";
-  readonly durable: Content;
-  /** What a reader sees now. */
-  readonly current: Content;
-  /** Since the last sync, oldest first. */
-  changes: Change[];
+interface Misdirection {
+  readonly from: WhichFile;
+  readonly to: string;
+  readonly bytePosition: number;
 }
 
-type NameChange = { readonly name: string; readonly node: Node | undefined; readonly moved: number | undefined };
-
-interface DirectoryNode {
-  readonly kind: "directory";
-  durable: Map<string, Node>;
-  current: Map<string, Node>;
-  changes: NameChange[];
-}
-
-type Node = FileNode | DirectoryNode;
-
-function newDirectory(): DirectoryNode {
-  return { kind: "directory", durable: new Map(), current: new Map(), changes: [] };
-}
-
-function newFile(content: Content = { bytes: Buffer.alloc(0), length: 0 }): FileNode {
-  return { kind: "file", durable: content, current: copied(content), changes: [] };
-}
-
-export function diskError(code: string, operation: string, at: string): NodeJS.ErrnoException {
-  const error: NodeJS.ErrnoException = new Error(`${code}: ${operation} ${at}`);
-  error.code = code;
-  error.path = at;
-  return error;
-}
+/** One microtask: every operation takes at least that long. */
+const soon = Promise.resolve();
 
 export class SimulatedDisk implements Disk {
   readonly #random: Random;
@@ -76,8 +67,13 @@ export class SimulatedDisk implements Disk {
   #off = false;
   #renames = 0;
   #freeBytes = Number.MAX_SAFE_INTEGER;
+  #capacityBytes = Number.POSITIVE_INFINITY;
   #openFiles = 0;
   #reads = 0;
+  #ignoresSync: (operation: "datasync" | "syncDirectory", path: string) => boolean = () => false;
+  readonly #lostSyncs: WhichFile[] = [];
+  readonly #failedSyncs: WhichFile[] = [];
+  readonly #misdirections: Misdirection[] = [];
   /** The operations that happened, in order, for tests that look for one. */
   readonly history: { readonly operation: DiskOperation; readonly path: string }[] = [];
 
@@ -123,144 +119,257 @@ export class SimulatedDisk implements Disk {
     this.failAt(this.#operations + 1, code);
   }
 
+  /** What `freeBytes` answers, if the capacity does not say less; writes go on. */
   setFreeBytes(bytes: number): void {
     this.#freeBytes = bytes;
+  }
+
+  /**
+   * Writes that need more fail with ENOSPC, done as far as there was room, until files are removed or cut. A file takes
+   * whole pages of 4 KiB, and none where nothing was ever written (as behind a `truncate` that made it longer).
+   */
+  setCapacityBytes(bytes: number): void {
+    this.#capacityBytes = bytes;
+  }
+
+  /** The room that all files take that have a name. */
+  get usedBytes(): number {
+    return allocatedBytes(this.#root);
   }
 
   /** The disk after a power cut: a new one, so that those who still hold this one cannot touch it. */
   survivor(): SimulatedDisk {
     this.#off = true;
-    const copies = new Map<Node, Node>();
-    const root = this.#surviveDirectory(this.#root, copies);
-    return new SimulatedDisk(this.#random, root);
+    return this.#next(survivingDirectory(this.#root, this.#choice));
   }
 
   /** The disk after the process died and the machine did not: all that was written is there, synced or not. */
   afterKill(): SimulatedDisk {
     this.#off = true;
-    return new SimulatedDisk(this.#random, this.#root);
+    return this.#next(this.#root);
   }
 
-  /** Changes bytes on the platter, as a failing disk does. */
+  /** Syncs that this answers true for say that they are done and do nothing: what they cover may be lost in a cut. */
+  ignoreSyncs(ignores: (operation: "datasync" | "syncDirectory", path: string) => boolean): void {
+    this.#ignoresSync = ignores;
+  }
+
+  /** The next sync of the file says that it is done, but its bytes never reach the platter, nor does a later sync take them there. */
+  loseNextSync(file: WhichFile): void {
+    this.#lostSyncs.push(file);
+  }
+
+  /**
+   * The next sync of the file fails with EIO, after some of its bytes reached the platter. As on Linux the rest counts
+   * as clean from then on: readers see it until the machine goes down, and a later sync does not take it there.
+   */
+  failNextSync(file: WhichFile): void {
+    this.#failedSyncs.push(file);
+  }
+
+  /** The bytes of the next write to `from` reach the platter at a place of the file `to`, which may be the same. */
+  misdirectNextWrite(from: WhichFile, to: string, bytePosition: number): void {
+    this.#misdirections.push({ from, to, bytePosition });
+  }
+
+  /** Changes a byte on the platter, as a failing disk does. */
   corrupt(file: string, bytePosition: number, xor = 0xff): void {
-    const node = this.#file(file);
-    for (const { bytes, length } of [node.durable, node.current]) {
-      if (bytePosition < length) bytes[bytePosition] = (bytes[bytePosition] as number) ^ xor;
-    }
+    this.#file(file).damage((content) => {
+      const byte = Buffer.alloc(1);
+      if (content.read(byte, bytePosition) === 0) return;
+      byte[0] = (byte[0] as number) ^ xor;
+      content.write(byte, bytePosition);
+    });
+  }
+
+  /** The range reads as zeros. */
+  punchHole(file: string, fromBytes: number, toBytes: number): void {
+    this.#file(file).damage((content) => content.clear(fromBytes, toBytes));
+  }
+
+  /** The file ends here. */
+  cutShort(file: string, lengthBytes: number): void {
+    this.#file(file).damage((content) => content.truncate(Math.min(lengthBytes, content.lengthBytes)));
+  }
+
+  /** Each file has the other one's bytes. */
+  swap(file: string, other: string): void {
+    this.#file(file).swapWith(this.#file(other));
+  }
+
+  /** What the file holds now, as a reader sees it. */
+  imageOf(file: string): FileImage {
+    return this.#file(file).current.copy();
+  }
+
+  /** The file holds again what it held then: all of it, or, with its length as it is, only what lies in the range. */
+  restore(file: string, image: FileImage, range?: { readonly fromBytes: number; readonly toBytes: number }): void {
+    const old = image.toBuffer();
+    this.#file(file).damage((content) => {
+      if (!range) content.truncate(old.length);
+      const end = Math.min(content.lengthBytes, range?.toBytes ?? old.length);
+      content.write(old.subarray(range?.fromBytes ?? 0, end), range?.fromBytes ?? 0);
+    });
+  }
+
+  /** Reads that touch the range fail with EIO, under whatever name and after whatever crash, until `healReads`. */
+  failReads(file: string, fromBytes = 0, toBytes = Number.POSITIVE_INFINITY): void {
+    this.#file(file).failReads(fromBytes, toBytes);
+  }
+
+  healReads(file: string): void {
+    this.#file(file).healReads();
   }
 
   /** The bytes that a reader sees now. */
   contents(file: string): Buffer {
-    const node = this.#file(file);
-    return copied(node.current).bytes;
+    return this.#file(file).current.toBuffer();
   }
 
   async open(file: string, mode: "read" | "write" | "create" | "exclusive"): Promise<DiskFile> {
-    this.#alive("open", file);
+    this.assertOn("open", file);
     const { parent, name } = this.#place(file, "open");
-    const node = parent.current.get(name);
-    if (node?.kind === "directory") throw diskError("EISDIR", "open", file);
-    if (node) {
-      if (mode === "exclusive") throw diskError("EEXIST", "open", file);
-      return this.#opened(node, file);
-    }
+    const found = () => {
+      const node = parent.current.get(name);
+      if (node?.kind === "directory") throw diskError("EISDIR", "open", file);
+      if (node && mode === "exclusive") throw diskError("EEXIST", "open", file);
+      return node;
+    };
+    const there = found();
+    if (there) return this.#opened(there, file);
     if (mode === "read" || mode === "write") throw diskError("ENOENT", "open", file);
-    const made = newFile();
-    await this.operation("create", file, () => this.#setName(parent, name, made));
+    let made = new FileNode();
+    await this.operation("create", file, () => {
+      // Somebody else may have made it meanwhile.
+      const other = found();
+      if (other) made = other;
+      else setName(parent, name, made);
+    });
     return this.#opened(made, file);
   }
 
   async makeDirectory(directory: string): Promise<void> {
-    this.#alive("mkdir", directory);
+    this.assertOn("mkdir", directory);
     let at = this.#root;
-    for (const name of parts(directory)) {
-      const next = at.current.get(name);
-      if (next?.kind === "file") throw diskError("ENOTDIR", "mkdir", directory);
-      if (next) at = next;
-      else {
-        const made = newDirectory();
-        const parent = at;
-        await this.operation("makeDirectory", directory, () => this.#setName(parent, name, made));
-        at = made;
+    for (const name of partsOf(directory)) {
+      const parent = at;
+      if (!parent.current.has(name)) {
+        await this.operation("makeDirectory", directory, () => {
+          if (!parent.current.has(name)) setName(parent, name, newDirectory());
+        });
       }
+      const next = parent.current.get(name);
+      if (next?.kind !== "directory") throw diskError("ENOTDIR", "mkdir", directory);
+      at = next;
     }
   }
 
   async list(directory: string): Promise<string[]> {
-    this.#alive("list", directory);
+    this.assertOn("list", directory);
     return [...this.#directory(directory, "list").current.keys()].sort();
   }
 
   async exists(file: string): Promise<boolean> {
-    this.#alive("exists", file);
+    this.assertOn("exists", file);
     return this.#find(file) !== undefined;
   }
 
   async rename(from: string, to: string): Promise<void> {
-    this.#alive("rename", from);
+    this.assertOn("rename", from);
     const source = this.#place(from, "rename");
     const target = this.#place(to, "rename");
     const node = source.parent.current.get(source.name);
     if (!node) throw diskError("ENOENT", "rename", from);
     await this.operation("rename", to, () => {
       const moved = ++this.#renames;
-      this.#setName(target.parent, target.name, node, moved);
-      this.#setName(source.parent, source.name, undefined, moved);
+      setName(target.parent, target.name, node, moved);
+      setName(source.parent, source.name, undefined, moved);
     });
   }
 
   async remove(file: string): Promise<void> {
-    this.#alive("remove", file);
+    this.assertOn("remove", file);
     if (!this.#find(file)) return;
     const { parent, name } = this.#place(file, "remove");
     if (parent.current.get(name)?.kind === "directory") throw diskError("EISDIR", "remove", file);
-    await this.operation("remove", file, () => this.#setName(parent, name, undefined));
+    await this.operation("remove", file, () => setName(parent, name, undefined));
   }
 
   async removeDirectory(directory: string): Promise<void> {
-    this.#alive("remove", directory);
+    this.assertOn("remove", directory);
     const node = this.#find(directory);
     if (!node) return;
     if (node.kind === "directory") {
       for (const name of [...node.current.keys()]) await this.removeDirectory(path.join(directory, name));
     }
     const { parent, name } = this.#place(directory, "remove");
-    await this.operation("remove", directory, () => this.#setName(parent, name, undefined));
+    await this.operation("remove", directory, () => setName(parent, name, undefined));
   }
 
   async syncDirectory(directory: string): Promise<void> {
-    this.#alive("syncDirectory", directory);
+    this.assertOn("syncDirectory", directory);
     const node = this.#directory(directory, "syncDirectory");
     await this.operation("syncDirectory", directory, undefined, () => {
-      node.durable = new Map(node.current);
-      node.changes = [];
+      if (!this.#ignoresSync("syncDirectory", directory)) syncNames(node);
     });
   }
 
   async freeBytes(): Promise<number> {
-    return this.#freeBytes;
+    if (this.#capacityBytes === Number.POSITIVE_INFINITY) return this.#freeBytes;
+    return Math.max(0, Math.min(this.#freeBytes, this.#capacityBytes - this.usedBytes));
   }
 
   /**
    * One counted operation. `change` is done also when the power goes in its middle (its effect is not durable, so it
    * may or may not survive); `complete` only when the operation ends.
    */
-  async operation(operation: DiskOperation, at: string, change?: () => void, complete?: () => void): Promise<void> {
-    await null;
-    this.#alive(operation, at);
-    const number = ++this.#operations;
-    const failure = this.#failures.get(number);
-    if (failure) throw diskError(failure, operation, at);
-    change?.();
-    if (number > this.#cutAfter) {
-      this.#off = true;
-      throw diskError("EIO", `power cut in ${operation}`, at);
-    }
-    complete?.();
-    this.history.push({ operation, path: at });
+  operation(operation: DiskOperation, at: string, change?: () => void, complete?: () => void): Promise<void> {
+    return this.later(operation, at, () => {
+      const number = ++this.#operations;
+      const failure = this.#failures.get(number);
+      if (failure) throw diskError(failure, operation, at);
+      change?.();
+      if (number > this.#cutAfter) {
+        this.#off = true;
+        throw diskError("EIO", `power cut in ${operation}`, at);
+      }
+      complete?.();
+      this.history.push({ operation, path: at });
+    });
   }
 
-  /** For the files of this disk. */
+  /** For the files of this disk: after a moment, if the power is still on. */
+  later<T>(operation: string, at: string, act: () => T): Promise<T> {
+    return soon.then(() => {
+      this.assertOn(operation, at);
+      return act();
+    });
+  }
+
+  /** For the files of this disk: a write, with the faults that wait for it. */
+  write(node: FileNode, at: string, bytes: Buffer, bytePosition: number): void {
+    const misdirection = takeFor(this.#misdirections, at, ({ from }) => from);
+    if (misdirection) {
+      node.changeInCacheOnly({ kind: "write", bytes, at: bytePosition });
+      this.#file(misdirection.to).damage((content) => content.write(bytes, misdirection.bytePosition));
+      return;
+    }
+    const fitting = this.#fitting(node.current, bytePosition, bytes.length);
+    if (fitting > 0) node.change({ kind: "write", bytes: bytes.subarray(0, fitting), at: bytePosition });
+    if (fitting < bytes.length) throw diskError("ENOSPC", "write", at);
+  }
+
+  /** For the files of this disk: the end of a sync of the changes before the mark, with the faults that wait for it. */
+  sync(node: FileNode, at: string, mark: number): void {
+    if (this.#ignoresSync("datasync", at)) return;
+    if (takeFor(this.#failedSyncs, at, (which) => which)) {
+      node.forget(mark, this.#choice);
+      throw diskError("EIO", "datasync", at);
+    }
+    if (takeFor(this.#lostSyncs, at, (which) => which)) node.forget(mark);
+    else node.settle(mark);
+  }
+
   noticeRead(): void {
     this.#reads++;
   }
@@ -269,33 +378,29 @@ export class SimulatedDisk implements Disk {
     this.#openFiles--;
   }
 
+  assertOn(operation: string, at: string): void {
+    if (this.#off) throw diskError("EIO", `power is off: ${operation}`, at);
+  }
+
   #opened(node: FileNode, file: string): DiskFile {
     this.#openFiles++;
     return new SimulatedFile(this, node, file);
   }
 
-  assertOn(operation: string, at: string): void {
-    this.#alive(operation, at);
+  #fitting(content: PagedContent, bytePosition: number, countBytes: number): number {
+    if (this.#capacityBytes === Number.POSITIVE_INFINITY) return countBytes;
+    return content.fitting(bytePosition, countBytes, this.#capacityBytes - this.usedBytes);
   }
 
-  #alive(operation: string, at: string): void {
-    if (this.#off) throw diskError("EIO", `power is off: ${operation}`, at);
-  }
-
-  #setName(parent: DirectoryNode, name: string, node: Node | undefined, moved?: number): void {
-    if (node) parent.current.set(name, node);
-    else parent.current.delete(name);
-    parent.changes.push({ name, node, moved });
+  #next(root: DirectoryNode): SimulatedDisk {
+    const next = new SimulatedDisk(this.#random, root);
+    next.#capacityBytes = this.#capacityBytes;
+    next.#ignoresSync = this.#ignoresSync;
+    return next;
   }
 
   #find(at: string): Node | undefined {
-    let node: Node = this.#root;
-    for (const name of parts(at)) {
-      const next: Node | undefined = node.kind === "directory" ? node.current.get(name) : undefined;
-      if (!next) return undefined;
-      node = next;
-    }
-    return node;
+    return nodeAt(this.#root, partsOf(at));
   }
 
   #file(at: string): FileNode {
@@ -305,57 +410,17 @@ export class SimulatedDisk implements Disk {
   }
 
   #directory(at: string, operation: string): DirectoryNode {
-    const node = this.#find(at);
-    if (!node) throw diskError("ENOENT", operation, at);
-    if (node.kind !== "directory") throw diskError("ENOTDIR", operation, at);
-    return node;
+    return asDirectory(this.#find(at), at, operation);
   }
 
   #place(at: string, operation: string): { readonly parent: DirectoryNode; readonly name: string } {
-    return { parent: this.#directory(path.dirname(at), operation), name: path.basename(at) };
-  }
-
-  #surviveDirectory(node: DirectoryNode, copies: Map<Node, Node>): DirectoryNode {
-    const known = copies.get(node);
-    if (known?.kind === "directory") return known;
-    const copy = newDirectory();
-    copies.set(node, copy);
-    const entries = new Map(node.durable);
-    const keep = this.#choice(node.changes.length);
-    const renames = new Map<number, boolean>();
-    node.changes.forEach((change, i) => {
-      // Both names of a rename change together.
-      const kept = change.moved === undefined ? keep(i) : (renames.get(change.moved) ?? keep(i));
-      if (change.moved !== undefined) renames.set(change.moved, kept);
-      if (!kept) return;
-      if (change.node) entries.set(change.name, change.node);
-      else entries.delete(change.name);
-    });
-    for (const [name, child] of entries) {
-      const survivor =
-        child.kind === "directory" ? this.#surviveDirectory(child, copies) : this.#surviveFile(child, copies);
-      copy.durable.set(name, survivor);
-      copy.current.set(name, survivor);
-    }
-    return copy;
-  }
-
-  #surviveFile(node: FileNode, copies: Map<Node, Node>): FileNode {
-    const known = copies.get(node);
-    if (known?.kind === "file") return known;
-    const pieces = node.changes.flatMap(sectors);
-    const keep = this.#choice(pieces.length);
-    const content = copied(node.durable);
-    pieces.forEach((piece, i) => {
-      if (keep(i)) apply(content, piece);
-    });
-    const copy = newFile(content);
-    copies.set(node, copy);
-    return copy;
+    const parts = partsOf(at);
+    const parent = asDirectory(nodeAt(this.#root, parts, parts.length - 1), at, operation);
+    return { parent, name: parts.at(-1) ?? "" };
   }
 
   /** Which of `count` unsynced things survive: none, all, a prefix, or any of them. */
-  #choice(count: number): (index: number) => boolean {
+  readonly #choice: Choice = (count) => {
     const kind = this.#random.below(4);
     if (kind === 0) return () => false;
     if (kind === 1) return () => true;
@@ -365,105 +430,14 @@ export class SimulatedDisk implements Disk {
     }
     const chance = this.#random.next();
     return () => this.#random.next() < chance;
-  }
+  };
 }
 
-class SimulatedFile implements DiskFile {
-  readonly path: string;
-  readonly #disk: SimulatedDisk;
-  readonly #node: FileNode;
-  #closed = false;
-
-  constructor(disk: SimulatedDisk, node: FileNode, path: string) {
-    this.#disk = disk;
-    this.#node = node;
-    this.path = path;
-  }
-
-  async read(target: Buffer, bytePosition: number): Promise<number> {
-    this.#usable("read");
-    await null;
-    this.#disk.assertOn("read", this.path);
-    this.#disk.noticeRead();
-    const { bytes, length } = this.#node.current;
-    return bytes.copy(target, 0, Math.min(bytePosition, length), Math.min(length, bytePosition + target.length));
-  }
-
-  async write(buffers: readonly Buffer[], bytePosition: number): Promise<void> {
-    this.#usable("write");
-    await this.#disk.operation("write", this.path, () =>
-      this.#change({ kind: "write", bytes: Buffer.concat(buffers), at: bytePosition }),
-    );
-  }
-
-  async datasync(): Promise<void> {
-    this.#usable("datasync");
-    // What was written before the sync began is what it makes durable.
-    const covered = this.#node.changes.length;
-    const last = this.#node.changes.at(-1);
-    await this.#disk.operation("datasync", this.path, undefined, () => {
-      // Another sync may have ended meanwhile, with some of the same changes.
-      const end = last ? this.#node.changes.indexOf(last) + 1 : 0;
-      for (const change of this.#node.changes.splice(0, Math.min(end, covered))) apply(this.#node.durable, change);
-    });
-  }
-
-  async truncate(lengthBytes: number): Promise<void> {
-    this.#usable("truncate");
-    await this.#disk.operation("truncate", this.path, () => this.#change({ kind: "truncate", length: lengthBytes }));
-  }
-
-  async size(): Promise<number> {
-    this.#usable("size");
-    return this.#node.current.length;
-  }
-
-  async close(): Promise<void> {
-    if (!this.#closed) this.#disk.noticeClose();
-    this.#closed = true;
-  }
-
-  #usable(operation: string): void {
-    if (this.#closed) throw diskError("EBADF", operation, this.path);
-    this.#disk.assertOn(operation, this.path);
-  }
-
-  #change(change: Change): void {
-    apply(this.#node.current, change);
-    this.#node.changes.push(change);
-  }
-}
-
-function copied({ bytes, length }: Content): Content {
-  return { bytes: Buffer.from(bytes.subarray(0, length)), length };
-}
-
-function apply(content: Content, change: Change): void {
-  const end = change.kind === "write" ? Math.max(content.length, change.at + change.bytes.length) : change.length;
-  if (end > content.bytes.length) {
-    const larger = Buffer.alloc(Math.min(2 * end, end + 1_048_576));
-    content.bytes.copy(larger, 0, 0, content.length);
-    content.bytes = larger;
-  }
-  // What was cut off before must not show again behind the new end.
-  if (end < content.length) content.bytes.fill(0, end, content.length);
-  if (change.kind === "write") change.bytes.copy(content.bytes, change.at);
-  content.length = end;
-}
-
-/** A write as the disk may do it: in pieces that end where sectors end. */
-function sectors(change: Change): Change[] {
-  if (change.kind === "truncate") return [change];
-  const pieces: Change[] = [];
-  for (let done = 0; done < change.bytes.length; ) {
-    const at = change.at + done;
-    const count = Math.min(change.bytes.length - done, sectorBytes - (at % sectorBytes));
-    pieces.push({ kind: "write", bytes: change.bytes.subarray(done, done + count), at });
-    done += count;
-  }
-  return pieces;
-}
-
-function parts(at: string): string[] {
-  return path.resolve("/", at).split("/").filter(Boolean);
+/** Takes the first of the waiting faults that is for this file. */
+function takeFor<T>(waiting: T[], at: string, which: (fault: T) => WhichFile): T | undefined {
+  const index = waiting.findIndex((fault) => {
+    const file = which(fault);
+    return typeof file === "string" ? file === at : file(at);
+  });
+  return index < 0 ? undefined : waiting.splice(index, 1)[0];
 }

@@ -16,6 +16,9 @@ export interface Api {
   get(path: string, signal?: AbortSignal): Promise<unknown>;
   getText(path: string): Promise<string>;
   post(path: string, type: string, body: string): Promise<unknown>;
+  /** The value as JSON. */
+  put(path: string, value: unknown): Promise<unknown>;
+  patch(path: string, value: unknown): Promise<unknown>;
 }
 
 /** Throws `NOT_RUNNING` when no address is known. */
@@ -46,13 +49,15 @@ export function openApi(settings: Settings, fetcher: typeof fetch = fetch): Api 
       throw new MillraceError("REQUEST_INVALID", `${address} answered what is no JSON`, { hint: otherAddress, cause });
     }
   };
+  const send = async (method: string, path: string, type: string, body: string): Promise<unknown> =>
+    read(await ask(path, { method, headers: { "content-type": type }, body }));
   return {
     address,
     get: async (path, signal) => read(await ask(path, signal === undefined ? {} : { signal })),
     getText: (path) => ask(path, {}),
-    post: async (path, type, body) => {
-      return read(await ask(path, { method: "POST", headers: { "content-type": type }, body }));
-    },
+    post: (path, type, body) => send("POST", path, type, body),
+    put: (path, value) => send("PUT", path, "application/json", JSON.stringify(value)),
+    patch: (path, value) => send("PATCH", path, "application/json", JSON.stringify(value)),
   };
 }
 

@@ -5,7 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Writable } from "node:stream";
 import { after, before, describe, test } from "node:test";
+import { silentDiagnostics } from "../base/diagnostics.ts";
+import { seededRandom } from "../base/random.ts";
+import { realDisk } from "../base/real-disk.ts";
 import { VirtualClock } from "../base/virtual-clock.ts";
+import { openEmbeddedEngine } from "../engine/embedded/embedded-engine.ts";
 import { checkViews, viewsOf } from "./check-views.ts";
 import { runCommandLine } from "./command-line.ts";
 import { loadDefinitions } from "./load-module.ts";
@@ -149,6 +153,29 @@ test("types --check fails when a view is another one than that of the schema fil
   assert.match((await millrace(["types", "--check"])).errors, /VIEW_UNKNOWN_COLUMN/);
 });
 
+test("doctor warns of topics whose appends are not durable when they are answered", async () => {
+  const topics = async (): Promise<{ state: string; message: string; hint?: string }> => {
+    const { items } = JSON.parse((await millrace(["doctor", "--json"])).out);
+    return items.find(({ what }: { what: string }) => what === "topics");
+  };
+  assert.deepEqual(await topics(), { what: "topics", state: "ok", message: "none yet" });
+  const engine = await openEmbeddedEngine({
+    disk: realDisk,
+    directory: join(folder, ".millrace", "log"),
+    clock: new VirtualClock(),
+    random: seededRandom(1),
+    diagnostics: silentDiagnostics,
+  });
+  await engine.createTopic("clicks");
+  assert.equal((await topics()).state, "ok");
+  await engine.alterTopic("clicks", { durability: "os" });
+  const found = await topics();
+  await engine.close();
+  assert.equal(found.state, "warning");
+  assert.match(found.message, /appends to clicks are answered before they are durable/);
+  assert.match(found.hint ?? "", /millrace topics alter clicks --durability fsync/);
+});
+
 describe("against a door", () => {
   let server: Server;
   let seen: { method: string; url: string; key: string | undefined; body: string }[] = [];
@@ -212,6 +239,40 @@ describe("against a door", () => {
     );
     assert.deepEqual(seen, [{ method: "GET", url: "/v1/topics", key: "Bearer 0123456789abcdef", body: "" }]);
     assert.equal(JSON.parse((await millrace(["topics", "list", "--json"])).out).items[0].name, "orders");
+  });
+
+  test("topics create and alter send the settings that are given, by the door's names, and print the topic", async () => {
+    seen = [];
+    answer = () => ({
+      name: "clicks",
+      id: "x",
+      readOnly: false,
+      createdAt: "2026-01-01T00:00:00.000Z",
+      sizeBytes: 0,
+      settings: { partitions: 4, retention: "7d", dirtyRatio: 0.2 },
+      partitions: [{ partition: 0, logStart: 0, highWatermark: 0, lastStable: 0 }],
+    });
+    const given = ["--partitions", "4", "--retention", "7d", "--max-batch", "2MB", "--dirty-ratio", "0.2"];
+    const created = await millrace(["topics", "create", "clicks", ...given, "--cleanup", "compact,delete"]);
+    assert.equal(created.exitCode, 0, created.errors);
+    assert.match(created.out, /topic +clicks\n[\s\S]*retention +7d\ndirtyRatio +0\.2\n\npartition/);
+    const late = ["--tombstone-retention", "1h", "--compaction-lag-max", "unlimited", "--partitions", "many"];
+    assert.equal(JSON.parse((await millrace(["topics", "alter", "a/b", ...late, "--json"])).out).name, "clicks");
+    assert.deepEqual(
+      seen.map(({ method, url, body }) => [method, url, JSON.parse(body)]),
+      [
+        [
+          "PUT",
+          "/v1/topics/clicks",
+          { partitions: 4, retention: "7d", maxBatch: "2MB", dirtyRatio: 0.2, cleanup: "compact,delete" },
+        ],
+        ["PATCH", "/v1/topics/a/b", { tombstoneRetention: "1h", compactionLagMax: "unlimited", partitions: "many" }],
+      ],
+    );
+    const nothing = await millrace(["topics", "alter", "clicks"]);
+    assert.equal(nothing.exitCode, 2);
+    assert.match(nothing.errors, /what is to change[\s\S]*millrace topics alter --help/);
+    assert.equal(seen.length, 2);
   });
 
   test("the door's errors keep their code, hint and exit code", async () => {
@@ -297,7 +358,7 @@ describe("against a door", () => {
     answer = () => ({ status: 404, code: "TOPIC_UNKNOWN", detail: 'there is no topic "t"' });
     const refused = await millrace(["publish", "t"], { input: ["1\n2\n"] });
     assert.equal(refused.exitCode, 1);
-    assert.match(refused.errors, /curl -X PUT http:\S+\/v1\/topics\/t creates it/);
+    assert.match(refused.errors, /millrace topics create t makes it/);
     assert.doesNotMatch(refused.errors, /events/);
     answer = () => (seen.length % 2 === 1 ? {} : { status: 413, code: "RECORD_TOO_LARGE", detail: "too large" });
     seen = [];

@@ -5,6 +5,7 @@ import { checkCommand } from "./commands/check.ts";
 import { devCommand, startCommand } from "./commands/dev.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { initCommand } from "./commands/init.ts";
+import { logCommand } from "./commands/log.ts";
 import { publishCommand } from "./commands/publish.ts";
 import { sourcesCommand } from "./commands/sources.ts";
 import { tailCommand } from "./commands/tail.ts";
@@ -27,6 +28,7 @@ const commands: readonly CommandModule[] = [
   topicsCommand,
   tailCommand,
   publishCommand,
+  logCommand,
   versionCommand,
 ];
 

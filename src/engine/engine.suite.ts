@@ -1,58 +1,30 @@
 /**
  * What every variant of the engine must do. A variant's test calls `engineSuite` with a way to open it; `reopen`
- * closes an engine and opens the same log again.
+ * closes an engine and opens the same log again. Parts of it are in files of their own beside this one.
  */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { ErrorCode } from "../base/error-codes.ts";
-import { MillraceError } from "../base/errors.ts";
-import { encodeBatch, encodeControlBatch } from "../records/batch-builder.ts";
+import { encodeControlBatch } from "../records/batch-builder.ts";
 import { decodeBatch } from "../records/batch-records.ts";
-import type { Engine, ReadRequest, TransactionalProducer } from "./engine.ts";
-import { appendRecords, decodeCommitted, forEachCommitted, nextOffsetOf } from "./records.ts";
-
-export interface EngineFixture {
-  readonly engine: Engine;
-  reopen(): Promise<Engine>;
-  /** Closes what is open, and removes everything. */
-  dispose(): Promise<void>;
-}
-
-const nowMs = Date.UTC(2026, 0, 1);
-
-function batchOf(...values: string[]): Buffer {
-  return encodeBatch(
-    values.map((value) => ({ key: null, value: Buffer.from(value) })),
-    nowMs,
-  );
-}
-
-function request(topic: string, more: Partial<ReadRequest> = {}): ReadRequest {
-  return { topic, partition: 0, offset: 0, isolation: "read_committed", bytesMax: 1024 * 1024, ...more };
-}
-
-async function valuesOf(engine: Engine, topic: string, more: Partial<ReadRequest> = {}): Promise<string[]> {
-  const values: string[] = [];
-  for (let offset = more.offset ?? 0; ; ) {
-    const result = await engine.read(request(topic, { ...more, offset }));
-    if (result.batches.length === 0) return values;
-    for (const { value } of decodeCommitted(result, offset)) values.push(String(value));
-    offset = nextOffsetOf(result, offset);
-  }
-}
-
-function withCode(code: ErrorCode) {
-  return (error: unknown) => MillraceError.is(error, code) || assert.fail(`expected ${code}, not ${error}`);
-}
-
-async function committed(producer: TransactionalProducer, topic: string, ...values: string[]): Promise<void> {
-  const transaction = producer.begin();
-  for (const value of values) await transaction.append({ topic, partition: 0, batch: batchOf(value) });
-  await transaction.commit();
-}
+import {
+  batchOf,
+  committed,
+  type EngineFixture,
+  type EngineTest,
+  nowMs,
+  request,
+  valuesOf,
+  withCode,
+} from "./engine.fixture.ts";
+import { cleanupSuite } from "./engine-cleanup.suite.ts";
+import { producersSuite } from "./engine-producers.suite.ts";
+import { recordsSuite } from "./engine-records.suite.ts";
+import { topicsSuite } from "./engine-topics.suite.ts";
+import { transactionsSuite } from "./engine-transactions.suite.ts";
+import { appendRecords, decodeCommitted, forEachCommitted } from "./records.ts";
 
 export function engineSuite(name: string, open: () => Promise<EngineFixture>): void {
-  const engineTest = (title: string, body: (engine: Engine, fixture: EngineFixture) => Promise<void>) =>
+  const engineTest: EngineTest = (title, body) =>
     test(title, async () => {
       const fixture = await open();
       try {
@@ -63,6 +35,12 @@ export function engineSuite(name: string, open: () => Promise<EngineFixture>): v
     });
 
   describe(`an engine: ${name}`, () => {
+    topicsSuite(engineTest);
+    recordsSuite(engineTest);
+    producersSuite(engineTest);
+    transactionsSuite(engineTest);
+    cleanupSuite(engineTest);
+
     engineTest("a topic is made once, and made again only with the same settings", async (engine) => {
       const topic = await engine.createTopic("orders", { partitions: 3 });
       assert.deepEqual(await engine.createTopic("orders", { partitions: 3 }), topic);

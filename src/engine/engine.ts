@@ -6,8 +6,11 @@
  * records become readable (read_committed) all together or not at all, also across a crash. Offsets and positions are
  * numbers below 2^53. Batches are whole record batches v2 (KIP-98) as bytes; `engine/records.ts` is the record form.
  */
+import type { Groups } from "./groups.ts";
+
 export type Isolation = "read_committed" | "read_uncommitted";
 export type Durability = "fsync" | "os";
+export type Cleanup = "delete" | "compact" | "compact,delete";
 
 export interface TopicSettings {
   readonly partitions: number;
@@ -15,11 +18,21 @@ export interface TopicSettings {
   readonly retentionMs: number | null;
   /** Bytes per partition; null is unbounded. */
   readonly retentionBytes: number | null;
-  readonly cleanup: "delete" | "compact";
+  readonly cleanup: Cleanup;
   /** The largest record batch, in bytes (Kafka's max.message.bytes; 1,048,588). */
   readonly batchBytesMax: number;
   readonly segmentBytesMax: number;
+  /** A segment is closed when its first record is this old (Kafka's segment.ms). */
+  readonly segmentMs: number;
   readonly durability: Durability;
+  /** The share of bytes not yet compacted at which a partition is compacted (Kafka's min.cleanable.dirty.ratio), 0 to 1. */
+  readonly dirtyRatioMin: number;
+  /** How long a tombstone stays after the compaction that first met it (Kafka's delete.retention.ms). */
+  readonly tombstoneRetentionMs: number;
+  /** Records younger than this are not compacted (Kafka's min.compaction.lag.ms). */
+  readonly compactionLagMinMs: number;
+  /** A partition with an uncompacted record older than this is compacted whatever its dirty ratio; null for never (Kafka's max.compaction.lag.ms). */
+  readonly compactionLagMaxMs: number | null;
 }
 
 export interface TopicInfo {
@@ -44,16 +57,27 @@ export interface PartitionOffsets {
 export interface AppendRequest {
   readonly topic: string;
   readonly partition: number;
-  /** One whole record batch v2; its base offset and leader epoch are patched in place, so the buffer belongs to the log from here on. */
+  /**
+   * One whole record batch v2; its base offset and leader epoch are patched in place, so the buffer belongs to the log from
+   * here on. A batch with a producer id is idempotent: sent again, it is answered with the offsets that it has. A
+   * transactional one joins the open transaction of its producer, or begins it.
+   */
   readonly batch: Buffer;
+  /** Whose produce quota it counts against; none when it is left out. */
+  readonly clientId?: string;
 }
 
-export interface AppendResult {
+export interface PlacedBatch {
   readonly topic: string;
   readonly partition: number;
   readonly baseOffset: number;
   readonly lastOffset: number;
   readonly leaderEpoch: number;
+}
+
+export interface AppendResult extends PlacedBatch {
+  /** How long the client should wait before its next request, in milliseconds (KIP-219); 0 within its quota. */
+  readonly throttleMs: number;
 }
 
 export interface ReadRequest {
@@ -67,6 +91,8 @@ export interface ReadRequest {
   /** How long to wait for something to read; 0 answers at once. */
   readonly waitMs?: number;
   readonly signal?: AbortSignal;
+  /** Whose fetch quota it counts against; none when it is left out. */
+  readonly clientId?: string;
 }
 
 export interface AbortedTransaction {
@@ -79,6 +105,49 @@ export interface ReadResult extends PartitionOffsets {
   readonly batches: readonly Buffer[];
   /** Aborted transactions that touch the range (read_committed only). */
   readonly aborted: readonly AbortedTransaction[];
+  readonly throttleMs: number;
+}
+
+/** A producer as a partition knows it (Kafka's DescribeProducers); -1 where there is none. */
+export interface ProducerInfo {
+  readonly producerId: number;
+  readonly epoch: number;
+  readonly lastSequence: number;
+  readonly lastTimestamp: number;
+  readonly coordinatorEpoch: number;
+  readonly currentTransactionStartOffset: number;
+}
+
+export interface ProducerIdentity {
+  readonly producerId: number;
+  readonly epoch: number;
+}
+
+export interface TransactionInfo extends ProducerIdentity {
+  readonly transactionalId: string;
+  readonly state: "empty" | "ongoing" | "ending";
+  /** Milliseconds after which an open transaction is aborted; null for never. */
+  readonly timeoutMs: number | null;
+  /** Undefined when none is open. */
+  readonly startedMs: number | undefined;
+  readonly partitions: readonly { readonly topic: string; readonly partition: number }[];
+}
+
+/** Transactions of producers that name themselves in their batches, as a protocol's door has them, and a look at all. */
+export interface Transactions {
+  /** A producer id that nobody else has or had, for idempotent appends. */
+  newProducerId(): Promise<ProducerIdentity>;
+  /** Fences whoever held the id and aborts its open transaction (InitProducerId). */
+  init(transactionalId: string, timeoutMs: number | null): Promise<ProducerIdentity>;
+  /**
+   * Ends the producer's open transaction; answers its next epoch (EndTxn 5). Throws `PRODUCER_FENCED`, and
+   * `TRANSACTION_INVALID` when none is open.
+   */
+  end(transactionalId: string, producer: ProducerIdentity, outcome: "commit" | "abort"): Promise<ProducerIdentity>;
+  list(): TransactionInfo[];
+  describe(transactionalId: string): TransactionInfo | undefined;
+  /** Aborts what an id has open, whoever holds it, and fences that one; false when there is nothing. */
+  abort(transactionalId: string): Promise<boolean>;
 }
 
 /**
@@ -95,7 +164,7 @@ export interface TransactionalProducer {
 
 export interface Transaction {
   /** Assigns offsets and writes; resolves before the bytes are durable, so that a frontier can be computed. Readable only after `commit`. */
-  append(request: AppendRequest): Promise<AppendResult>;
+  append(request: AppendRequest): Promise<PlacedBatch>;
   /** Resolves when all records and the one decision record are durable and readable. */
   commit(): Promise<void>;
   abort(): Promise<void>;
@@ -113,17 +182,45 @@ export interface Engine {
     settings?: Partial<TopicSettings>,
     options?: { readonly readOnly?: boolean },
   ): Promise<TopicInfo>;
+  /**
+   * Changes settings; partitions are only ever added. Throws `TOPIC_UNKNOWN`, `SETTING_INVALID`.
+   * Records of a key stay where they are when partitions are added, so their order across them is the caller's to mind.
+   */
+  alterTopic(name: string, settings: Partial<TopicSettings>): Promise<TopicInfo>;
+  /** Its space is free when it resolves. */
   deleteTopic(name: string): Promise<void>;
   /** Throws `TOPIC_UNKNOWN`, `PARTITION_UNKNOWN`. */
   offsets(topic: string, partition: number): PartitionOffsets;
   /** The first offset whose record has this time or a later one; the high watermark when there is none. */
   offsetForTime(topic: string, partition: number, timestampMs: number): Promise<number>;
-  /** Resolves when durable. Throws `RECORD_TOO_LARGE`, `BATCH_CORRUPT`, `PARTITION_FAILED`, `DISK_LOW`. */
+  /** Where the records of a leader epoch end (KIP-320); undefined for an epoch from before all that is known. */
+  endOfEpoch(
+    topic: string,
+    partition: number,
+    epoch: number,
+  ): { readonly epoch: number; readonly endOffset: number } | undefined;
+  /** Retires all records below `offset`, for good when it resolves; answers the new log start. Throws `OFFSET_OUT_OF_RANGE`. */
+  deleteRecords(topic: string, partition: number, offset: number): Promise<number>;
+  producers(topic: string, partition: number): ProducerInfo[];
+  /**
+   * Resolves when durable. Throws `RECORD_TOO_LARGE`, `RECORD_INVALID`, `BATCH_CORRUPT`, `PARTITION_FAILED`, `DISK_LOW`, and
+   * of producers `PRODUCER_FENCED`, `PRODUCER_SEQUENCE_INVALID`, `PRODUCER_UNKNOWN`, `TRANSACTION_INVALID`.
+   */
   append(request: AppendRequest): Promise<AppendResult>;
   /** Throws `OFFSET_OUT_OF_RANGE` outside [logStart, highWatermark]. */
   read(request: ReadRequest): Promise<ReadResult>;
   /** Fences whoever held the transactional id before and aborts its open transaction. */
-  initProducer(transactionalId: string): Promise<TransactionalProducer>;
+  initProducer(
+    transactionalId: string,
+    options?: { readonly timeoutMs?: number | null },
+  ): Promise<TransactionalProducer>;
+  readonly transactions: Transactions;
+  readonly groups: Groups;
+  /**
+   * Bytes a second that a client may append or read, or every client without a quota of its own (`null`); undefined lifts
+   * it. Throws `SETTING_INVALID`.
+   */
+  setQuota(kind: "produce" | "fetch", clientId: string | null, bytesPerSecond: number | undefined): void;
   /** Bytes on disk of one topic. */
   sizeBytes(topic: string): number;
   close(): Promise<void>;
@@ -136,5 +233,10 @@ export const defaultTopicSettings: TopicSettings = {
   cleanup: "delete",
   batchBytesMax: 1_048_588,
   segmentBytesMax: 256 * 1024 * 1024,
+  segmentMs: 7 * 24 * 3_600_000,
   durability: "fsync",
+  dirtyRatioMin: 0.5,
+  tombstoneRetentionMs: 24 * 3_600_000,
+  compactionLagMinMs: 0,
+  compactionLagMaxMs: null,
 };

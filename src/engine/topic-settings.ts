@@ -16,15 +16,23 @@ export function checkTopicName(name: string): void {
 /** With the defaults for what is left out. Throws `SETTING_INVALID`. */
 export function checkTopicSettings(given: Partial<TopicSettings>): TopicSettings {
   const settings: TopicSettings = { ...defaultTopicSettings, ...given };
-  const { partitions, retentionMs, retentionBytes, cleanup, batchBytesMax, segmentBytesMax, durability } = settings;
-  whole("partitions", partitions, 1, 10_000);
+  const { retentionMs, retentionBytes, cleanup, durability, dirtyRatioMin, compactionLagMaxMs } = settings;
+  whole("partitions", settings.partitions, 1, 10_000);
   if (retentionMs !== null) whole("retentionMs", retentionMs, 1, Number.MAX_SAFE_INTEGER);
   if (retentionBytes !== null) whole("retentionBytes", retentionBytes, 1, Number.MAX_SAFE_INTEGER);
-  whole("batchBytesMax", batchBytesMax, 1024, 128 * 1024 * 1024);
-  whole("segmentBytesMax", segmentBytesMax, 1024, 2 ** 31);
-  if (cleanup !== "delete" && cleanup !== "compact") refuse("cleanup", cleanup, "delete or compact");
+  whole("batchBytesMax", settings.batchBytesMax, 1024, 128 * 1024 * 1024);
+  whole("segmentBytesMax", settings.segmentBytesMax, 1024, 2 ** 31 - 1);
+  whole("segmentMs", settings.segmentMs, 1, Number.MAX_SAFE_INTEGER);
+  whole("tombstoneRetentionMs", settings.tombstoneRetentionMs, 0, Number.MAX_SAFE_INTEGER);
+  whole("compactionLagMinMs", settings.compactionLagMinMs, 0, Number.MAX_SAFE_INTEGER);
+  if (compactionLagMaxMs !== null) whole("compactionLagMaxMs", compactionLagMaxMs, 1, Number.MAX_SAFE_INTEGER);
+  if (!(dirtyRatioMin >= 0 && dirtyRatioMin <= 1)) refuse("dirtyRatioMin", dirtyRatioMin, "a number from 0 to 1");
+  if (cleanup !== "delete" && cleanup !== "compact" && cleanup !== "compact,delete") {
+    refuse("cleanup", cleanup, "delete, compact or compact,delete");
+  }
   if (durability !== "fsync" && durability !== "os") refuse("durability", durability, "fsync or os");
-  return { partitions, retentionMs, retentionBytes, cleanup, batchBytesMax, segmentBytesMax, durability };
+  const names = Object.keys(defaultTopicSettings) as (keyof TopicSettings)[];
+  return Object.fromEntries(names.map((name) => [name, settings[name]])) as unknown as TopicSettings;
 }
 
 export function sameTopicSettings(a: TopicSettings, b: TopicSettings): boolean {

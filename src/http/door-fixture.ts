@@ -33,7 +33,7 @@ export const testNode: NodeInfo = {
 
 export function openTestDoor({ settings, ...parts }: DoorOverrides = {}): Promise<HttpDoor> {
   return openHttpDoor({
-    engine: absent<Engine>("engine"),
+    engine: partial<Engine>("engine", { topics: () => [] }),
     views: absent<Views>("views"),
     feeds: absent<Feeds>("feeds"),
     sources: { list: () => [], status: () => undefined, resnapshot: () => false },

@@ -105,7 +105,7 @@ function corsHeaders(method: string, origin: string, headers: IncomingHttpHeader
     vary: "Origin",
   };
   if (method !== "OPTIONS" || headers["access-control-request-method"] === undefined) return cors;
-  cors["access-control-allow-methods"] = "GET, HEAD, POST, PUT, DELETE";
+  cors["access-control-allow-methods"] = "GET, HEAD, POST, PUT, PATCH, DELETE";
   cors["access-control-allow-headers"] = requestHeaders;
   cors["access-control-max-age"] = "600";
   if (headers["access-control-request-private-network"] === "true") {

@@ -143,10 +143,12 @@ test("answers are what the document says", async () => {
   const requests = [
     ["put", "/v1/topics/{topic}", "/v1/topics/clicks", "{}"],
     ["post", "/v1/topics/{topic}", "/v1/topics/clicks", '[{"value":{"a":1},"headers":{"h":"1"}}]'],
+    ["patch", "/v1/topics/{topic}", "/v1/topics/clicks", '{"retention":"7d"}'],
     ["get", "/v1/topics", "/v1/topics"],
     ["get", "/v1/topics/{topic}", "/v1/topics/clicks"],
     ["get", "/v1/topics/{topic}", "/v1/topics/none"],
     ["get", "/v1/topics/{topic}/events", "/v1/topics/clicks/events"],
+    ["delete", "/v1/topics/{topic}/events", "/v1/topics/clicks/events?before=latest"],
     ["get", "/v1/views", "/v1/views"],
     ["get", "/v1/views/{view}", "/v1/views/cards"],
     ["get", "/v1/views/{view}", "/v1/views/cards?a=b"],

@@ -1,11 +1,19 @@
-/** Whether this process should be sent work: decided from the states of its parts. */
+/** Whether this process should be sent work: decided from the states of its parts. And what voids a promise of it. */
 import type { SourceStatus } from "../capture/source.ts";
+import type { TopicInfo } from "../engine/engine.ts";
 import type { ViewInfo } from "../views/view-info.ts";
 
 export interface ReadinessReason {
   /** `store`, `source shop`, `view order_cards`. */
   readonly part: string;
   readonly code: string;
+  readonly message: string;
+  readonly hint?: string;
+}
+
+/** No reason to send the work elsewhere. */
+export interface ReadinessWarning {
+  readonly part: string;
   readonly message: string;
   readonly hint?: string;
 }
@@ -37,6 +45,17 @@ export function decideReadiness({ store, sources, views, closing }: ReadinessInp
     }
   }
   return reasons;
+}
+
+/** Topics whose appends are answered before they are durable: what a power cut takes from them, nothing here notices. */
+export function durabilityWarnings(topics: readonly TopicInfo[]): ReadinessWarning[] {
+  return topics
+    .filter(({ settings }) => settings.durability === "os")
+    .map(({ name }) => ({
+      part: `topic ${name}`,
+      message: "its durability is os: an append is answered when it is written, and a power cut can lose it",
+      hint: `millrace topics alter ${name} --durability fsync`,
+    }));
 }
 
 function reason(part: string, error: { code: string; message: string; hint: string | undefined }): ReadinessReason {

@@ -9,7 +9,7 @@ import type { QueryParameter } from "./query-string.ts";
 
 /** JSON Schema 2020-12, as OpenAPI 3.1 takes it. */
 export type Schema = Readonly<Record<string, unknown>>;
-export type Method = "GET" | "POST" | "PUT" | "DELETE";
+export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
 export interface Parameter {
   readonly name: string;

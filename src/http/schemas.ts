@@ -38,10 +38,32 @@ const topicSettings = {
   "partitions?": { type: "integer", minimum: 1, default: 1 },
   "retention?": { type: "string", description: "A duration, or forever.", examples: ["7d", "forever"] },
   "retentionSize?": { type: "string", description: "A size per partition, or unlimited.", examples: ["10GB"] },
-  "cleanup?": { enum: ["delete", "compact"] },
+  "cleanup?": { enum: ["delete", "compact", "compact,delete"] },
   "maxBatch?": { type: "string", description: "The largest record batch.", examples: ["1MB"] },
-  "segment?": { type: "string", examples: ["256MB"] },
-  "durability?": { enum: ["fsync", "os"] },
+  "segment?": { type: "string", description: "The largest segment.", examples: ["256MB"] },
+  "segmentAge?": {
+    type: "string",
+    description: "A segment is closed when its first record is this old.",
+    examples: ["7d"],
+  },
+  "durability?": { enum: ["fsync", "os"], description: "With os an answer means written, not durable." },
+  "dirtyRatio?": {
+    type: "number",
+    minimum: 0,
+    maximum: 1,
+    description: "The share of bytes not yet compacted at which a partition is compacted.",
+  },
+  "tombstoneRetention?": {
+    type: "string",
+    description: "How long a tombstone stays after the compaction that first met it.",
+    examples: ["1d"],
+  },
+  "compactionLag?": { type: "string", description: "Younger records are not compacted.", examples: ["0ms"] },
+  "compactionLagMax?": {
+    type: "string",
+    description: "A partition with an older uncompacted record is compacted whatever its ratio; or unlimited.",
+    examples: ["1d", "unlimited"],
+  },
 };
 
 export const components = {
@@ -148,5 +170,6 @@ export const components = {
   Readiness: object({
     ready: boolean,
     "reasons?": array(object({ part: string, code: string, message: string, "hint?": string })),
+    "warnings?": array(object({ part: string, message: string, "hint?": string })),
   }),
 } as const satisfies Readonly<Record<string, Schema>>;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MillraceError } from "../base/errors.ts";
 import type { SourceState, SourceStatus } from "../capture/source.ts";
+import { type Durability, defaultTopicSettings, type Engine, type TopicInfo } from "../engine/engine.ts";
 import { MetricsRegistry } from "../observe/metrics.ts";
 import type { ViewInfo, ViewState, Views } from "../views/view-info.ts";
 import { ask, openTestDoor, partial, testNode } from "./door-fixture.ts";
@@ -52,14 +53,37 @@ function house(sourceState: SourceState, viewState: ViewState) {
       },
     },
     views: partial<Views>("views", { list: () => [view(viewState)] }),
+    engine: partial<Engine>("engine", { topics: () => [topic("clicks", "fsync")] }),
   };
+}
+
+function topic(name: string, durability: Durability): TopicInfo {
+  return { name, id: name, settings: { ...defaultTopicSettings, durability }, readOnly: false, createdMs: 0 };
 }
 
 test("a process is ready when its store is up, no source has failed and every view is live", async () => {
   await using door = await openTestDoor(house({ kind: "streaming" }, { kind: "live" }));
   const answer = await ask(door, "/readyz");
   assert.equal(answer.status, 200);
-  assert.deepEqual(answer.json(), { ready: true, reasons: [] });
+  assert.deepEqual(answer.json(), { ready: true, reasons: [], warnings: [] });
+});
+
+test("a topic whose appends are not durable when they are answered is told of, and takes nothing away", async () => {
+  const engine = partial<Engine>("engine", { topics: () => [topic("a", "fsync"), topic("b", "os")] });
+  await using door = await openTestDoor({ ...house({ kind: "streaming" }, { kind: "live" }), engine });
+  const answer = await ask(door, "/readyz");
+  assert.equal(answer.status, 200);
+  assert.deepEqual(answer.json(), {
+    ready: true,
+    reasons: [],
+    warnings: [
+      {
+        part: "topic b",
+        message: "its durability is os: an append is answered when it is written, and a power cut can lose it",
+        hint: "millrace topics alter b --durability fsync",
+      },
+    ],
+  });
 });
 
 test("a process that is not ready is 503 with every reason", async () => {
@@ -79,6 +103,7 @@ test("a process that is not ready is 503 with every reason", async () => {
       { part: "source shop", code: "SOURCE_SLOT_LOST", message: "the slot is gone", hint: "Take a new snapshot." },
       { part: "view cards", code: "VIEW_BUILDING", message: "being built: first snapshot" },
     ],
+    warnings: [],
   });
 });
 

@@ -1,15 +1,16 @@
 /** `/healthz`, `/readyz` and `/metrics`. */
 import type { HttpDoorDependencies } from "./door-dependencies.ts";
-import { decideReadiness } from "./readiness.ts";
+import { decideReadiness, durabilityWarnings } from "./readiness.ts";
 import { json, type Route, text } from "./route.ts";
 import { object, ref, string } from "./schemas.ts";
 
 export function systemRoutes({
+  engine,
   node,
   sources,
   views,
   renderMetrics,
-}: Pick<HttpDoorDependencies, "node" | "sources" | "views" | "renderMetrics">): readonly Route[] {
+}: Pick<HttpDoorDependencies, "engine" | "node" | "sources" | "views" | "renderMetrics">): readonly Route[] {
   return [
     {
       method: "GET",
@@ -27,7 +28,7 @@ export function systemRoutes({
       path: "/readyz",
       operation: "readiness",
       about:
-        "Readiness: the store is up, no source has failed, every view is live. Reasons are told to holders of the key.",
+        "Readiness: the store is up, no source has failed, every view is live. Reasons, and warnings of what voids a promise, are told to holders of the key.",
       access: "open",
       parameters: [],
       answers: {
@@ -43,7 +44,8 @@ export function systemRoutes({
           closing: call.closing(),
         });
         const ready = reasons.length === 0;
-        return json({ ready, ...(call.trusted ? { reasons } : {}) }, ready ? 200 : 503);
+        const warnings = durabilityWarnings(engine.topics());
+        return json({ ready, ...(call.trusted ? { reasons, warnings } : {}) }, ready ? 200 : 503);
       },
     },
     {

@@ -2,7 +2,7 @@
  * Appending what one request sent: whole or not at all. One batch is one append; more are one transaction of the log.
  */
 import { MillraceError } from "../base/errors.ts";
-import type { AppendResult, Engine, TopicInfo, TransactionalProducer } from "../engine/engine.ts";
+import type { Engine, PlacedBatch, TopicInfo, TransactionalProducer } from "../engine/engine.ts";
 import { encodeToken } from "../feeds/token.ts";
 import { BatchBuilder } from "../records/batch-builder.ts";
 import { partitionOfKey } from "../records/murmur2.ts";
@@ -39,7 +39,7 @@ export function planAppend(topic: TopicInfo, events: readonly EventInput[], plac
         hint: `It has partitions 0 to ${partitions - 1}; without partition the key decides.`,
       });
     }
-    if (cleanup === "compact" && event.key === null) {
+    if (cleanup !== "delete" && event.key === null) {
       throw new MillraceError("RECORD_INVALID", `an event for the compacted topic "${topic.name}" has no key`);
     }
     let builder = builders.get(partition);
@@ -55,7 +55,7 @@ export function planAppend(topic: TopicInfo, events: readonly EventInput[], plac
 }
 
 /** `{offsets: [{partition, baseOffset, lastOffset}], token}` */
-export function appendAnswer(topic: TopicInfo, results: readonly AppendResult[]) {
+export function appendAnswer(topic: TopicInfo, results: readonly PlacedBatch[]) {
   const ends = new Map<number, number>();
   for (const { partition, lastOffset } of results) {
     ends.set(partition, Math.max(ends.get(partition) ?? 0, lastOffset + 1));
@@ -93,7 +93,7 @@ export class TopicAppender {
   }
 
   /** Resolves when all of it is durable and readable. */
-  async append(topic: string, batches: readonly PlannedBatch[]): Promise<AppendResult[]> {
+  async append(topic: string, batches: readonly PlannedBatch[]): Promise<PlacedBatch[]> {
     const [first] = batches;
     if (batches.length === 1 && first) return [await this.#engine.append({ topic, ...first })];
     const lane = this.#lanes.reduce((least, one) => (one.waiting < least.waiting ? one : least));
@@ -103,11 +103,11 @@ export class TopicAppender {
     return await turn.finally(() => lane.waiting--);
   }
 
-  async #transact(lane: Lane, topic: string, batches: readonly PlannedBatch[]): Promise<AppendResult[]> {
+  async #transact(lane: Lane, topic: string, batches: readonly PlannedBatch[]): Promise<PlacedBatch[]> {
     lane.producer ??= await this.#engine.initProducer(lane.transactionalId);
     const transaction = lane.producer.begin();
     try {
-      const results: AppendResult[] = [];
+      const results: PlacedBatch[] = [];
       for (const { partition, batch } of batches) results.push(await transaction.append({ topic, partition, batch }));
       await transaction.commit();
       return results;

@@ -34,14 +34,18 @@ export interface Page {
 /** Small enough that little is decoded that a page does not take. */
 const readBytes = 256 * 1024;
 
-/** `earliest`, `latest`, an offset, a time (RFC 3339), or a cursor. Throws `REQUEST_INVALID`. */
-export function parseFrom(text: string, partition: number | undefined): From {
+/** `earliest`, `latest`, an offset, a time (RFC 3339), or a cursor. Throws `REQUEST_INVALID`, naming the parameter. */
+export function parseFrom(text: string, partition: number | undefined, parameter = "from"): From {
   if (text === "earliest" || text === "latest") return { kind: text };
   if (/^-?\d+$/.test(text)) {
     if (partition !== undefined) return { kind: "offset", offset: checkedOffset(text) };
-    throw new MillraceError("REQUEST_INVALID", `from=${text.slice(0, 30)} is an offset, which needs partition=`, {
-      hint: "Each partition counts its own offsets; a time is written as 2026-11-21T10:00:00Z.",
-    });
+    throw new MillraceError(
+      "REQUEST_INVALID",
+      `${parameter}=${text.slice(0, 30)} is an offset, which needs partition=`,
+      {
+        hint: "Each partition counts its own offsets; a time is written as 2026-11-21T10:00:00Z.",
+      },
+    );
   }
   const timestampMs = parseTimeMs(text);
   return timestampMs === undefined ? { kind: "cursor", cursor: text } : { kind: "time", timestampMs };

@@ -1,4 +1,4 @@
-/** `/v1/topics`: list, show, create, delete, append, read, follow. */
+/** `/v1/topics`: list, show, create, alter, delete, append, read, follow, and delete events. */
 import { MillraceError } from "../base/errors.ts";
 import type { Engine, TopicInfo } from "../engine/engine.ts";
 import type { HttpDoorDependencies } from "./door-dependencies.ts";
@@ -14,7 +14,7 @@ import { type Call, empty, json, jsonText, type Parameter, type Route } from "./
 import { anything, array, integer, list, object, ref, string } from "./schemas.ts";
 import { appendAnswer, planAppend, TopicAppender } from "./topic-append.ts";
 import { cursorOf, parseFrom, readPage, resolveFrom, waitForTopic } from "./topic-read.ts";
-import { parseTopicSettings, printTopicSettings } from "./topic-settings.ts";
+import { asRequested, parseTopicSettings, printTopicSettings } from "./topic-settings.ts";
 import { lastEventIdOf } from "./view-routes.ts";
 
 const fromParameters: readonly Parameter[] = [
@@ -85,9 +85,25 @@ export function topicRoutes(deps: HttpDoorDependencies, limits: HttpLimits): rea
         }
         const settings = await readSettings(call);
         const known = engine.topic(name) !== undefined;
-        const topic = await engine.createTopic(name, settings);
+        const topic = await asRequested(engine.createTopic(name, settings));
         const location = `/v1/topics/${encodeURIComponent(name)}`;
         return json(topicJson(engine, topic), known ? 200 : 201, known ? {} : { location });
+      },
+    },
+    {
+      method: "PATCH",
+      path: "/v1/topics/{topic}",
+      operation: "alterTopic",
+      about: "Changes the settings that are named; partitions are only ever added.",
+      access: "key",
+      parameters: [],
+      body: { "application/json": ref("TopicSettings") },
+      answers: { 200: { about: "The topic as it is now.", schema: ref("Topic") } },
+      errors: ["TOPIC_UNKNOWN", "TOPIC_READ_ONLY", ...bodyErrors],
+      handle: async (call) => {
+        const { name } = writableTopicOf(engine, call);
+        const settings = await readSettings(call);
+        return json(topicJson(engine, await asRequested(engine.alterTopic(name, settings))));
       },
     },
     {
@@ -171,6 +187,40 @@ export function topicRoutes(deps: HttpDoorDependencies, limits: HttpLimits): rea
           if (call.closing() && call.signal.aborted) return eventsReply([], cursorOf(topic, positions));
           throw error;
         }
+      },
+    },
+    {
+      method: "DELETE",
+      path: "/v1/topics/{topic}/events",
+      operation: "deleteEvents",
+      about: "Deletes all events before a place, for good. Their offsets are not given again.",
+      access: "key",
+      parameters: [
+        {
+          name: "before",
+          in: "query",
+          about: "latest, a time (RFC 3339), a cursor, or an offset together with partition=. It has to be given.",
+          schema: string,
+        },
+        { name: "partition", in: "query", about: "Only in this one; in all of them when left out.", schema: integer },
+      ],
+      answers: {
+        200: {
+          about: "Where the partitions begin now.",
+          schema: object({ partitions: array(object({ partition: integer, logStart: integer })) }),
+        },
+      },
+      errors: [...readErrors, "TOPIC_READ_ONLY", "PARTITION_FAILED"],
+      handle: async (call) => {
+        const topic = writableTopicOf(engine, call);
+        const { before, partition } = readBefore(call);
+        const positions = await resolveFrom(engine, topic, before, partition);
+        const partitions = await Promise.all(
+          [...positions].map(async ([one, offset]) => {
+            return { partition: one, logStart: await engine.deleteRecords(topic.name, one, offset) };
+          }),
+        );
+        return json({ partitions });
       },
     },
     {
@@ -267,6 +317,16 @@ function refuseIdempotencyKey(call: Call): void {
 function readFrom(call: Call, fallback: "earliest" | "latest") {
   const partition = queryInteger(call.query, "partition", { min: 0, max: partitionsMax });
   return { partition, from: parseFrom(queryValue(call.query, "from") ?? fallback, partition) };
+}
+
+/** Never everything by oversight: what is to go is said. */
+function readBefore(call: Call) {
+  const partition = queryInteger(call.query, "partition", { min: 0, max: partitionsMax });
+  const text = queryValue(call.query, "before");
+  if (text !== undefined) return { partition, before: parseFrom(text, partition, "before") };
+  throw new MillraceError("REQUEST_INVALID", "before= is missing: which events are to be deleted?", {
+    hint: "Give latest, a time, a cursor, or an offset together with partition=.",
+  });
 }
 
 async function readSettings(call: Call) {

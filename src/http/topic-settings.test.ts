@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { parseDurationMs, parseSizeBytes } from "../base/units.ts";
-import { defaultTopicSettings } from "../engine/engine.ts";
+import { defaultTopicSettings, type TopicSettings } from "../engine/engine.ts";
 import { hasCode } from "./door-fixture.ts";
 import { parseTopicSettings, printDuration, printSize, printTopicSettings } from "./topic-settings.ts";
 
@@ -18,6 +18,16 @@ test("what is printed reads back as itself", () => {
     ),
   );
   assert.deepEqual(parseTopicSettings(printTopicSettings(defaultTopicSettings)), defaultTopicSettings);
+  const bounded: TopicSettings = {
+    ...defaultTopicSettings,
+    cleanup: "compact,delete",
+    retentionMs: 1,
+    retentionBytes: 1,
+    tombstoneRetentionMs: 0,
+    dirtyRatioMin: 0.015,
+    compactionLagMaxMs: 90_000,
+  };
+  assert.deepEqual(parseTopicSettings(printTopicSettings(bounded)), bounded);
   assert.equal(printDuration(604_800_000), "7d");
   assert.equal(printSize(10 * 1024 ** 2), "10MB");
 });
@@ -30,7 +40,12 @@ test("any JSON is settings or REQUEST_INVALID", () => {
     "cleanup",
     "maxBatch",
     "segment",
+    "segmentAge",
     "durability",
+    "dirtyRatio",
+    "tombstoneRetention",
+    "compactionLag",
+    "compactionLagMax",
     "x",
   );
   fc.assert(

@@ -1,6 +1,7 @@
 /**
  * A topic's settings as people write them over HTTP: durations and sizes are texts with a unit, `forever` and
- * `unlimited` are no bound.
+ * `unlimited` are no bound. What is written is checked here by form and by bounds that the door has; the engine has
+ * bounds of its own.
  */
 import { MillraceError } from "../base/errors.ts";
 import { parseDurationMs, parseSizeBytes } from "../base/units.ts";
@@ -27,7 +28,9 @@ const readers: Readonly<Record<string, (value: unknown, out: Mutable<TopicSettin
     out.retentionBytes = value === "unlimited" ? null : unit("retentionSize", value, parseSizeBytes, "or unlimited");
   },
   cleanup(value, out) {
-    if (value !== "delete" && value !== "compact") throw invalid("cleanup", value, "It is delete or compact.");
+    if (value !== "delete" && value !== "compact" && value !== "compact,delete") {
+      throw invalid("cleanup", value, "It is delete, compact or compact,delete.");
+    }
     out.cleanup = value;
   },
   maxBatch(value, out) {
@@ -36,9 +39,28 @@ const readers: Readonly<Record<string, (value: unknown, out: Mutable<TopicSettin
   segment(value, out) {
     out.segmentBytesMax = bounded("segment", value, segmentBytesBounds);
   },
+  segmentAge(value, out) {
+    out.segmentMs = unit("segmentAge", value, parseDurationMs);
+  },
   durability(value, out) {
     if (value !== "fsync" && value !== "os") throw invalid("durability", value, "It is fsync or os.");
     out.durability = value;
+  },
+  dirtyRatio(value, out) {
+    if (typeof value !== "number" || !(value >= 0 && value <= 1)) {
+      throw invalid("dirtyRatio", value, "It is a number from 0 to 1.");
+    }
+    out.dirtyRatioMin = value;
+  },
+  tombstoneRetention(value, out) {
+    out.tombstoneRetentionMs = unit("tombstoneRetention", value, parseDurationMs);
+  },
+  compactionLag(value, out) {
+    out.compactionLagMinMs = unit("compactionLag", value, parseDurationMs);
+  },
+  compactionLagMax(value, out) {
+    out.compactionLagMaxMs =
+      value === "unlimited" ? null : unit("compactionLagMax", value, parseDurationMs, "or unlimited");
   },
 };
 
@@ -63,6 +85,17 @@ export function parseTopicSettings(body: unknown): Partial<TopicSettings> {
   return settings;
 }
 
+/** A setting in a request is the request's fault, whatever the engine calls it: `SETTING_INVALID` as `REQUEST_INVALID`. */
+export async function asRequested<T>(change: Promise<T>): Promise<T> {
+  try {
+    return await change;
+  } catch (cause) {
+    if (!MillraceError.is(cause, "SETTING_INVALID")) throw cause;
+    const { message, hint, details } = cause;
+    throw new MillraceError("REQUEST_INVALID", message, { cause, details, ...(hint === undefined ? {} : { hint }) });
+  }
+}
+
 export function printTopicSettings(settings: TopicSettings): Record<string, unknown> {
   return {
     partitions: settings.partitions,
@@ -71,7 +104,12 @@ export function printTopicSettings(settings: TopicSettings): Record<string, unkn
     cleanup: settings.cleanup,
     maxBatch: printSize(settings.batchBytesMax),
     segment: printSize(settings.segmentBytesMax),
+    segmentAge: printDuration(settings.segmentMs),
     durability: settings.durability,
+    dirtyRatio: settings.dirtyRatioMin,
+    tombstoneRetention: printDuration(settings.tombstoneRetentionMs),
+    compactionLag: printDuration(settings.compactionLagMinMs),
+    compactionLagMax: settings.compactionLagMaxMs === null ? "unlimited" : printDuration(settings.compactionLagMaxMs),
   };
 }
 
@@ -105,13 +143,12 @@ function bounded(name: string, value: unknown, { min, max }: { min: number; max:
   return bytes;
 }
 
-/** A setting in a request is the request's fault, whatever the parser of settings calls it. */
-function unit(name: string, value: unknown, parse: (text: unknown, name: string) => number, also: string): number {
+function unit(name: string, value: unknown, parse: (text: unknown, name: string) => number, also?: string): number {
   try {
     return parse(value, name);
   } catch (cause) {
     const hint = MillraceError.is(cause) ? cause.hint?.replace(/\.$/, "") : undefined;
-    throw invalid(name, value, `${hint ?? "Write it with a unit"}, ${also}.`);
+    throw invalid(name, value, `${hint ?? "Write it with a unit"}${also === undefined ? "" : `, ${also}`}.`);
   }
 }
 

@@ -10,7 +10,7 @@ import { crc32c } from "../records/crc32c.ts";
 export type CheckedContent =
   | { readonly kind: "missing" }
   | { readonly kind: "damaged"; readonly reason: string }
-  | { readonly kind: "read"; readonly value: unknown };
+  | { readonly kind: "read"; readonly format: number; readonly value: unknown };
 
 /** Durable when it resolves. `name` has no spaces. */
 export async function writeCheckedFile(
@@ -55,7 +55,7 @@ export async function readCheckedFile(
   if (body.length !== Number(length)) return { kind: "damaged", reason: "its length is wrong" };
   if (crc32c(body).toString(16) !== checksum) return { kind: "damaged", reason: "its checksum does not match" };
   try {
-    return { kind: "read", value: JSON.parse(body.toString("utf8")) };
+    return { kind: "read", format: Number(format), value: JSON.parse(body.toString("utf8")) };
   } catch {
     return { kind: "damaged", reason: "its content is not JSON" };
   }

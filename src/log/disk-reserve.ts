@@ -19,16 +19,20 @@ export class DiskReserve {
     this.#directory = directory;
   }
 
+  get isLow(): boolean {
+    return this.#freeBytes - this.#sinceCheckBytes < this.#context.limits.diskReserveBytes;
+  }
+
   /** Throws `DISK_LOW`. What it knows is at most 32 MiB of appends old. */
   admit(bytes: number): void {
     this.#sinceCheckBytes += bytes;
-    const reserve = this.#context.limits.diskReserveBytes;
-    const low = this.#freeBytes - this.#sinceCheckBytes < reserve;
-    const due = low
+    const { isLow } = this;
+    const due = isLow
       ? this.#context.clock.monotonicMs() - this.#checkedAtMs >= recheckMs
       : this.#sinceCheckBytes >= recheckBytes;
     if (due) void this.check();
-    if (!low) return;
+    if (!isLow) return;
+    const reserve = this.#context.limits.diskReserveBytes;
     throw new MillraceError("DISK_LOW", `fewer than ${reserve} bytes are free on the disk of ${this.#directory}`, {
       hint: "Free space on the disk, or delete topics that nobody needs.",
       details: { freeBytes: this.#freeBytes, reserveBytes: reserve },

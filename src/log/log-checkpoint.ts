@@ -1,26 +1,40 @@
 /**
- * A point up to which everything was durable, so that a start reads only what came later. It is a help and no truth:
- * without it everything is read again from the segments.
+ * A point up to which everything was durable in the segments, so that a start reads only what came later. It is a help
+ * and no truth: without it everything is read again from segments and journal.
  */
 import * as path from "node:path";
 import type { Diagnostics } from "../base/diagnostics.ts";
 import type { Disk } from "../base/disk.ts";
 import { readCheckedFile, writeCheckedFile } from "./checked-file.ts";
+import type { JournalPosition } from "./journal.ts";
 import type { PartitionCheckpoint } from "./partition-recovery.ts";
 import type { ProducerState } from "./transaction-records.ts";
 
-const checkpointFormat = 1;
+const checkpointFormat = 2;
 
-export interface LogCheckpoint {
-  readonly logId: string;
+export interface TransactionsCheckpoint {
   /** Decisions below this offset of the transactions topic are in `producers`, and their markers are durable. */
   readonly transactionsOffset: number;
-  readonly producers: readonly ProducerState[];
-  /** By `<topic id>/<partition>`. */
-  readonly partitions: Readonly<Record<string, PartitionCheckpoint>>;
+  readonly producers: readonly (ProducerState & { readonly usedMs: number })[];
+  readonly nextProducerId: number;
 }
 
-function fileOf(directory: string): string {
+export interface LogCheckpoint extends TransactionsCheckpoint {
+  readonly logId: string;
+  /** What the journal holds before it is in the segments. */
+  readonly journal: JournalPosition;
+  /** Files of the journal that a start reads whole all the same. */
+  readonly heldJournalFiles: readonly number[];
+  /** By `<topic id>/<partition>`. */
+  readonly partitions: ReadonlyMap<string, PartitionCheckpoint>;
+}
+
+interface Content extends Omit<LogCheckpoint, "partitions"> {
+  /** By `<topic id>/<partition>`: segment, byte position, offset, and the producers in base64. */
+  readonly partitions: Readonly<Record<string, readonly [number, number, number, string?]>>;
+}
+
+export function checkpointFile(directory: string): string {
   return path.join(directory, "checkpoint");
 }
 
@@ -31,7 +45,7 @@ export async function readLogCheckpoint(
   logId: string,
   diagnostics: Diagnostics,
 ): Promise<LogCheckpoint | undefined> {
-  const file = fileOf(directory);
+  const file = checkpointFile(directory);
   const found = await readCheckedFile(disk, file, "checkpoint", checkpointFormat);
   if (found.kind === "damaged") {
     diagnostics.warn("the log's checkpoint cannot be used; all segments are read again", {
@@ -39,11 +53,24 @@ export async function readLogCheckpoint(
       reason: found.reason,
     });
   }
-  if (found.kind !== "read") return undefined;
-  const checkpoint = found.value as LogCheckpoint;
-  return checkpoint.logId === logId ? checkpoint : undefined;
+  // What format 1 lacks is found again by reading.
+  if (found.kind !== "read" || found.format !== checkpointFormat) return undefined;
+  const content = found.value as Content;
+  if (content.logId !== logId) return undefined;
+  const partitions = new Map<string, PartitionCheckpoint>();
+  for (const [key, [segment, bytePosition, offset, producers]] of Object.entries(content.partitions)) {
+    const snapshot = producers === undefined ? undefined : Buffer.from(producers, "base64");
+    partitions.set(key, { segment, bytePosition, offset, producers: snapshot });
+  }
+  return { ...content, partitions };
 }
 
 export async function writeLogCheckpoint(disk: Disk, directory: string, checkpoint: LogCheckpoint): Promise<void> {
-  await writeCheckedFile(disk, fileOf(directory), "checkpoint", checkpointFormat, checkpoint);
+  const partitions: Record<string, [number, number, number, string?]> = {};
+  for (const [key, { segment, bytePosition, offset, producers }] of checkpoint.partitions) {
+    partitions[key] = [segment, bytePosition, offset];
+    if (producers) partitions[key].push(producers.toString("base64"));
+  }
+  const content: Content = { ...checkpoint, partitions };
+  await writeCheckedFile(disk, checkpointFile(directory), "checkpoint", checkpointFormat, content);
 }

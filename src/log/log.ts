@@ -4,27 +4,36 @@
  *
  *   <directory>/catalogue                             which topics there are, and the log's id
  *   <directory>/checkpoint                            where reading back may begin
- *   <directory>/topics/<topic id>/<partition>/*.log   segments, each with an .index beside it
+ *   <directory>/journal/*.journal                     small appends of all partitions, until they are in segments
+ *   <directory>/topics/<topic id>/<partition>/*.log   segments, with their indexes beside them
  */
 import * as path from "node:path";
 import type { Clock } from "../base/clock.ts";
 import type { Diagnostics } from "../base/diagnostics.ts";
 import type { Disk } from "../base/disk.ts";
 import { MillraceError } from "../base/errors.ts";
+import { Gate } from "../base/gate.ts";
 import type { Random } from "../base/random.ts";
+import { batchAttributes, isTransactional, readBatchHeader } from "../records/batch-header.ts";
 import { checkAppendable } from "../records/batch-validator.ts";
+import { Checkpointer } from "./checkpointer.ts";
 import { DiskReserve } from "./disk-reserve.ts";
 import { FilePool } from "./file-pool.ts";
-import { IndexCache } from "./index-cache.ts";
-import { type LogCheckpoint, readLogCheckpoint, writeLogCheckpoint } from "./log-checkpoint.ts";
+import { Journal } from "./journal.ts";
+import { type JournalContent, readJournal } from "./journal-recovery.ts";
+import { type LogCheckpoint, readLogCheckpoint } from "./log-checkpoint.ts";
 import { defaultLogLimits, type LogContext, type LogLimits } from "./log-context.ts";
-import { Partition, type Placed } from "./partition.ts";
-import { createPartitionFiles } from "./partition-recovery.ts";
-import { baseOffsetOfFileName, segmentHeaderBytes } from "./segment.ts";
+import { Maintenance } from "./maintenance.ts";
+import type { Partition, Placed } from "./partition.ts";
+import { refusalOf } from "./producer-refusals.ts";
+import { SegmentIndexes } from "./segment-index.ts";
 import { TailCache } from "./tail-cache.ts";
-import { type LogTopic, type LogTopicSettings, TopicCatalogue } from "./topic-catalogue.ts";
+import { type LogTopic, type LogTopicSettings, laterTopicSettings, TopicCatalogue } from "./topic-catalogue.ts";
+import { Topics, topicUnknown } from "./topics.ts";
+import { TransactionCoordinator } from "./transaction-coordinator.ts";
 import { transactionsTopic } from "./transaction-records.ts";
-import { type LogProducer, TransactionCoordinator } from "./transactions.ts";
+import { LogProducer } from "./transactions.ts";
+import { WriteMemory } from "./write-memory.ts";
 
 export interface LogOptions {
   readonly disk: Disk;
@@ -36,30 +45,32 @@ export interface LogOptions {
 }
 
 const transactionsSettings: LogTopicSettings = {
+  ...laterTopicSettings,
   partitions: 1,
   retentionMs: null,
   retentionBytes: null,
-  cleanup: "delete",
+  cleanup: "compact",
   batchBytesMax: 1024 * 1024,
   segmentBytesMax: 64 * 1024 * 1024,
   durability: "fsync",
 };
 
-const deletedSuffix = ".deleted";
-
-/** Partitions that are read back at the same time. */
-const openAtOnce = 8;
+/** Half of Node's pool of threads. */
+const oldReadsAtOnce = 2;
 
 export class Log {
   readonly #context: LogContext;
   readonly #directory: string;
   readonly #random: Random;
   readonly #catalogue: TopicCatalogue;
+  readonly #topics: Topics;
   readonly #reserve: DiskReserve;
-  /** By topic name. */
-  readonly #partitions = new Map<string, readonly Partition[]>();
+  #journal: Journal | undefined;
   #coordinator: TransactionCoordinator | undefined;
-  #checkpoint: LogCheckpoint | undefined;
+  #checkpointer: Checkpointer | undefined;
+  #maintenance: Maintenance | undefined;
+  /** Files of the journal that partitions which do not serve will need. */
+  #held: readonly number[] = [];
   #sinceCheckpointBytes = 0;
   /** Changes of the catalogue, and checkpoints, follow each other. */
   #changes: Promise<unknown> = Promise.resolve();
@@ -71,22 +82,33 @@ export class Log {
     this.#directory = options.directory;
     this.#random = options.random;
     this.#catalogue = catalogue;
+    this.#topics = new Topics(context, options.directory, options.random, catalogue);
     this.#reserve = new DiskReserve(context, options.directory);
   }
 
-  /** Throws `LOG_FORMAT_NEWER`, and `LOG_DAMAGED` when the catalogue cannot be read; a damaged partition does not stop the others. */
+  /** Throws `LOG_FORMAT_NEWER`, and `LOG_DAMAGED` when the catalogue or the journal cannot be read; a damaged partition does not stop the others. */
   static async open(options: LogOptions): Promise<Log> {
     const limits = { ...defaultLogLimits, ...options.limits };
     const { disk, clock, diagnostics, directory } = options;
     const files = new FilePool(disk, limits.openFilesMax);
-    const indexes = new IndexCache(disk, files);
-    const context = { disk, clock, diagnostics, limits, files, indexes, tails: new TailCache(limits.tailCacheBytes) };
+    const context: LogContext = {
+      disk,
+      clock,
+      diagnostics,
+      limits,
+      files,
+      indexes: new SegmentIndexes(disk, files),
+      tails: new TailCache(limits.tailCacheBytes),
+      memory: new WriteMemory(limits.unflushedBytesMax),
+      oldReads: new Gate(oldReadsAtOnce),
+    };
     await makeRoot(disk, directory);
     const catalogue = await TopicCatalogue.open(disk, directory, options.random);
     const log = new Log(context, options, catalogue);
     try {
       await log.#start();
     } catch (error) {
+      await log.#journal?.close();
       await files.close();
       throw error;
     }
@@ -98,79 +120,100 @@ export class Log {
   }
 
   topics(): readonly LogTopic[] {
-    return this.#catalogue.topics;
+    return this.#topics.list();
   }
 
   topic(name: string): LogTopic | undefined {
-    return this.#catalogue.get(name);
+    return this.#topics.get(name);
   }
 
   /** Throws `TOPIC_UNKNOWN`, `PARTITION_UNKNOWN`, `LOG_CLOSED`. */
   partition(topic: string, partition: number): Partition {
     this.#assertOpen();
-    const partitions = this.#partitions.get(topic);
-    if (!partitions) throw topicUnknown(topic);
-    const found = partitions[partition];
-    if (found) return found;
-    throw new MillraceError("PARTITION_UNKNOWN", `topic ${topic} has no partition ${partition}`, {
-      details: { topic, partition, partitions: partitions.length },
-    });
+    return this.#topics.partition(topic, partition);
+  }
+
+  /** Throws `PARTITION_DAMAGED` or `PARTITION_FAILED` when transactions cannot be recorded, and `LOG_CLOSED`. */
+  get transactions(): TransactionCoordinator {
+    this.#assertOpen();
+    const broken = this.#topics.partition(transactionsTopic, 0).failure;
+    if (broken || !this.#coordinator) throw broken;
+    return this.#coordinator;
   }
 
   /** The name and settings have been checked. Durable when it resolves. */
   createTopic(name: string, settings: LogTopicSettings, readOnly: boolean): Promise<LogTopic> {
     this.#assertOpen();
-    return this.#change(async () => this.#catalogue.get(name) ?? (await this.#create(name, settings, readOnly)));
+    return this.#change(async () => this.#topics.get(name) ?? (await this.#topics.create(name, settings, readOnly)));
+  }
+
+  /**
+   * `alter` makes checked settings of those that hold when its turn has come; it takes no partition away.
+   * Throws `TOPIC_UNKNOWN`, `TOPIC_READ_ONLY`.
+   */
+  alterTopic(name: string, alter: (settings: LogTopicSettings) => LogTopicSettings): Promise<LogTopic> {
+    this.#assertOpen();
+    if (name === transactionsTopic) throw ownTopic(name);
+    return this.#change(async () => {
+      const topic = this.#topics.get(name);
+      if (!topic) throw topicUnknown(name);
+      return await this.#topics.alter(name, alter(topic.settings));
+    });
   }
 
   /** Throws `TOPIC_UNKNOWN`, and `TOPIC_READ_ONLY` for the log's own topic. */
   deleteTopic(name: string): Promise<void> {
     this.#assertOpen();
     if (name === transactionsTopic) throw ownTopic(name);
-    return this.#change(async () => {
-      const topic = this.#catalogue.get(name);
-      const partitions = this.#partitions.get(name);
-      if (!topic || !partitions) throw topicUnknown(name);
-      this.#partitions.delete(name);
-      await Promise.all(partitions.map((partition) => partition.settle().catch(() => undefined)));
-      for (const partition of partitions) partition.close(topicUnknown(name));
-      for (const { place } of partitions) await this.#context.files.forgetUnder(place.directory);
-      // The new name is the decision: a start that finds it goes on from here.
-      const doomed = `${this.#topicDirectory(topic.id)}${deletedSuffix}`;
-      await this.#context.disk.rename(this.#topicDirectory(topic.id), doomed);
-      await this.#context.disk.syncDirectory(path.join(this.#directory, "topics"));
-      await this.#catalogue.remove(name);
-      await this.#context.disk.removeDirectory(doomed);
-    });
+    return this.#change(() => this.#topics.delete(name));
   }
 
-  /** Resolves when durable. Throws `TOPIC_UNKNOWN`, `PARTITION_UNKNOWN`, `BATCH_CORRUPT`, `RECORD_TOO_LARGE`, `RECORD_INVALID`, `DISK_LOW`, `PARTITION_FAILED`. */
+  /**
+   * Resolves when durable; a batch that its producer has sent before is answered with the offsets that it has.
+   * Throws `TOPIC_UNKNOWN`, `PARTITION_UNKNOWN`, `BATCH_CORRUPT`, `RECORD_TOO_LARGE`, `RECORD_INVALID`, `DISK_LOW`,
+   * `PARTITION_FAILED`, and of producers `PRODUCER_FENCED`, `PRODUCER_SEQUENCE_INVALID`, `PRODUCER_UNKNOWN`,
+   * `TRANSACTION_INVALID`, `PRODUCERS_EXHAUSTED`.
+   */
   async append(topic: string, partition: number, batch: Buffer): Promise<Placed> {
-    const { partition: into, placed } = this.#place(topic, partition, batch);
+    const room = this.#context.memory.room();
+    if (room) await room;
+    const into = this.#admit(topic, partition, batch);
+    const producer = readBatchHeader(batch);
+    const placed = producer.producerId < 0 ? this.#place(into, batch) : this.#placeOfProducer(into, batch);
     await into.durable(placed.lastOffset + 1);
     return placed;
   }
 
-  /** Throws `PARTITION_DAMAGED` or `PARTITION_FAILED` when transactions cannot be recorded. */
-  initProducer(transactionalId: string): Promise<LogProducer> {
-    this.#assertOpen();
-    const broken = this.partition(transactionsTopic, 0).failure;
-    if (broken || !this.#coordinator) return Promise.reject(broken);
-    return this.#coordinator.initProducer(transactionalId);
+  async initProducer(
+    transactionalId: string,
+    options: { readonly timeoutMs?: number | null } = {},
+  ): Promise<LogProducer> {
+    const { transactions } = this;
+    const state = await transactions.init(transactionalId, options.timeoutMs ?? null);
+    const place = (topic: string, partition: number, batch: Buffer, stamp: (partition: Partition) => void) => {
+      const into = this.#admit(topic, partition, batch);
+      stamp(into);
+      return { partition: into, placed: this.#place(into, batch) };
+    };
+    return new LogProducer(transactions, place, state);
   }
 
   sizeBytes(topic: string): number {
-    const partitions = this.#partitions.get(topic);
-    if (!partitions) throw topicUnknown(topic);
-    return partitions.reduce((sum, partition) => sum + partition.sizeBytes, 0);
+    return this.#topics.partitionsOf(topic).reduce((sum, partition) => sum + partition.sizeBytes, 0);
   }
 
-  /** Makes everything durable, and lets the next start begin here. */
+  /** Makes everything durable in segments, and lets the next start begin here. */
   checkpoint(): Promise<void> {
     this.#checkpointing ??= this.#change(() => this.#writeCheckpoint()).finally(() => {
       this.#checkpointing = undefined;
     });
     return this.#checkpointing;
+  }
+
+  /** Does at once what the log else does in its own time: retention, compaction, expiry. */
+  async maintain(): Promise<void> {
+    this.#assertOpen();
+    await this.#maintenance?.run();
   }
 
   /** Open transactions stay undecided: the next start aborts them. */
@@ -180,9 +223,8 @@ export class Log {
   }
 
   async #close(): Promise<void> {
+    await this.#maintenance?.close();
     await this.#changes.catch(() => undefined);
-    const all = [...this.#partitions.values()].flat();
-    await Promise.all(all.map((partition) => partition.settle().catch(() => undefined)));
     try {
       await this.#writeCheckpoint();
     } catch (cause) {
@@ -191,64 +233,101 @@ export class Log {
       });
     }
     const reason = logClosed();
-    for (const partition of all) partition.close(reason);
+    for (const partition of this.#topics.partitions()) partition.close(reason);
+    await this.#journal?.close();
     await this.#context.files.close();
   }
 
   async #start(): Promise<void> {
     const { disk, diagnostics } = this.#context;
-    this.#checkpoint = await readLogCheckpoint(disk, this.#directory, this.logId, diagnostics);
-    await this.#removeLeftovers();
+    const checkpoint = await readLogCheckpoint(disk, this.#directory, this.logId, diagnostics);
+    const journalDirectory = path.join(this.#directory, "journal");
+    const journaled = await readJournal(disk, journalDirectory, this.logId, {
+      position: checkpoint?.journal,
+      held: checkpoint?.heldJournalFiles ?? [],
+    });
+    const journal = new Journal(this.#context, journalDirectory, this.logId, journaled.lastNumber);
+    this.#journal = journal;
     await this.#reserve.check();
-    await this.#openPartitions();
-    if (!this.#catalogue.get(transactionsTopic)) await this.#create(transactionsTopic, transactionsSettings, true);
-    const decisions = this.partition(transactionsTopic, 0);
-    const all = [...this.#partitions.values()].flat();
-    this.#coordinator = new TransactionCoordinator(this.#context, decisions, (topic, partition, batch, stamp) =>
-      this.#place(topic, partition, batch, stamp),
-    );
-    if (!decisions.failure) await this.#coordinator.recover(this.#checkpoint, all);
-    const changed = all.some(
-      (partition) => partition.changedByRecovery || partition.highWatermark !== partition.nextOffset,
-    );
-    if (changed && !decisions.failure) await this.#writeCheckpoint();
+    const checkpoints = checkpoint?.partitions ?? new Map();
+    await this.#topics.open(journal, { checkpoints, journaled: journaled.partitions });
+    this.#held = this.#neededFiles(journaled);
+    this.#checkpointer = new Checkpointer(this.#context, this.#directory, this.logId, checkpoint);
+    await this.#release(journal, checkpoint, journaled);
+    await this.#startTransactions(checkpoint);
+    if (!this.#coordinator) return;
+    this.#maintenance = new Maintenance(this.#context, this.#random, {
+      topics: this.#topics,
+      transactions: this.#coordinator,
+      transactionsOffset: () => this.#checkpointer?.last?.transactionsOffset ?? 0,
+      reserve: this.#reserve,
+    });
   }
 
-  async #openPartitions(): Promise<void> {
-    const waiting = this.#catalogue.topics.flatMap((topic) =>
-      Array.from({ length: topic.settings.partitions }, (_, partition) => ({ topic, partition })),
-    );
-    const opened = new Map<string, Partition[]>();
-    const openNext = async () => {
-      for (let next = waiting.shift(); next; next = waiting.shift()) {
-        const { topic, partition } = next;
-        const found = await this.#openPartition(topic, partition);
-        const partitions = opened.get(topic.name) ?? [];
-        partitions[partition] = found;
-        opened.set(topic.name, partitions);
-      }
-    };
-    await Promise.all(Array.from({ length: openAtOnce }, openNext));
-    for (const [name, partitions] of opened) this.#partitions.set(name, partitions);
+  /**
+   * What the journal held is in the segments now, and a checkpoint says so before the journal is written again; but for
+   * the files that partitions which do not serve will need.
+   */
+  async #release(journal: Journal, checkpoint: LogCheckpoint | undefined, journaled: JournalContent): Promise<void> {
+    if (journaled.partitions.size > 0 || !checkpoint)
+      await this.#checkpointer?.seal(journal, [...this.#topics.partitions()], this.#held);
+    await journal.open(this.#held);
   }
 
-  #openPartition(topic: LogTopic, partition: number): Promise<Partition> {
-    const checkpoint = this.#checkpoint?.partitions[`${topic.id}/${partition}`];
-    return Partition.open(this.#context, this.#placeOf(topic, partition), topic.settings, checkpoint);
+  async #startTransactions(checkpoint: LogCheckpoint | undefined): Promise<void> {
+    const own = this.#topics.get(transactionsTopic);
+    if (!own) await this.#topics.create(transactionsTopic, transactionsSettings, true);
+    else if (own.settings.cleanup !== "compact") await this.#topics.alter(transactionsTopic, transactionsSettings);
+    const decisions = this.#topics.partition(transactionsTopic, 0);
+    const all = [...this.#topics.partitions()];
+    this.#coordinator = new TransactionCoordinator(this.#context, decisions);
+    if (decisions.failure) return;
+    await this.#coordinator.recover(checkpoint, all);
+    if (all.some((partition) => !partition.failure && !partition.isUnchanged)) await this.#writeCheckpoint();
   }
 
-  #place(topic: string, partition: number, batch: Buffer, stamp?: (partition: Partition) => void) {
+  #neededFiles({ partitions }: JournalContent): number[] {
+    const needed = new Set<number>();
+    for (const { failure, place } of this.#topics.partitions()) {
+      if (!failure) continue;
+      for (const file of partitions.get(`${place.topicId}/${place.partition}`)?.files ?? []) needed.add(file);
+    }
+    return [...needed];
+  }
+
+  /** The partition that takes the batch, which has been checked. */
+  #admit(topic: string, partition: number, batch: Buffer): Partition {
     const into = this.partition(topic, partition);
-    const settings = this.#catalogue.get(topic)?.settings;
+    const settings = this.#topics.get(topic)?.settings;
     if (topic === transactionsTopic) throw ownTopic(topic);
-    checkAppendable(batch, settings?.batchBytesMax ?? 0, topic);
+    const keysRequired = settings?.cleanup !== "delete";
+    checkAppendable(batch, settings?.batchBytesMax ?? 0, topic, { keysRequired });
     this.#reserve.admit(batch.length);
     if (into.failure) throw into.failure;
-    stamp?.(into);
+    return into;
+  }
+
+  #place(into: Partition, batch: Buffer): Placed {
     const placed = into.append(batch);
     this.#sinceCheckpointBytes += batch.length;
     if (this.#sinceCheckpointBytes >= this.#context.limits.checkpointBytes) this.#checkpointSoon();
-    return { partition: into, placed };
+    return placed;
+  }
+
+  #placeOfProducer(into: Partition, batch: Buffer): Placed {
+    const header = readBatchHeader(batch);
+    const isInTransaction = isTransactional(batchAttributes(batch));
+    const identity = { producerId: header.producerId, epoch: header.producerEpoch };
+    const work = isInTransaction ? this.transactions.join(identity) : undefined;
+    const decision = into.decide(batch, isInTransaction ? 2 : 1);
+    if (decision.outcome === "duplicate") {
+      const { baseOffset, lastOffset } = decision;
+      return { baseOffset, lastOffset, leaderEpoch: into.leaderEpoch };
+    }
+    if (decision.outcome !== "append") throw refusalOf(decision, into.place, identity);
+    const placed = this.#place(into, batch);
+    work?.touched.set(into, { endOffset: placed.lastOffset + 1, sequence: 0 });
+    return placed;
   }
 
   #checkpointSoon(): void {
@@ -259,76 +338,11 @@ export class Log {
   }
 
   async #writeCheckpoint(): Promise<void> {
-    const coordinator = this.#coordinator;
-    if (!coordinator) return;
-    // Before the syncs: what was applied up to here has its markers appended, so the syncs make them durable.
-    const applied = coordinator.snapshot();
-    const all = [...this.#partitions.values()].flat();
-    await Promise.all(
-      all.map((partition) => (partition.failure ? undefined : partition.sync().catch(() => undefined))),
-    );
-    const before = this.#checkpoint;
-    const partitions: Record<string, NonNullable<ReturnType<Partition["checkpoint"]>>> = {};
-    for (const partition of all) {
-      const key = `${partition.place.topicId}/${partition.place.partition}`;
-      const point = partition.checkpoint() ?? before?.partitions[key];
-      if (point) partitions[key] = point;
-    }
-    // A partition that does not serve may need older decisions when it is read back.
-    const allServe = all.every((partition) => !partition.failure);
-    const { transactionsOffset, producers } = allServe ? applied : (before ?? { transactionsOffset: 0, producers: [] });
-    const checkpoint: LogCheckpoint = { logId: this.logId, transactionsOffset, producers, partitions };
-    await writeLogCheckpoint(this.#context.disk, this.#directory, checkpoint);
-    this.#checkpoint = checkpoint;
+    if (!this.#coordinator || !this.#journal) return;
+    const all = [...this.#topics.partitions()];
+    const isClosing = this.#closing !== undefined;
+    await this.#checkpointer?.write(this.#coordinator, this.#journal, all, this.#held, isClosing);
     this.#sinceCheckpointBytes = 0;
-  }
-
-  async #create(name: string, settings: LogTopicSettings, readOnly: boolean): Promise<LogTopic> {
-    const topic: LogTopic = { name, id: this.#random.uuid(), settings, readOnly, createdMs: this.#context.clock.now() };
-    const { disk } = this.#context;
-    const numbers = Array.from({ length: settings.partitions }, (_, partition) => partition);
-    await disk.makeDirectory(this.#topicDirectory(topic.id));
-    await Promise.all(numbers.map((partition) => createPartitionFiles(this.#context, this.#placeOf(topic, partition))));
-    await disk.syncDirectory(this.#topicDirectory(topic.id));
-    await disk.syncDirectory(path.join(this.#directory, "topics"));
-    await disk.syncDirectory(this.#directory);
-    const partitions = await Promise.all(numbers.map((partition) => this.#openPartition(topic, partition)));
-    await this.#catalogue.add(topic);
-    this.#partitions.set(name, partitions);
-    return topic;
-  }
-
-  /** Ends what a topic's creation or deletion had begun. A folder with records that nobody knows is left alone. */
-  async #removeLeftovers(): Promise<void> {
-    const { disk, diagnostics } = this.#context;
-    const root = path.join(this.#directory, "topics");
-    if (!(await disk.exists(root))) return;
-    // The names that are seen may not be durable yet, when the process died and the machine did not.
-    await disk.syncDirectory(root);
-    for (const name of await disk.list(root)) {
-      const folder = path.join(root, name);
-      const id = name.endsWith(deletedSuffix) ? name.slice(0, -deletedSuffix.length) : name;
-      const known = this.#catalogue.topics.find((topic) => topic.id === id);
-      if (id !== name) {
-        if (known) await this.#catalogue.remove(known.name);
-        await disk.removeDirectory(folder);
-      } else if (!known) {
-        if (await hasRecords(disk, folder)) {
-          diagnostics.warn("a folder holds records of a topic that is not in the catalogue; it is left alone", {
-            folder,
-          });
-        } else await disk.removeDirectory(folder);
-      }
-    }
-  }
-
-  #placeOf(topic: LogTopic, partition: number) {
-    const directory = path.join(this.#topicDirectory(topic.id), String(partition));
-    return { topic: topic.name, topicId: topic.id, partition, directory };
-  }
-
-  #topicDirectory(id: string): string {
-    return path.join(this.#directory, "topics", id);
   }
 
   #change<T>(change: () => Promise<T>): Promise<T> {
@@ -341,7 +355,6 @@ export class Log {
     if (this.#closing) throw logClosed();
   }
 }
-
 /** The log's folder and the name of it are durable, also when an earlier start was killed in between. */
 async function makeRoot(disk: Disk, directory: string): Promise<void> {
   const parent = path.dirname(path.resolve(directory));
@@ -352,28 +365,6 @@ async function makeRoot(disk: Disk, directory: string): Promise<void> {
       if (folder === directory || (error.code !== "EACCES" && error.code !== "EPERM")) throw error;
     });
   }
-}
-
-/** Whether any segment below a topic's folder is longer than its header. */
-async function hasRecords(disk: Disk, folder: string): Promise<boolean> {
-  for (const partition of await disk.list(folder)) {
-    const directory = path.join(folder, partition);
-    for (const name of await disk.list(directory)) {
-      if (baseOffsetOfFileName(name) === undefined) continue;
-      const file = await disk.open(path.join(directory, name), "read");
-      const sizeBytes = await file.size();
-      await file.close();
-      if (sizeBytes > segmentHeaderBytes) return true;
-    }
-  }
-  return false;
-}
-
-function topicUnknown(topic: string): MillraceError {
-  return new MillraceError("TOPIC_UNKNOWN", `there is no topic ${topic}`, {
-    hint: "Run millrace topics list to see the topics.",
-    details: { topic },
-  });
 }
 
 function ownTopic(topic: string): MillraceError {

@@ -14,6 +14,7 @@ const brand = 0x4d4c5249; // "MLRI"
 const headerBytes = 48;
 const entryBytes = 20;
 const noTimestamp = -1;
+const nothing = new Float64Array(0);
 const field = {
   brand: 0,
   format: 4,
@@ -34,9 +35,9 @@ export class OffsetIndex {
   maxTimestamp = noTimestamp;
   #count = 0;
   /** Relative to `baseOffset`. */
-  #offsets = new Float64Array(64);
-  #positions = new Float64Array(64);
-  #timestampsBefore = new Float64Array(64);
+  #offsets = nothing;
+  #positions = nothing;
+  #timestampsBefore = nothing;
 
   constructor(baseOffset: number, startBytes: number) {
     this.baseOffset = baseOffset;
@@ -126,7 +127,7 @@ function checksum(bytes: Buffer): number {
 }
 
 function grown(values: Float64Array<ArrayBuffer>): Float64Array<ArrayBuffer> {
-  const larger = new Float64Array(values.length * 2);
+  const larger = new Float64Array(Math.max(8, values.length * 2));
   larger.set(values);
   return larger;
 }

@@ -1,44 +1,59 @@
 /**
- * Reads a partition back from its files. Up to the checkpoint the bytes were durable; behind it every batch is checked.
- * A torn end is cut off and reported; damage that a crash cannot explain leaves the partition unusable and untouched.
+ * Reads a partition back from its files and the journal. Up to the checkpoint the bytes were durable; behind it every batch
+ * is checked, and what the journal has is put in its place. A torn end is cut off and reported; damage that a crash cannot
+ * explain leaves the partition unusable and untouched.
  *
  * What a crash can explain: a segment is synced whole before the next one is made, and at most `tornBytesMax` of the
- * last one are ever written and not synced. So a fault in an earlier segment, or one with a right batch further behind
- * it than that, is damage.
+ * last one are ever neither synced nor journaled. So a fault in an earlier segment, or one with a right batch further
+ * behind it than that, is damage.
  */
 import * as path from "node:path";
-import { isControl, isTransactional, readBatchHeader } from "../records/batch-header.ts";
+import { batchLastOffset, isControl, isTransactional, readBatchHeader } from "../records/batch-header.ts";
 import { controlKind } from "../records/batch-records.ts";
-import { buildIndex, readIndex } from "./index-cache.ts";
+import { AbortedIndex } from "./aborted-index.ts";
+import { finishSwap, swapFile } from "./cleaner/swap.ts";
+import type { JournaledBatches } from "./journal-recovery.ts";
 import type { LogContext, PartitionPlace, PartitionSettings } from "./log-context.ts";
-import type { OffsetIndex } from "./offset-index.ts";
+import { OffsetIndex } from "./offset-index.ts";
 import {
-  baseOffsetOfFileName,
+  firstPartitionState,
+  type PartitionState,
+  partitionStateFile,
+  readPartitionState,
+  writePartitionState,
+} from "./partition-state.ts";
+import { decodeProducerSnapshot } from "./producer-snapshot.ts";
+import { type AbortedRange, ProducerTable } from "./producer-table.ts";
+import {
+  checkSegmentHeader,
+  createSegment,
   damaged,
-  encodeSegmentHeader,
+  readHeaderFault,
   type Segment,
   segmentFileName,
   segmentHeaderBytes,
-  segmentHeaderFault,
 } from "./segment.ts";
+import { readSegmentIndex, type SegmentIndex } from "./segment-index.ts";
+import { draftSuffix, isCleanedSegment, parseSegmentName } from "./segment-name.ts";
 import { findBatchBehind, scanSegment } from "./segment-scan.ts";
-import { type TrailSnapshot, TransactionTrail } from "./transaction-trail.ts";
 
 /** A point of a partition that is durable, and what the batches before it say. */
-export interface PartitionCheckpoint extends TrailSnapshot {
+export interface PartitionCheckpoint {
   /** The first offset of the segment. */
   readonly segment: number;
   readonly bytePosition: number;
   readonly offset: number;
-  readonly leaderEpoch: number;
+  /** A snapshot (producer-snapshot.ts); undefined when there were none. */
+  readonly producers: Buffer | undefined;
 }
 
 export interface RecoveredPartition {
   readonly segments: Segment[];
-  readonly index: OffsetIndex;
+  /** Of the last segment, where it is known. */
+  readonly index: SegmentIndex | undefined;
   readonly nextOffset: number;
-  readonly leaderEpoch: number;
-  readonly trail: TransactionTrail;
+  readonly state: PartitionState;
+  readonly producers: ProducerTable;
   /** True when something was read behind the checkpoint, or cut. */
   readonly changed: boolean;
 }
@@ -49,181 +64,319 @@ export async function createPartitionFiles(context: LogContext, place: Partition
   await createSegment(context, place, 0);
 }
 
-export async function createSegment(context: LogContext, place: PartitionPlace, baseOffset: number): Promise<Segment> {
-  const { topicId, partition } = place;
-  const file = path.join(place.directory, segmentFileName(baseOffset));
-  const handle = await context.disk.open(file, "exclusive");
-  try {
-    await handle.write([encodeSegmentHeader({ topicId, partition, baseOffset })], 0);
-    await handle.datasync();
-  } finally {
-    await handle.close();
-  }
-  await context.disk.syncDirectory(place.directory);
-  return { baseOffset, path: file, sizeBytes: segmentHeaderBytes };
-}
-
 /** Throws `PARTITION_DAMAGED`, `LOG_FORMAT_NEWER`. */
 export async function recoverPartition(
   context: LogContext,
   place: PartitionPlace,
   settings: PartitionSettings,
   checkpoint: PartitionCheckpoint | undefined,
+  journaled: JournaledBatches | undefined,
 ): Promise<RecoveredPartition> {
-  const segments = await listSegments(context, place);
-  const trail = new TransactionTrail(checkpoint);
-  const from = await startOf(context, place, segments, checkpoint);
-  let offset = checkpoint?.offset ?? (segments[0] as Segment).baseOffset;
-  let leaderEpoch = checkpoint?.leaderEpoch ?? 0;
-  let changed = false;
-  for (let i = from; i < segments.length; i++) {
-    const segment = segments[i] as Segment;
-    const isLast = i === segments.length - 1;
-    const atCheckpoint = checkpoint !== undefined && segment.baseOffset === checkpoint.segment;
-    const start = { bytePosition: atCheckpoint ? checkpoint.bytePosition : segmentHeaderBytes, offset };
-    const gaps = settings.cleanup === "compact";
-    const end = await context.files.use(segment.path, (file) =>
-      scanSegment(file, start, segment.sizeBytes, gaps, (batch) => {
-        leaderEpoch = Math.max(leaderEpoch, readBatchHeader(batch).leaderEpoch);
-        follow(trail, batch);
-      }),
-    );
-    if (end.fault !== undefined) {
-      await assertTorn(context, place, settings, segment, isLast, { ...end, fault: end.fault });
-      await cutBack(context, place, segment, { ...end, fault: end.fault });
-      leaderEpoch++;
-    }
-    const next = segments[i + 1];
-    if (next && next.baseOffset !== end.offset && !gaps) {
-      throw damaged(place, next.path, 0, `it begins at offset ${next.baseOffset} where ${end.offset} belongs`);
-    }
-    changed ||= end.offset !== offset || end.fault !== undefined;
-    offset = end.offset;
-  }
+  const { segments, hasState } = await listSegments(context, place);
+  const known = checkpoint && producersOf(place, checkpoint);
+  const state = hasState ? await readPartitionState(context.disk, place) : firstPartitionState;
   const active = segments.at(-1) as Segment;
-  if (changed || active.baseOffset !== checkpoint?.segment) await makeSure(context, place, active);
-  const index = await activeIndex(context, active, settings.cleanup === "compact");
-  return { segments, index, nextOffset: offset, leaderEpoch, trail, changed };
+  const atEnd = checkpoint?.segment === active.baseOffset && checkpoint.bytePosition === active.sizeBytes;
+  if (checkpoint && known && atEnd && !journaled) {
+    return { segments, index: undefined, nextOffset: checkpoint.offset, state, producers: known, changed: false };
+  }
+  const from = checkpoint && known && { ...checkpoint, producers: known };
+  return await new Recovery(context, place, settings, segments, state, from, journaled).run();
 }
 
-async function listSegments(context: LogContext, place: PartitionPlace): Promise<Segment[]> {
-  if (!(await context.disk.exists(place.directory))) throw damaged(place, place.directory, 0, "the folder is missing");
-  const segments: Segment[] = [];
-  for (const name of await context.disk.list(place.directory)) {
-    const baseOffset = baseOffsetOfFileName(name);
-    if (baseOffset === undefined) continue;
-    const file = path.join(place.directory, name);
-    segments.push({ baseOffset, path: file, sizeBytes: await context.files.use(file, (handle) => handle.size()) });
+/** Undefined when the snapshot cannot be used: then everything is read. */
+function producersOf(place: PartitionPlace, { producers, offset }: PartitionCheckpoint): ProducerTable | undefined {
+  if (!producers) return new ProducerTable();
+  const decoded = decodeProducerSnapshot(producers, place, place.directory);
+  return decoded?.offset === offset ? decoded.table : undefined;
+}
+
+type RecoveryStart = Omit<PartitionCheckpoint, "producers"> & { readonly producers: ProducerTable };
+
+class Recovery {
+  readonly #context: LogContext;
+  readonly #place: PartitionPlace;
+  readonly #settings: PartitionSettings;
+  readonly #segments: Segment[];
+  readonly #checkpoint: RecoveryStart | undefined;
+  readonly #journaled: ReadonlyMap<number, Buffer>;
+  readonly #producers: ProducerTable;
+  #state: PartitionState;
+  #offset: number;
+  #epoch: number;
+  #changed = false;
+  /** Of the segment that is being read, as far as all of it is known. */
+  #index: SegmentIndex | undefined;
+
+  constructor(
+    context: LogContext,
+    place: PartitionPlace,
+    settings: PartitionSettings,
+    segments: Segment[],
+    state: PartitionState,
+    checkpoint: RecoveryStart | undefined,
+    journaled: JournaledBatches | undefined,
+  ) {
+    this.#context = context;
+    this.#place = place;
+    this.#settings = settings;
+    this.#segments = segments;
+    this.#state = state;
+    // What was retired since then took the checkpoint with it.
+    this.#checkpoint = checkpoint && checkpoint.offset >= state.logStart ? checkpoint : undefined;
+    this.#journaled = journaled?.batches ?? new Map();
+    this.#producers = this.#checkpoint?.producers ?? new ProducerTable();
+    this.#offset = this.#checkpoint?.offset ?? (segments[0] as Segment).baseOffset;
+    this.#epoch = state.epochs.at(-1)?.epoch ?? 0;
   }
+
+  async run(): Promise<RecoveredPartition> {
+    const segments = this.#segments;
+    for (let i = await this.#firstToRead(); i < segments.length; i++) {
+      const segment = segments[i] as Segment;
+      await this.#read(segment, i === segments.length - 1);
+      const next = segments[i + 1];
+      if (next && (next.baseOffset < this.#offset || (next.baseOffset > this.#offset && !isCleanedSegment(segment)))) {
+        throw damaged(
+          this.#place,
+          next.path,
+          0,
+          `it begins at offset ${next.baseOffset} where ${this.#offset} belongs`,
+        );
+      }
+      if (next) this.#offset = next.baseOffset;
+    }
+    const active = segments.at(-1) as Segment;
+    if (this.#changed || active.baseOffset !== this.#checkpoint?.segment) await this.#makeSure(active);
+    return {
+      segments,
+      index: this.#index,
+      nextOffset: this.#offset,
+      state: this.#state,
+      producers: this.#producers,
+      changed: this.#changed,
+    };
+  }
+
+  /** All headers are looked at: a file from elsewhere is noticed before it is read. */
+  async #firstToRead(): Promise<number> {
+    const segments = this.#segments;
+    for (const segment of segments) await checkSegmentHeader(this.#context, this.#place, segment);
+    const first = segments[0] as Segment;
+    if (first.baseOffset > this.#state.logStart && !isCleanedSegment(first)) {
+      throw damaged(
+        this.#place,
+        first.path,
+        0,
+        `it begins at offset ${first.baseOffset}, and the partition at ${this.#state.logStart}`,
+      );
+    }
+    const checkpoint = this.#checkpoint;
+    if (!checkpoint) return 0;
+    const at = segments.findLastIndex(({ baseOffset }) => baseOffset <= checkpoint.offset);
+    const segment = segments[at];
+    if (!segment || (segment.baseOffset < checkpoint.segment && !isCleanedSegment(segment))) {
+      const name = segmentFileName(checkpoint.segment);
+      throw damaged(this.#place, this.#place.directory, 0, `segment ${name} is missing`);
+    }
+    if (this.#startsAtCheckpoint(segment) && segment.sizeBytes < checkpoint.bytePosition) {
+      throw damaged(
+        this.#place,
+        segment.path,
+        segment.sizeBytes,
+        `${checkpoint.bytePosition} bytes of it were durable`,
+      );
+    }
+    return at;
+  }
+
+  /** A segment that was compacted since the checkpoint has other places, and all of it is durable. */
+  #startsAtCheckpoint(segment: Segment): boolean {
+    return segment.baseOffset === this.#checkpoint?.segment && !isCleanedSegment(segment);
+  }
+
+  async #read(segment: Segment, isLast: boolean): Promise<void> {
+    const { files } = this.#context;
+    const known = this.#offset;
+    const fromCheckpoint = this.#startsAtCheckpoint(segment);
+    let at = fromCheckpoint
+      ? { bytePosition: this.#checkpoint?.bytePosition ?? segmentHeaderBytes, offset: this.#offset }
+      : { bytePosition: segmentHeaderBytes, offset: segment.baseOffset };
+    this.#index = fromCheckpoint ? await this.#storedIndex(segment, at.bytePosition) : newIndex(segment);
+    for (;;) {
+      const end = await files.use(segment.path, (file) =>
+        scanSegment(file, at, segment.sizeBytes, isCleanedSegment(segment), (batch, bytePosition) =>
+          this.#take(batch, bytePosition, known),
+        ),
+      );
+      const put = isLast ? await this.#putJournaled(segment, end) : undefined;
+      if (put) {
+        at = put;
+        continue;
+      }
+      if (isLast) this.#assertNoneBehind(segment, end);
+      if (end.fault !== undefined) await this.#cutIfTorn(segment, isLast, { ...end, fault: end.fault });
+      if (end.offset > known) this.#changed = true;
+      this.#offset = Math.max(known, end.offset);
+      break;
+    }
+    if (this.#index?.offsets.endBytes !== segment.sizeBytes) this.#index = undefined;
+    else this.#index.aborted.endBytes = segment.sizeBytes;
+  }
+
+  async #storedIndex(segment: Segment, from: number): Promise<SegmentIndex | undefined> {
+    const stored = await readSegmentIndex(this.#context.disk, segment);
+    if (!stored || stored.offsets.endBytes !== stored.aborted.endBytes) return undefined;
+    return stored.offsets.endBytes >= from && stored.offsets.endBytes <= segment.sizeBytes ? stored : undefined;
+  }
+
+  /** Batches below `known` are in the producers already. */
+  #take(batch: Buffer, bytePosition: number, known: number): void {
+    const header = readBatchHeader(batch);
+    const { offsets, aborted } = this.#index ?? {};
+    const isNew = offsets?.endBytes === bytePosition;
+    if (isNew) offsets.add(header.baseOffset, header.lastOffset, batch.length, header.maxTimestamp);
+    if (header.baseOffset < known) return;
+    this.#epoch = Math.max(this.#epoch, header.leaderEpoch);
+    const range = follow(this.#producers, batch, this.#context.clock.now());
+    if (range && isNew) aborted?.add(range, Math.min(this.#producers.firstOpenOffset(), header.lastOffset + 1));
+  }
+
+  /** Writes the journal's batches from this place on; undefined when it has none for it. */
+  async #putJournaled(
+    segment: Segment,
+    end: { readonly bytePosition: number; readonly offset: number },
+  ): Promise<{ bytePosition: number; offset: number } | undefined> {
+    const batches: Buffer[] = [];
+    let { bytePosition, offset } = end;
+    for (let batch = this.#journaled.get(offset); batch; batch = this.#journaled.get(offset)) {
+      batches.push(batch);
+      this.#take(batch, bytePosition, 0);
+      bytePosition += batch.length;
+      offset = batchLastOffset(batch) + 1;
+    }
+    if (batches.length === 0) return undefined;
+    await this.#context.files.use(segment.path, (file) => file.write(batches, end.bytePosition));
+    segment.sizeBytes = Math.max(segment.sizeBytes, bytePosition);
+    this.#changed = true;
+    this.#offset = offset;
+    return { bytePosition, offset };
+  }
+
+  /** The journal takes a batch only when all before it are durable. */
+  #assertNoneBehind(segment: Segment, end: { readonly bytePosition: number; readonly offset: number }): void {
+    for (const journaled of this.#journaled.keys()) {
+      if (journaled <= end.offset) continue;
+      const reason = `offset ${end.offset} is missing, and the journal has offset ${journaled}`;
+      throw damaged(this.#place, segment.path, end.bytePosition, reason);
+    }
+  }
+
+  async #cutIfTorn(
+    segment: Segment,
+    isLast: boolean,
+    end: { readonly bytePosition: number; readonly offset: number; readonly fault: string },
+  ): Promise<void> {
+    if (!isLast) throw damaged(this.#place, segment.path, end.bytePosition, end.fault);
+    // Without syncs a crash may have torn any part of it.
+    if (this.#settings.durability !== "os") {
+      const { groupBytesMax, unsyncedBytesMax } = this.#context.limits;
+      const from = end.bytePosition + groupBytesMax + unsyncedBytesMax;
+      const behind = await this.#context.files.use(segment.path, (file) =>
+        findBatchBehind(file, from, end.offset, segment.sizeBytes),
+      );
+      if (behind !== undefined) throw damaged(this.#place, segment.path, end.bytePosition, end.fault);
+    }
+    await this.#cutBack(segment, end);
+  }
+
+  async #cutBack(
+    segment: Segment,
+    end: { readonly bytePosition: number; readonly offset: number; readonly fault: string },
+  ): Promise<void> {
+    this.#context.diagnostics.warn("the end of a partition was torn by a crash and has been cut off", {
+      topic: this.#place.topic,
+      partition: this.#place.partition,
+      path: segment.path,
+      bytePosition: end.bytePosition,
+      cutBytes: segment.sizeBytes - end.bytePosition,
+      nextOffset: end.offset,
+      fault: end.fault,
+    });
+    // The epoch grows before the bytes go: a start in between finds the tear again.
+    this.#epoch++;
+    const epochs = [...this.#state.epochs, { epoch: this.#epoch, startOffset: end.offset }];
+    this.#state = { ...this.#state, epochs };
+    await writePartitionState(this.#context.disk, this.#place, this.#state);
+    await this.#context.files.use(segment.path, (file) => file.truncate(end.bytePosition));
+    segment.sizeBytes = end.bytePosition;
+    this.#changed = true;
+  }
+
+  /** What was read back may never have been synced, when the process died and the machine did not. */
+  async #makeSure(active: Segment): Promise<void> {
+    await this.#context.files.use(active.path, (file) => file.datasync());
+    await this.#context.disk.syncDirectory(this.#place.directory);
+  }
+}
+
+/** A batch's effect on the producers of its partition. Answers what an abort marker ended. */
+export function follow(producers: ProducerTable, batch: Buffer, nowMs: number): AbortedRange | undefined {
+  const header = readBatchHeader(batch);
+  if (header.producerId < 0) return undefined;
+  if (!isControl(header.attributes)) {
+    producers.apply(header, nowMs);
+    return undefined;
+  }
+  const kind = isTransactional(header.attributes) ? controlKind(batch) : undefined;
+  // Kafka has other kinds of control batch, which end nothing.
+  return kind && producers.marker(kind, header, nowMs);
+}
+
+function newIndex(segment: Segment): SegmentIndex {
+  return {
+    offsets: new OffsetIndex(segment.baseOffset, segmentHeaderBytes),
+    aborted: new AbortedIndex(segment.baseOffset, segmentHeaderBytes),
+  };
+}
+
+async function listSegments(
+  context: LogContext,
+  place: PartitionPlace,
+): Promise<{ readonly segments: Segment[]; readonly hasState: boolean }> {
+  const { disk, files } = context;
+  if (!(await disk.exists(place.directory))) throw damaged(place, place.directory, 0, "the folder is missing");
+  let names = await disk.list(place.directory);
+  if (names.some(mayBeOfSwap)) {
+    await finishSwap(disk, place);
+    names = await disk.list(place.directory);
+  }
+  const segments: Segment[] = [];
+  for (const name of names) {
+    const parsed = parseSegmentName(name);
+    if (!parsed) continue;
+    const file = path.join(place.directory, name);
+    const sizeBytes = await files.use(file, (handle) => handle.size());
+    segments.push({ baseOffset: parsed.baseOffset, path: file, sizeBytes });
+  }
+  segments.sort((a, b) => a.baseOffset - b.baseOffset);
   const last = segments.at(-1);
   if (last && segments.length > 1 && (await isTornRoll(context, place, last))) {
     // The power went while this segment was being made: nothing was written to it yet.
-    await context.files.forget(last.path);
-    await context.disk.remove(last.path);
-    await context.disk.syncDirectory(place.directory);
+    await files.forget(last.path);
+    await disk.remove(last.path);
+    await disk.syncDirectory(place.directory);
     segments.pop();
   }
   if (segments.length === 0) throw damaged(place, place.directory, 0, "there is no segment in the folder");
-  return segments;
+  return { segments, hasState: names.includes(partitionStateFile) };
+}
+
+/** Also a swap that has ended may come back when the power goes after a kill. */
+function mayBeOfSwap(name: string): boolean {
+  return name.startsWith(swapFile) || name.endsWith(draftSuffix) || (parseSegmentName(name)?.generation ?? 0) > 0;
 }
 
 async function isTornRoll(context: LogContext, place: PartitionPlace, segment: Segment): Promise<boolean> {
-  return segment.sizeBytes <= segmentHeaderBytes && (await headerFaultOf(context, place, segment)) !== undefined;
-}
-
-async function headerFaultOf(
-  context: LogContext,
-  place: PartitionPlace,
-  segment: Segment,
-): Promise<string | undefined> {
-  const header = Buffer.alloc(segmentHeaderBytes);
-  const count = await context.files.use(segment.path, (file) => file.read(header, 0));
-  const expected = { topicId: place.topicId, partition: place.partition, baseOffset: segment.baseOffset };
-  return segmentHeaderFault(header.subarray(0, count), expected, segment.path);
-}
-
-/** The segment at which reading back begins. All headers are looked at: a file from elsewhere is noticed before it is read. */
-async function startOf(
-  context: LogContext,
-  place: PartitionPlace,
-  segments: readonly Segment[],
-  checkpoint: PartitionCheckpoint | undefined,
-): Promise<number> {
-  for (const segment of segments) {
-    const fault = await headerFaultOf(context, place, segment);
-    if (fault) throw damaged(place, segment.path, 0, fault);
-  }
-  if (!checkpoint) return 0;
-  const at = segments.findIndex((segment) => segment.baseOffset === checkpoint.segment);
-  const segment = segments[at];
-  if (!segment) throw damaged(place, place.directory, 0, `segment ${segmentFileName(checkpoint.segment)} is missing`);
-  if (segment.sizeBytes < checkpoint.bytePosition) {
-    throw damaged(place, segment.path, segment.sizeBytes, `${checkpoint.bytePosition} bytes of it were durable`);
-  }
-  return at;
-}
-
-interface Fault {
-  readonly bytePosition: number;
-  readonly offset: number;
-  readonly fault: string;
-}
-
-async function assertTorn(
-  context: LogContext,
-  place: PartitionPlace,
-  settings: PartitionSettings,
-  segment: Segment,
-  isLast: boolean,
-  end: Fault,
-): Promise<void> {
-  if (!isLast) throw damaged(place, segment.path, end.bytePosition, end.fault);
-  // Without syncs a crash may have torn any part of it.
-  if (settings.durability === "os") return;
-  const tornBytesMax = context.limits.groupBytesMax + context.limits.unsyncedBytesMax;
-  const behind = await context.files.use(segment.path, (file) =>
-    findBatchBehind(file, end.bytePosition + tornBytesMax, end.offset, segment.sizeBytes),
-  );
-  if (behind !== undefined) throw damaged(place, segment.path, end.bytePosition, end.fault);
-}
-
-async function cutBack(context: LogContext, place: PartitionPlace, segment: Segment, end: Fault): Promise<void> {
-  context.diagnostics.warn("the end of a partition was torn by a crash and has been cut off", {
-    topic: place.topic,
-    partition: place.partition,
-    path: segment.path,
-    bytePosition: end.bytePosition,
-    cutBytes: segment.sizeBytes - end.bytePosition,
-    nextOffset: end.offset,
-    fault: end.fault,
-  });
-  await context.files.use(segment.path, (file) => file.truncate(end.bytePosition));
-  segment.sizeBytes = end.bytePosition;
-}
-
-/** What was read back may never have been synced, when the process died and the machine did not. */
-async function makeSure(context: LogContext, place: PartitionPlace, active: Segment): Promise<void> {
-  await context.files.use(active.path, (file) => file.datasync());
-  await context.disk.syncDirectory(place.directory);
-}
-
-async function activeIndex(context: LogContext, active: Segment, gaps: boolean): Promise<OffsetIndex> {
-  const stored = await readIndex(context.disk, active);
-  const usable = stored && stored.endBytes <= active.sizeBytes ? stored : undefined;
-  const index = await buildIndex(context.files, active, usable, active.sizeBytes, gaps);
-  if (index.endBytes === active.sizeBytes || !usable) return index;
-  return buildIndex(context.files, active, undefined, active.sizeBytes, gaps);
-}
-
-/** A batch's effect on the transactions of its partition. */
-export function follow(trail: TransactionTrail, batch: Buffer): void {
-  const { attributes, producerId, producerEpoch, baseOffset, lastOffset } = readBatchHeader(batch);
-  if (!isTransactional(attributes)) return;
-  if (!isControl(attributes)) {
-    trail.data(producerId, producerEpoch, baseOffset);
-    return;
-  }
-  const kind = controlKind(batch);
-  // Kafka has other kinds of control batch, which end nothing.
-  if (kind) trail.marker(kind, producerId, lastOffset);
+  return segment.sizeBytes <= segmentHeaderBytes && (await readHeaderFault(context, place, segment)) !== undefined;
 }

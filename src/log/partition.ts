@@ -1,20 +1,29 @@
 /**
- * One partition: batches get their offsets in `append`, are written by its writer in groups, and can be read up to the
- * high watermark, which is their durable end.
+ * One partition: batches get their offsets in `append`, are written by its writer, and can be read up to the high
+ * watermark, which is their durable end.
  *
  * Always true: offsets are given in the order of the calls, and bytes are written in the order of offsets; nothing past
  * the high watermark is handed out; after a failed write or sync it serves nothing more until it is opened again.
  */
 import { MillraceError } from "../base/errors.ts";
-import { placeBatch } from "../records/batch-header.ts";
-import { GroupWriter } from "./group-writer.ts";
+import { batchMaxTimestamp, placeBatch, readBatchHeader } from "../records/batch-header.ts";
+import type { Replacement } from "./cleaner/clean-segments.ts";
+import { commitSwap } from "./cleaner/swap.ts";
+import type { Journal } from "./journal.ts";
+import type { JournaledBatches } from "./journal-recovery.ts";
 import type { LogContext, PartitionPlace, PartitionSettings } from "./log-context.ts";
 import { follow, type PartitionCheckpoint, type RecoveredPartition, recoverPartition } from "./partition-recovery.ts";
+import { endOfEpoch, firstPartitionState, type PartitionState, writePartitionState } from "./partition-state.ts";
+import { PartitionWriter } from "./partition-writer.ts";
+import type { ProducerDecision, TransactionVersion } from "./producer.ts";
+import { encodeProducerSnapshot } from "./producer-snapshot.ts";
+import type { AbortedRange, ProducerTable } from "./producer-table.ts";
 import { ReadWaiters } from "./read-waiters.ts";
 import type { Segment } from "./segment.ts";
-import { SegmentReader } from "./segment-reader.ts";
+import { abortedPath, indexPath, type SegmentIndex } from "./segment-index.ts";
+import { firstOfTime, SegmentReader } from "./segment-reader.ts";
+import { PartitionSegments } from "./segments.ts";
 import type { PartitionTail } from "./tail-cache.ts";
-import { type AbortedRange, TransactionTrail } from "./transaction-trail.ts";
 
 export interface Placed {
   readonly baseOffset: number;
@@ -29,53 +38,62 @@ export interface PartitionRead {
 
 type State = { readonly kind: "open" } | { readonly kind: "unusable"; readonly error: MillraceError };
 
+/** Everything that an open partition has and an unusable one has not. */
+interface Served {
+  readonly segments: PartitionSegments;
+  readonly writer: PartitionWriter;
+  readonly tail: PartitionTail;
+  readonly producers: ProducerTable;
+  readonly reader: SegmentReader;
+}
+
+/** A read that meets a segment that was just retired or compacted looks again, so often at most. */
+const lookAgainMax = 8;
+
 export class Partition {
   readonly place: PartitionPlace;
   readonly #context: LogContext;
-  readonly #settings: PartitionSettings;
   readonly #waiters: ReadWaiters;
-  readonly #tail: PartitionTail;
-  readonly #reader: SegmentReader;
-  readonly #segments: Segment[];
-  readonly #writer: GroupWriter | undefined;
-  /** What has been appended, durable or not. */
-  readonly #trail: TransactionTrail;
-  readonly #leaderEpoch: number;
+  readonly #served: Served | undefined;
   /** True when recovery read or cut something behind the last checkpoint. */
   readonly changedByRecovery: boolean;
   #state: State = { kind: "open" };
+  #kept: PartitionState;
   #nextOffset: number;
+  #checkpoint: PartitionCheckpoint | undefined;
+  /** Changes of the state file and of the list of segments follow each other. */
+  #changes: Promise<unknown> = Promise.resolve();
 
   private constructor(
     context: LogContext,
     place: PartitionPlace,
     settings: PartitionSettings,
+    journal: Journal,
     from: RecoveredPartition | MillraceError,
+    checkpoint: PartitionCheckpoint | undefined,
   ) {
     this.#context = context;
     this.place = place;
-    this.#settings = settings;
     this.#waiters = new ReadWaiters(context.clock);
-    this.#tail = context.tails.tail();
-    this.#reader = new SegmentReader(context, place);
+    this.#checkpoint = checkpoint;
     if (from instanceof Error) {
       this.#state = { kind: "unusable", error: from };
-      this.#segments = [];
-      this.#trail = new TransactionTrail();
-      this.#leaderEpoch = 0;
+      this.#kept = firstPartitionState;
       this.#nextOffset = 0;
       this.changedByRecovery = false;
       return;
     }
-    this.#segments = from.segments;
-    this.#trail = from.trail;
-    this.#leaderEpoch = from.leaderEpoch;
+    this.#kept = from.state;
     this.#nextOffset = from.nextOffset;
     this.changedByRecovery = from.changed;
-    this.#writer = new GroupWriter(context, place, settings, from, this.#tail, {
+    const tail = context.tails.tail();
+    const segments = new PartitionSegments(context, place, settings, from.segments, from.nextOffset, from.index);
+    const writer = new PartitionWriter(context, place, settings, journal, segments, tail, {
       advanced: () => this.#waiters.advanced(this.highWatermark, this.lastStable),
       failed: (error) => this.#fail(error),
     });
+    const reader = new SegmentReader(context, place);
+    this.#served = { segments, writer, tail, producers: from.producers, reader };
   }
 
   /**
@@ -86,32 +104,41 @@ export class Partition {
     context: LogContext,
     place: PartitionPlace,
     settings: PartitionSettings,
-    checkpoint: PartitionCheckpoint | undefined,
+    journal: Journal,
+    from: {
+      readonly checkpoint?: PartitionCheckpoint | undefined;
+      readonly journaled?: JournaledBatches | undefined;
+    } = {},
   ): Promise<Partition> {
+    const { checkpoint, journaled } = from;
     try {
-      return new Partition(context, place, settings, await recoverPartition(context, place, settings, checkpoint));
+      const recovered = await recoverPartition(context, place, settings, checkpoint, journaled);
+      return new Partition(context, place, settings, journal, recovered, checkpoint);
     } catch (cause) {
-      const error = (cause as NodeJS.ErrnoException).code === "EIO" ? failed(place, cause) : cause;
+      const { code } = cause as NodeJS.ErrnoException;
+      const error = code === "EIO" || code === "ENOSPC" ? failed(place, cause) : cause;
       if (!MillraceError.is(error, "PARTITION_DAMAGED") && !MillraceError.is(error, "PARTITION_FAILED")) throw cause;
       context.diagnostics.error("a partition does not serve", { ...error.details, message: error.message });
-      return new Partition(context, place, settings, error);
+      return new Partition(context, place, settings, journal, error, checkpoint);
     }
   }
 
   get logStart(): number {
-    return this.#segments[0]?.baseOffset ?? 0;
+    return this.#kept.logStart;
   }
 
   get highWatermark(): number {
-    return this.#writer?.highWatermark ?? 0;
+    return this.#served?.writer.durableEnd ?? 0;
   }
 
   get lastStable(): number {
-    return Math.min(this.#trail.firstOpenOffset(), this.highWatermark);
+    const { highWatermark } = this;
+    if (!this.#served) return 0;
+    return Math.min(Math.max(this.#served.producers.firstOpenOffset(), this.logStart), highWatermark);
   }
 
   get leaderEpoch(): number {
-    return this.#leaderEpoch;
+    return this.#kept.epochs.at(-1)?.epoch ?? 0;
   }
 
   /** The offset that the next appended record gets. */
@@ -120,7 +147,7 @@ export class Partition {
   }
 
   get sizeBytes(): number {
-    return this.#segments.reduce((sum, segment) => sum + segment.sizeBytes, 0);
+    return this.#served?.segments.sizeBytes ?? 0;
   }
 
   /** Why it serves nothing; undefined when it does. */
@@ -128,26 +155,51 @@ export class Partition {
     return this.#state.kind === "unusable" ? this.#state.error : undefined;
   }
 
-  openTransactions(): ReturnType<TransactionTrail["open"]> {
-    return this.#trail.open();
+  /** In offset order; the last one is active. Empty when it does not serve. */
+  get segments(): readonly Segment[] {
+    return this.#served?.segments.list ?? [];
+  }
+
+  get cleanedTo(): number {
+    return this.#kept.cleanedTo;
+  }
+
+  /** To be asked, and told of expiry; batches are taken in by `append`. */
+  get producers(): ProducerTable {
+    return this.#usable().producers;
+  }
+
+  /** Whether a start would find everything in the segments, up to a point that a checkpoint names. */
+  get isUnchanged(): boolean {
+    return this.#checkpoint?.offset === this.#nextOffset && (this.#served?.writer.isSettled ?? false);
+  }
+
+  openTransactions(): ReturnType<ProducerTable["openTransactions"]> {
+    return this.#served?.producers.openTransactions() ?? [];
+  }
+
+  /** Whether a batch of an idempotent or transactional producer may be appended now. */
+  decide(batch: Buffer, version: TransactionVersion): ProducerDecision {
+    return this.#usable().producers.decide(readBatchHeader(batch), this.#nextOffset, version);
   }
 
   /**
-   * Gives the batch its offsets and queues it; the bytes belong to the partition from here on. It is written soon, and
-   * synced when somebody waits for it with `durable`.
+   * Gives the batch its offsets and queues it; the bytes belong to the partition from here on. It is written when
+   * somebody waits for it with `durable`, or when much has gathered.
    */
   append(batch: Buffer): Placed {
-    const writer = this.#usable();
+    const { writer, producers, segments } = this.#usable();
     const baseOffset = this.#nextOffset;
-    placeBatch(batch, baseOffset, this.#leaderEpoch);
+    placeBatch(batch, baseOffset, this.leaderEpoch);
     this.#nextOffset = writer.enqueue(batch);
-    follow(this.#trail, batch);
-    return { baseOffset, lastOffset: this.#nextOffset - 1, leaderEpoch: this.#leaderEpoch };
+    const aborted = follow(producers, batch, this.#context.clock.now());
+    if (aborted) segments.noteAborted(aborted, Math.min(producers.firstOpenOffset(), this.#nextOffset));
+    return { baseOffset, lastOffset: this.#nextOffset - 1, leaderEpoch: this.leaderEpoch };
   }
 
   /**
    * A marker that ends a transaction: readers see its end at once, since the decision is durable elsewhere; the
-   * marker itself becomes durable with whatever is synced next.
+   * marker itself becomes durable with whatever is written next.
    */
   appendMarker(marker: Buffer): void {
     this.append(marker);
@@ -156,34 +208,76 @@ export class Partition {
 
   /** Resolves when all below `offset` is durable (written, for a topic of durability "os"). Throws `PARTITION_FAILED`. */
   durable(offset: number): Promise<void> {
-    return this.#usable().durable(offset);
+    return this.#usable().writer.durable(offset);
   }
 
-  /** Resolves when all that was appended so far is synced, whatever the topic's durability. */
-  sync(): Promise<void> {
-    return this.#usable().sync();
+  /** As `PartitionWriter.ahead`: all below `offset` becomes durable no later than what the journal is given from now on. */
+  ahead(offset: number): Promise<void> | undefined {
+    return this.#usable().writer.ahead(offset);
+  }
+
+  /** As `PartitionWriter.behind`: the same, and no earlier than what the journal was given by now. */
+  behind(from: number, offset: number): Promise<void> | undefined {
+    return this.#usable().writer.behind(from, offset);
+  }
+
+  /** Whether what is appended now goes through the journal, behind all that is enrolled there. */
+  get followsJournal(): boolean {
+    return this.#usable().writer.followsJournal;
   }
 
   /** Undefined while there is room; else resolves when there is again. */
   room(): Promise<void> | undefined {
-    return this.#usable().room();
+    return this.#usable().writer.room();
   }
 
-  /** The durable end, for the next start; undefined when the partition does not serve. */
-  checkpoint(): PartitionCheckpoint | undefined {
-    return this.failure ? undefined : this.#writer?.checkpoint();
+  /** Makes all that was appended so far durable, markers included. */
+  sync(): Promise<void> {
+    return this.#usable().writer.durable(this.#nextOffset);
+  }
+
+  /** Syncs in the segments all that was appended so far. */
+  settle(): Promise<void> {
+    return this.#usable().writer.settle(this.#nextOffset);
+  }
+
+  /** Writes to the segments what is only in memory. */
+  flush(): Promise<void> {
+    return this.#usable().writer.flush();
+  }
+
+  /** The newest point for the next start. */
+  get lastCheckpoint(): PartitionCheckpoint | undefined {
+    return this.#checkpoint;
+  }
+
+  /** Syncs what was appended so far, and makes its end the point for the next start. */
+  async checkpoint(): Promise<void> {
+    const { writer, segments, producers } = this.#usable();
+    const snapshot = { offset: this.#nextOffset, table: producers };
+    const encoded = producers.size > 0 ? encodeProducerSnapshot(this.place, snapshot) : undefined;
+    const { segment, bytePosition, offset } = await writer.checkpoint();
+    await segments.saveIndex();
+    this.#checkpoint = { segment, bytePosition, offset, producers: encoded };
   }
 
   /** Throws `OFFSET_OUT_OF_RANGE`, `PARTITION_FAILED`, `PARTITION_DAMAGED`. */
   async read(offset: number, committed: boolean, bytesMax: number): Promise<PartitionRead> {
-    this.#usable();
-    this.#assertInRange(offset);
-    const end = committed ? this.lastStable : this.highWatermark;
-    if (offset >= end) return { batches: [], aborted: [] };
-    const batches = this.#tail.read(offset, end, bytesMax) ?? (await this.#readFromDisk(offset, end, bytesMax));
-    const last = batches.at(-1);
-    if (!committed || !last) return { batches, aborted: [] };
-    return { batches, aborted: this.#trail.abortedIn(offset, end) };
+    for (let again = 0; ; again++) {
+      const { tail, segments } = this.#usable();
+      this.#assertInRange(offset);
+      const end = committed ? this.lastStable : this.highWatermark;
+      if (offset >= end) return { batches: [], aborted: [] };
+      try {
+        const batches = tail.read(offset, end, bytesMax) ?? (await this.#readOlder(offset, end, bytesMax));
+        if (!committed || batches.length === 0) return { batches, aborted: [] };
+        return { batches, aborted: await segments.abortedIn(offset, end) };
+      } catch (error) {
+        // Its segment was retired or compacted meanwhile.
+        if ((error as NodeJS.ErrnoException).code !== "ENOENT" || again >= lookAgainMax) throw error;
+        await this.#changes;
+      }
+    }
   }
 
   /** Resolves when there is something to read at `offset`, or after `waitMs`. Rejects with the signal's reason. */
@@ -195,45 +289,162 @@ export class Partition {
   }
 
   async offsetForTime(timestampMs: number): Promise<number> {
-    const writer = this.#usable();
-    const end = this.highWatermark;
-    for (const segment of this.#segments) {
-      const index = await this.#indexOf(segment, writer);
-      const found = await this.#reader.offsetForTime({ segment, index }, timestampMs, end);
-      if (found !== undefined) return found;
+    for (let again = 0; ; again++) {
+      const { segments, writer, reader } = this.#usable();
+      const { logStart: from, highWatermark: end } = this;
+      // Taken now: it may go to a segment meanwhile.
+      const inMemory = writer.unflushed(segments.writtenEnd, end, Number.POSITIVE_INFINITY);
+      try {
+        for (const segment of segments.list) {
+          const { offsets } = await segments.indexOf(segment);
+          const found = await reader.offsetForTime({ segment, index: offsets }, timestampMs, from, end);
+          if (found !== undefined) return found;
+        }
+      } catch (error) {
+        // Its segment was retired or compacted meanwhile.
+        if ((error as NodeJS.ErrnoException).code !== "ENOENT" || again >= lookAgainMax) throw error;
+        await this.#changes;
+        continue;
+      }
+      for (const batch of inMemory) {
+        if (batchMaxTimestamp(batch) < timestampMs) continue;
+        const found = firstOfTime(batch, timestampMs, from);
+        if (found !== undefined) return found;
+      }
+      return end;
     }
-    return end;
   }
 
-  /** Syncs what was appended, and leaves an index for a fast start. */
-  async settle(): Promise<void> {
-    if (this.#state.kind === "open") await this.#writer?.close();
+  /** Where the records of an epoch end; undefined when it is older than all that is known. */
+  endOfEpoch(epoch: number): { readonly epoch: number; readonly endOffset: number } | undefined {
+    this.#usable();
+    return endOfEpoch(this.#kept.epochs, epoch, this.highWatermark);
+  }
+
+  /**
+   * Retires all records below `offset`, for good when it resolves; segments that hold nothing else are removed.
+   * What is retired already stays so. Throws `OFFSET_OUT_OF_RANGE` past the high watermark.
+   */
+  async deleteRecords(offset: number): Promise<void> {
+    const isRetired = Number.isSafeInteger(offset) && offset >= 0 && offset < this.logStart;
+    if (!isRetired) this.#assertInRange(offset);
+    return this.#change(async () => {
+      if (offset <= this.logStart) return;
+      const { writer, segments } = this.#usable();
+      // A start must never lie behind what survives a power cut: without syncs the end may be lost.
+      await writer.settle(offset);
+      await this.#keep({ ...this.#kept, logStart: offset });
+      if (segments.active.baseOffset < offset && offset === this.#nextOffset) await writer.roll();
+      await this.#removeBelow(offset);
+    });
+  }
+
+  /** Retires the closed segments that end at `start` or before it, where one of them begins or the last one ends. */
+  retire(start: number): Promise<void> {
+    return this.#change(async () => {
+      if (start > this.logStart) await this.#keep({ ...this.#kept, logStart: start });
+      await this.#removeBelow(start);
+    });
+  }
+
+  /** Closes the active segment, unless it is empty. */
+  roll(): Promise<void> {
+    return this.#usable().writer.roll();
+  }
+
+  /** The largest timestamp in the active segment; -1 when it is empty. */
+  async activeTimestamp(): Promise<number> {
+    return await this.#usable().segments.activeTimestamp();
+  }
+
+  async indexOf(segment: Segment): Promise<SegmentIndex> {
+    return await this.#usable().segments.indexOf(segment);
+  }
+
+  /** Runs a cleaning, during which no segment is retired; it answers up to where it has come. */
+  async compact(clean: (segments: PartitionSegments) => Promise<number>): Promise<number> {
+    let cleanedTo = this.cleanedTo;
+    await this.#change(async () => {
+      const { segments, tail } = this.#usable();
+      cleanedTo = await clean(segments);
+      tail.dropBelow(cleanedTo);
+      if (cleanedTo > this.cleanedTo) await this.#keep({ ...this.#kept, cleanedTo });
+    });
+    return cleanedTo;
+  }
+
+  /** For a cleaning: puts a new segment in the place of others. When that fails the partition serves nothing more. */
+  async replaceSegments(replacement: Replacement): Promise<void> {
+    const { segments } = this.#usable();
+    try {
+      await commitSwap(this.#context.disk, this.#context.files, this.place.directory, replacement);
+      segments.replace(new Set(replacement.remove), [replacement.add.segment]);
+    } catch (cause) {
+      // Which of the files are there is known again when the partition is read back.
+      this.#fail(cause);
+      throw cause;
+    }
   }
 
   /** Later calls throw `reason`; those who wait are refused with it. */
   close(reason: MillraceError): void {
-    this.#stop(reason);
-    this.#tail.clear();
+    this.#stop(reason, "closed");
+    this.#served?.tail.clear();
   }
 
-  #usable(): GroupWriter {
+  #usable(): Served {
     if (this.#state.kind === "unusable") throw this.#state.error;
-    return this.#writer as GroupWriter;
+    return this.#served as Served;
   }
 
   #fail(cause: unknown): void {
-    const error = failed(this.place, cause);
+    if (this.#state.kind === "unusable") return;
+    const error = MillraceError.is(cause, "PARTITION_DAMAGED") ? cause : failed(this.place, cause);
     this.#context.diagnostics.error("the disk failed under a partition; it serves nothing until a restart", {
       ...error.details,
       message: error.message,
     });
-    this.#stop(error);
+    this.#stop(error, "failed");
   }
 
-  #stop(error: MillraceError): void {
+  #stop(error: MillraceError, kind: "failed" | "closed"): void {
     if (this.#state.kind === "open") this.#state = { kind: "unusable", error };
-    this.#writer?.refuse(error);
+    this.#served?.writer.refuse(error, kind);
     this.#waiters.fail(error);
+  }
+
+  #change(change: () => Promise<void>): Promise<void> {
+    const changed = this.#changes.then(change).catch((error) => {
+      // Its files may have gone with its topic.
+      this.#usable();
+      throw error;
+    });
+    this.#changes = changed.catch(() => undefined);
+    return changed;
+  }
+
+  async #keep(state: PartitionState): Promise<void> {
+    await writePartitionState(this.#context.disk, this.place, state);
+    this.#kept = state;
+  }
+
+  /** The state file says already that they are retired: a start that finds some of them left goes on. */
+  async #removeBelow(offset: number): Promise<void> {
+    const { segments, tail } = this.#usable();
+    tail.dropBelow(offset);
+    const removed = new Set<Segment>();
+    segments.list.forEach((segment, i) => {
+      const next = segments.list[i + 1];
+      if (next && next.baseOffset <= offset) removed.add(segment);
+    });
+    if (removed.size === 0) return;
+    segments.replace(removed, []);
+    const { disk, files } = this.#context;
+    for (const segment of removed) {
+      await files.forget(segment.path);
+      for (const file of [segment.path, indexPath(segment), abortedPath(segment)]) await disk.remove(file);
+    }
+    await disk.syncDirectory(this.place.directory);
   }
 
   #assertInRange(offset: number): void {
@@ -247,31 +458,23 @@ export class Partition {
     );
   }
 
-  async #readFromDisk(offset: number, end: number, bytesMax: number): Promise<Buffer[]> {
-    const writer = this.#usable();
-    let at = this.#segmentOf(offset);
-    for (; at < this.#segments.length; at++) {
-      const segment = this.#segments[at] as Segment;
-      const index = await this.#indexOf(segment, writer);
-      const batches = await this.#reader.read({ segment, index }, offset, end, bytesMax);
-      if (batches.length > 0) return batches;
+  /** From the segments, or from what is in none of them yet. */
+  async #readOlder(offset: number, end: number, bytesMax: number): Promise<Buffer[]> {
+    for (;;) {
+      const { segments, writer, reader } = this.#usable();
+      const { list, writtenEnd } = segments;
+      if (offset < writtenEnd) {
+        for (let at = segments.at(offset); at < list.length; at++) {
+          const segment = list[at] as Segment;
+          const { offsets } = await segments.indexOf(segment);
+          const batches = await reader.read({ segment, index: offsets }, offset, Math.min(end, writtenEnd), bytesMax);
+          if (batches.length > 0) return batches;
+        }
+      }
+      const batches = writer.unflushed(offset, end, bytesMax);
+      // What was in memory may have gone to a segment meanwhile.
+      if (batches.length > 0 || segments.writtenEnd === writtenEnd) return batches;
     }
-    return [];
-  }
-
-  async #indexOf(segment: Segment, writer: GroupWriter) {
-    if (segment === this.#segments.at(-1)) return writer.index;
-    return await this.#context.indexes.of(segment, this.#settings.cleanup === "compact");
-  }
-
-  #segmentOf(offset: number): number {
-    let low = 0;
-    for (let high = this.#segments.length - 1; low < high; ) {
-      const middle = (low + high + 1) >> 1;
-      if ((this.#segments[middle] as Segment).baseOffset <= offset) low = middle;
-      else high = middle - 1;
-    }
-    return low;
   }
 }
 

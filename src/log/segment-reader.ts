@@ -1,4 +1,5 @@
 /** Reads whole batches of one partition from its segments on the disk. Every batch that is handed out has its checksum checked. */
+import { MillraceError } from "../base/errors.ts";
 import {
   batchHeaderBytes,
   batchLastOffset,
@@ -12,6 +13,7 @@ import { readInt64 } from "../records/int64.ts";
 import type { LogContext, PartitionPlace } from "./log-context.ts";
 import { indexIntervalBytes, type OffsetIndex } from "./offset-index.ts";
 import { damaged, type Segment, segmentHeaderBytes } from "./segment.ts";
+import { isCleanedSegment } from "./segment-name.ts";
 
 const readBytesMin = 64 * 1024;
 const readBytesMax = 8 * 1024 * 1024;
@@ -36,30 +38,50 @@ export class SegmentReader {
    */
   async read(at: IndexedSegment, offset: number, end: number, bytesMax: number): Promise<Buffer[]> {
     const start = at.index.positionOf(offset) ?? segmentHeaderBytes;
+    // An index is no truth: where it leads behind the offset, or to no batch at all, the segment itself is looked through.
+    const found =
+      start > segmentHeaderBytes ? await this.#readFrom(at.segment, start, offset, end, bytesMax) : undefined;
+    return found ?? ((await this.#readFrom(at.segment, segmentHeaderBytes, offset, end, bytesMax)) as Buffer[]);
+  }
+
+  /** Undefined when `start`, if it is not the first batch's place, is not that of a batch at `offset` or before it. */
+  async #readFrom(
+    segment: Segment,
+    start: number,
+    offset: number,
+    end: number,
+    bytesMax: number,
+  ): Promise<Buffer[] | undefined> {
     const wantedBytes = Math.min(readBytesMax, Math.max(readBytesMin, bytesMax + indexIntervalBytes));
     const batches: Buffer[] = [];
     let bytes = 0;
-    await this.#walk(at.segment, start, wantedBytes, (batch) => {
-      if (readInt64(batch, 0) >= end) return false;
+    let isRightPlace = start === segmentHeaderBytes;
+    const visit = (batch: Buffer) => {
+      isRightPlace ||= readInt64(batch, 0) <= offset;
+      if (!isRightPlace || readInt64(batch, 0) >= end) return false;
       if (batchLastOffset(batch) < offset) return true;
       if (batches.length > 0 && bytes + batch.length > bytesMax) return false;
       batches.push(batch);
       bytes += batch.length;
       return bytes < bytesMax;
-    });
-    return batches;
+    };
+    try {
+      await this.#walk(segment, start, wantedBytes, visit);
+    } catch (error) {
+      if (isRightPlace || !MillraceError.is(error, "PARTITION_DAMAGED")) throw error;
+    }
+    return isRightPlace ? batches : undefined;
   }
 
-  /** The offset of the first record in the segment that is not older and lies below `end`. */
-  async offsetForTime(at: IndexedSegment, timestampMs: number, end: number): Promise<number | undefined> {
+  /** The first offset in [from, end) whose record is not older. */
+  async offsetForTime(at: IndexedSegment, timestampMs: number, from: number, end: number): Promise<number | undefined> {
     if (at.index.maxTimestamp < timestampMs) return undefined;
     const start = at.index.positionOfTime(timestampMs) ?? segmentHeaderBytes;
     let found: number | undefined;
     await this.#walk(at.segment, start, readBytesMin, (batch) => {
       if (readInt64(batch, 0) >= end) return false;
-      if (batchMaxTimestamp(batch) < timestampMs) return true;
-      const records = new BatchRecords().open(batch);
-      while (found === undefined && records.next()) if (records.timestamp >= timestampMs) found = records.offset;
+      if (batchMaxTimestamp(batch) < timestampMs || batchLastOffset(batch) < from) return true;
+      found = firstOfTime(batch, timestampMs, from);
       return found === undefined;
     });
     return found;
@@ -69,6 +91,15 @@ export class SegmentReader {
   async #walk(segment: Segment, start: number, chunkBytes: number, visit: (batch: Buffer) => boolean): Promise<void> {
     // The size at the beginning: what is written meanwhile is not looked at.
     const { sizeBytes } = segment;
+    const hasGaps = isCleanedSegment(segment);
+    let expected = start === segmentHeaderBytes ? segment.baseOffset : undefined;
+    const check = (batch: Buffer, position: number) => {
+      if (!hasRightChecksum(batch)) throw this.#damaged(segment, position, "a batch's checksum does not match");
+      const baseOffset = readInt64(batch, 0);
+      const isNext = expected === undefined || baseOffset === expected || (hasGaps && baseOffset > expected);
+      if (!isNext) throw this.#damaged(segment, position, `a batch begins at ${baseOffset} where ${expected} belongs`);
+      expected = batchLastOffset(batch) + 1;
+    };
     for (let position = start; position < sizeBytes; ) {
       let chunk = await this.#bytes(segment, position, chunkBytes);
       let at = 0;
@@ -80,18 +111,17 @@ export class SegmentReader {
         const batchBytes = batchSizeBytes(chunk, at);
         if (batchBytes > left) break;
         const batch = chunk.subarray(at, at + batchBytes);
-        if (!hasRightChecksum(batch)) throw this.#damaged(segment, position + at, "a batch's checksum does not match");
+        check(batch, position + at);
         if (!visit(batch)) return;
         at += batchBytes;
       }
       if (at === 0) {
-        // A batch larger than the chunk, or the segment ends inside of one that is still being written.
+        // A batch larger than the chunk. What is written meanwhile lies behind: up to here all batches are whole.
         const batchBytes = chunk.length >= batchHeaderBytes ? batchSizeBytes(chunk) : Number.POSITIVE_INFINITY;
-        if (position + batchBytes > sizeBytes) return;
+        if (position + batchBytes > sizeBytes) throw this.#damaged(segment, position, "a batch is not whole");
         chunk = await this.#bytes(segment, position, batchBytes);
-        if (chunk.length < batchBytes || !hasRightChecksum(chunk)) {
-          throw this.#damaged(segment, position, "a batch's checksum does not match");
-        }
+        if (chunk.length < batchBytes) throw this.#damaged(segment, position, "a batch is not whole");
+        check(chunk, position);
         if (!visit(chunk)) return;
         at = batchBytes;
       }
@@ -101,7 +131,8 @@ export class SegmentReader {
 
   async #bytes(segment: Segment, position: number, count: number): Promise<Buffer> {
     const bytes = Buffer.allocUnsafeSlow(Math.min(count, segment.sizeBytes - position));
-    const read = await this.#context.files.use(segment.path, (file) => file.read(bytes, position));
+    const { files, oldReads } = this.#context;
+    const read = await oldReads.run(() => files.use(segment.path, (file) => file.read(bytes, position)));
     return bytes.subarray(0, read);
   }
 
@@ -110,4 +141,11 @@ export class SegmentReader {
     this.#context.diagnostics.error("a read met damaged bytes", { ...error.details, reason });
     return error;
   }
+}
+
+/** In one batch: the first offset from `from` on whose record is not older. */
+export function firstOfTime(batch: Buffer, timestampMs: number, from: number): number | undefined {
+  const records = new BatchRecords().open(batch);
+  while (records.next()) if (records.timestamp >= timestampMs && records.offset >= from) return records.offset;
+  return undefined;
 }

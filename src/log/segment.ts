@@ -2,10 +2,12 @@
  * A segment: a run of record batches in one append-only file, named by its first offset, behind a header of 40 bytes.
  * The header is durable before the first batch is written (docs/internals/formats/segment.md).
  */
+import * as path from "node:path";
 import { MillraceError } from "../base/errors.ts";
 import { crc32c } from "../records/crc32c.ts";
 import { readInt64, writeInt64 } from "../records/int64.ts";
 import { newerFormat } from "./checked-file.ts";
+import type { LogContext, PartitionPlace } from "./log-context.ts";
 
 export const segmentHeaderBytes = 40;
 export const segmentFormat = 1;
@@ -23,6 +25,10 @@ export interface Segment {
   readonly baseOffset: number;
   readonly path: string;
   sizeBytes: number;
+  /** Of a closed segment's batches, where it is known. */
+  maxTimestamp?: number;
+  /** The largest timestamp of its first batch, where it is known. */
+  firstTimestamp?: number;
 }
 
 export function segmentFileName(baseOffset: number): string {
@@ -66,6 +72,51 @@ export function segmentHeaderFault(bytes: Buffer, expected: SegmentIdentity, pat
   return renamed ? "its name is not that of its first offset" : "it belongs to another partition";
 }
 
+/** Durable with its name when it resolves. */
+export async function createSegment(
+  context: Pick<LogContext, "disk">,
+  place: PartitionPlace,
+  baseOffset: number,
+): Promise<Segment> {
+  const { topicId, partition } = place;
+  const file = path.join(place.directory, segmentFileName(baseOffset));
+  const handle = await context.disk.open(file, "exclusive");
+  try {
+    await handle.write([encodeSegmentHeader({ topicId, partition, baseOffset })], 0);
+    await handle.datasync();
+  } finally {
+    await handle.close();
+  }
+  await context.disk.syncDirectory(place.directory);
+  return { baseOffset, path: file, sizeBytes: segmentHeaderBytes };
+}
+
+/** What is wrong with the header in a segment's file, or undefined. Throws `LOG_FORMAT_NEWER`. */
+export async function readHeaderFault(
+  context: Pick<LogContext, "files">,
+  place: PartitionPlace,
+  segment: Segment,
+): Promise<string | undefined> {
+  const header = Buffer.alloc(segmentHeaderBytes);
+  const count = await context.files.use(segment.path, (file) => file.read(header, 0));
+  const { topicId, partition } = place;
+  return segmentHeaderFault(
+    header.subarray(0, count),
+    { topicId, partition, baseOffset: segment.baseOffset },
+    segment.path,
+  );
+}
+
+/** Throws `PARTITION_DAMAGED`, `LOG_FORMAT_NEWER`. */
+export async function checkSegmentHeader(
+  context: Pick<LogContext, "files">,
+  place: PartitionPlace,
+  segment: Segment,
+): Promise<void> {
+  const fault = await readHeaderFault(context, place, segment);
+  if (fault) throw damaged(place, segment.path, 0, fault);
+}
+
 export function damaged(
   place: { readonly topic: string; readonly partition: number },
   path: string,
@@ -77,7 +128,7 @@ export function damaged(
     "PARTITION_DAMAGED",
     `partition ${partition} of topic ${topic} is damaged: ${path} at byte ${bytePosition}: ${reason}`,
     {
-      hint: "Nothing was deleted. Restore the file from a backup, or delete the topic and fill it again from its source.",
+      hint: "Nothing was deleted. Run millrace log verify to see all that is wrong; restore the file from a backup, or let millrace log repair cut it.",
       details: { topic, partition, path, bytePosition },
     },
   );

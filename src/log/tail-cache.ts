@@ -78,6 +78,15 @@ export class PartitionTail {
     this.#onDrop(entry.batch.length);
   }
 
+  /** What is retired, or stands otherwise in the segments now. */
+  dropBelow(offset: number): void {
+    for (;;) {
+      const entry = this.#entries[this.#head];
+      if (!entry || entry.lastOffset >= offset) return;
+      this.dropOldest();
+    }
+  }
+
   clear(): void {
     while (this.#head < this.#entries.length) this.dropOldest();
   }

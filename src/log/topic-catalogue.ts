@@ -8,17 +8,31 @@ import { MillraceError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import { readCheckedFile, writeCheckedFile } from "./checked-file.ts";
 
-const catalogueFormat = 1;
+const catalogueFormat = 2;
 
 export interface LogTopicSettings {
   readonly partitions: number;
   readonly retentionMs: number | null;
   readonly retentionBytes: number | null;
-  readonly cleanup: "delete" | "compact";
+  readonly cleanup: "delete" | "compact" | "compact,delete";
   readonly batchBytesMax: number;
   readonly segmentBytesMax: number;
+  readonly segmentMs: number;
   readonly durability: "fsync" | "os";
+  readonly dirtyRatioMin: number;
+  readonly tombstoneRetentionMs: number;
+  readonly compactionLagMinMs: number;
+  readonly compactionLagMaxMs: number | null;
 }
+
+/** For topics of format 1, and for the log's own. */
+export const laterTopicSettings = {
+  segmentMs: 7 * 24 * 3_600_000,
+  dirtyRatioMin: 0.5,
+  tombstoneRetentionMs: 24 * 3_600_000,
+  compactionLagMinMs: 0,
+  compactionLagMaxMs: null,
+} as const;
 
 export interface LogTopic {
   readonly name: string;
@@ -54,18 +68,23 @@ export class TopicCatalogue {
   static async open(disk: Disk, directory: string, random: Random): Promise<TopicCatalogue> {
     const file = path.join(directory, "catalogue");
     const found = await readCheckedFile(disk, file, "catalogue", catalogueFormat);
-    if (found.kind === "read") return new TopicCatalogue(disk, file, found.value as Content);
+    if (found.kind === "read") return new TopicCatalogue(disk, file, complete(found.value as Content));
     const topics = path.join(directory, "topics");
-    if (found.kind === "damaged" || ((await disk.exists(topics)) && (await disk.list(topics)).length > 0)) {
-      const reason = found.kind === "damaged" ? found.reason : "it is missing, and there are topics";
-      throw new MillraceError("LOG_DAMAGED", `the log's catalogue ${file} cannot be used: ${reason}`, {
-        hint: "Nothing was deleted. Restore the file from a backup of this data directory.",
-        details: { path: file },
-      });
+    if (found.kind === "damaged") throw damaged(file, found.reason);
+    if ((await disk.exists(topics)) && (await disk.list(topics)).length > 0) {
+      throw damaged(file, "it is missing, and there are topics");
     }
     const catalogue = new TopicCatalogue(disk, file, { logId: random.uuid(), topics: [] });
     await catalogue.#store(catalogue.#content);
     return catalogue;
+  }
+
+  /** Only looks, also while another process has the log open; no topics where there is no log. Throws as `open` does. */
+  static async topicsIn(disk: Disk, directory: string): Promise<readonly LogTopic[]> {
+    const file = path.join(directory, "catalogue");
+    const found = await readCheckedFile(disk, file, "catalogue", catalogueFormat);
+    if (found.kind === "damaged") throw damaged(file, found.reason);
+    return found.kind === "read" ? complete(found.value as Content).topics : [];
   }
 
   get logId(): string {
@@ -89,9 +108,28 @@ export class TopicCatalogue {
     await this.#store({ ...this.#content, topics: this.#content.topics.filter((topic) => topic.name !== name) });
   }
 
+  async replace(topic: LogTopic): Promise<void> {
+    const topics = this.#content.topics.map((known) => (known.name === topic.name ? topic : known));
+    await this.#store({ ...this.#content, topics });
+  }
+
   async #store(content: Content): Promise<void> {
     await writeCheckedFile(this.#disk, this.#file, "catalogue", catalogueFormat, content);
     this.#content = content;
     this.#byName = new Map(content.topics.map((topic) => [topic.name, topic]));
   }
+}
+
+function damaged(file: string, reason: string): MillraceError {
+  return new MillraceError("LOG_DAMAGED", `the log's catalogue ${file} cannot be used: ${reason}`, {
+    hint: "Nothing was deleted. Restore the file from a backup of this data directory.",
+    details: { path: file },
+  });
+}
+
+function complete({ logId, topics }: Content): Content {
+  return {
+    logId,
+    topics: topics.map((topic) => ({ ...topic, settings: { ...laterTopicSettings, ...topic.settings } })),
+  };
 }

@@ -135,7 +135,10 @@ export class ProgressTable {
     if (!record) return;
     const state = this.unit(record.unit);
     if (record.kind === "owner") this.#units.set(record.unit, { ...state, ownerEpoch: offset });
-    else if (record.epoch === state.ownerEpoch) this.#units.set(record.unit, { ...state, progress: record.value });
+    else if (record.epoch >= state.ownerEpoch) {
+      // A larger epoch is that of an owner whose record was compacted away, since it has a successor.
+      this.#units.set(record.unit, { ownerEpoch: record.epoch, progress: record.value });
+    }
   }
 
   async #loadCheckpoint(): Promise<void> {

@@ -1,5 +1,5 @@
 /**
- * Builds one record batch v2 (KIP-98, uncompressed) straight into a buffer that grows. One builder makes many batches:
+ * Builds one record batch v2 (KIP-98) straight into a buffer that grows. One builder makes many batches:
  * `finish` hands out the bytes and begins the next one.
  *
  * Timestamps are written relative to the first record's. Base offset and leader epoch are left 0 for the log to fill in.
@@ -11,6 +11,7 @@ import {
   batchLengthOverheadBytes,
   writeBatchChecksum,
 } from "./batch-header.ts";
+import { compressRecords } from "./compression.ts";
 import { writeInt64 } from "./int64.ts";
 import type { Header, NewRecord } from "./record.ts";
 import { varintBytes, writeVarint } from "./varint.ts";
@@ -35,7 +36,7 @@ export class BatchBuilder {
     return this.#count;
   }
 
-  /** Of the batch so far, header included. */
+  /** Of the batch so far, header included, not compressed. */
   get sizeBytes(): number {
     return this.#end;
   }
@@ -71,11 +72,15 @@ export class BatchBuilder {
     this.#end = at;
   }
 
-  /** The batch, whole, with its checksum; the caller owns it. There must be at least one record. */
+  /**
+   * The batch, whole, with its checksum; the caller owns it. There must be at least one record. A codec in the attributes
+   * (`codec` in `compression.ts`) compresses the records.
+   */
   finish(attributes = 0): Buffer {
-    const batch = this.#bytes.subarray(0, this.#end);
+    const codecNumber = attributes & attributeMask.codec;
+    const batch = codecNumber === 0 ? this.#bytes.subarray(0, this.#end) : this.#compressed(codecNumber);
     batch.fill(0, 0, batchHeaderBytes);
-    batch.writeInt32BE(this.#end - batchLengthOverheadBytes, batchField.batchLength);
+    batch.writeInt32BE(batch.length - batchLengthOverheadBytes, batchField.batchLength);
     batch[batchField.magic] = 2;
     batch.writeInt16BE(attributes, batchField.attributes);
     batch.writeInt32BE(this.#count - 1, batchField.lastOffsetDelta);
@@ -86,15 +91,19 @@ export class BatchBuilder {
     batch.writeInt32BE(-1, batchField.baseSequence);
     batch.writeInt32BE(this.#count, batchField.recordCount);
     writeBatchChecksum(batch);
-    this.#begin();
+    // The next batch is likely to be about as large; what is handed out must not be written again.
+    if (codecNumber === 0) this.#bytes = Buffer.allocUnsafeSlow(Math.max(1024, this.#end + (this.#end >> 3)));
+    this.#end = batchHeaderBytes;
+    this.#count = 0;
     return batch;
   }
 
-  #begin(): void {
-    // The next batch is likely to be about as large; what is handed out must not be written again.
-    this.#bytes = Buffer.allocUnsafeSlow(Math.max(1024, this.#end + (this.#end >> 3)));
-    this.#end = batchHeaderBytes;
-    this.#count = 0;
+  /** Room for the header, and the records. */
+  #compressed(codecNumber: number): Buffer {
+    const records = compressRecords(this.#bytes.subarray(batchHeaderBytes, this.#end), codecNumber);
+    const batch = Buffer.allocUnsafeSlow(batchHeaderBytes + records.length);
+    records.copy(batch, batchHeaderBytes);
+    return batch;
   }
 
   #room(moreBytes: number): Buffer {
@@ -108,11 +117,11 @@ export class BatchBuilder {
   }
 }
 
-/** One batch of these records; `nowMs` is the time of those that have none. */
-export function encodeBatch(records: readonly NewRecord[], nowMs: number): Buffer {
+/** One batch of these records; `nowMs` is the time of those that have none, `attributes` are as for `finish`. */
+export function encodeBatch(records: readonly NewRecord[], nowMs: number, attributes = 0): Buffer {
   const builder = new BatchBuilder(batchHeaderBytes + estimatedBytes(records));
   for (const record of records) builder.add(record.key, record.value, record.timestamp ?? nowMs, record.headers);
-  return builder.finish();
+  return builder.finish(attributes);
 }
 
 export type ControlKind = "abort" | "commit";

@@ -25,7 +25,14 @@ export const batchField = {
   recordCount: 57,
 } as const;
 
-export const attributeMask = { codec: 0x07, logAppendTime: 0x08, transactional: 0x10, control: 0x20 } as const;
+export const attributeMask = {
+  codec: 0x07,
+  logAppendTime: 0x08,
+  transactional: 0x10,
+  control: 0x20,
+  /** `baseTimestamp` is the time from which compaction may drop the batch's tombstones or marker (KIP-534). */
+  deleteHorizon: 0x40,
+} as const;
 
 /** All of the header as values; for paths where one field is enough there are the functions below. */
 export interface BatchHeader {
@@ -76,6 +83,17 @@ export function batchSizeBytes(bytes: Buffer, position = 0): number {
 
 export function batchAttributes(bytes: Buffer, position = 0): number {
   return bytes.readInt16BE(position + batchField.attributes);
+}
+
+/** As it stands in the attributes; `codec` in `compression.ts`. */
+export function batchCodec(bytes: Buffer, position = 0): number {
+  return batchAttributes(bytes, position) & attributeMask.codec;
+}
+
+/** When compaction may drop the tombstones of the batch, or the marker that it is; undefined when it has no such time yet. */
+export function batchDeleteHorizonMs(bytes: Buffer, position = 0): number | undefined {
+  if ((batchAttributes(bytes, position) & attributeMask.deleteHorizon) === 0) return undefined;
+  return readInt64(bytes, position + batchField.baseTimestamp);
 }
 
 export function batchMaxTimestamp(bytes: Buffer, position = 0): number {

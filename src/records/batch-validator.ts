@@ -5,6 +5,7 @@
 import { MillraceError } from "../base/errors.ts";
 import {
   attributeMask,
+  batchBaseOffset,
   batchField,
   batchHeaderBytes,
   batchLengthOverheadBytes,
@@ -12,6 +13,7 @@ import {
   hasRightChecksum,
 } from "./batch-header.ts";
 import { BatchRecords } from "./batch-records.ts";
+import { codecMax, unknownCodec } from "./compression.ts";
 import { readInt64 } from "./int64.ts";
 
 /** Larger than any batch that a setting may allow: a length beyond it is damage. */
@@ -28,13 +30,20 @@ export function checkBatch(batch: Buffer): void {
   if (!hasRightChecksum(batch)) corrupt("its checksum does not match");
 }
 
-/** Every record too. Throws `BATCH_CORRUPT`, and `RECORD_INVALID` for a compressed batch. */
-export function checkBatchWhole(batch: Buffer): void {
+/**
+ * Every record too, also of a compressed batch. Throws `BATCH_CORRUPT`, `RECORD_INVALID` for a codec that is not known,
+ * and `RECORD_TOO_LARGE` when compressed records take more than `recordsBytesMax`.
+ */
+export function checkBatchWhole(batch: Buffer, recordsBytesMax?: number): void {
   checkBatch(batch);
-  const records = new BatchRecords().open(batch);
-  let expected = readInt64(batch, 0);
+  const records = new BatchRecords().open(batch, recordsBytesMax);
+  const end = batchBaseOffset(batch) + batch.readInt32BE(batchField.lastOffsetDelta) + 1;
+  // With as many records as offsets they are 0, 1, 2, …; compaction leaves gaps.
+  const gaps = batch.readInt32BE(batchField.recordCount) < end - batchBaseOffset(batch);
+  let expected = batchBaseOffset(batch);
   while (records.next()) {
-    if (records.offset !== expected++) corrupt("its records are not in the order of their offsets");
+    if (records.offset < expected || (records.offset > expected && !gaps)) outOfOrder();
+    expected = records.offset + 1;
     void records.headers;
   }
 }
@@ -57,11 +66,18 @@ export function headerFault(bytes: Buffer, position: number, end: number): strin
   return undefined;
 }
 
+export interface AppendChecks {
+  /** For compacted topics: each record is looked at, and must have a key. Left out, compressed records stay unopened. */
+  readonly keysRequired?: boolean;
+  /** What compressed records may take, where they are looked at. */
+  readonly recordsBytesMax?: number;
+}
+
 /**
- * What the log takes from a writer: a checked batch, not empty, not compressed, no marker, and as many records as offsets.
- * Throws `BATCH_CORRUPT`, `RECORD_TOO_LARGE`, `RECORD_INVALID`.
+ * What the log takes from a writer: a checked batch, not empty, of a codec that is known, no marker, and as many records
+ * as offsets. Throws `BATCH_CORRUPT`, `RECORD_TOO_LARGE`, `RECORD_INVALID`.
  */
-export function checkAppendable(batch: Buffer, batchBytesMax: number, topic: string): void {
+export function checkAppendable(batch: Buffer, batchBytesMax: number, topic: string, checks: AppendChecks = {}): void {
   if (batch.length > batchBytesMax) {
     throw new MillraceError(
       "RECORD_TOO_LARGE",
@@ -78,10 +94,35 @@ export function checkAppendable(batch: Buffer, batchBytesMax: number, topic: str
   if (attributes & attributeMask.control) {
     throw new MillraceError("RECORD_INVALID", `topic ${topic} takes no control batch from a writer`);
   }
-  if (attributes & attributeMask.codec) {
-    throw new MillraceError("RECORD_INVALID", `topic ${topic} takes no compressed batch yet`);
+  if (attributes & attributeMask.deleteHorizon) {
+    throw new MillraceError("RECORD_INVALID", `topic ${topic} takes no batch with a delete horizon from a writer`);
   }
-  if (batch.length < batchHeaderBytes + recordCount) corrupt("it is too short for its records");
+  if (attributes & attributeMask.transactional && readInt64(batch, batchField.producerId) < 0) {
+    throw new MillraceError("RECORD_INVALID", `topic ${topic} takes no transactional batch without a producer`);
+  }
+  const codecNumber = attributes & attributeMask.codec;
+  if (codecNumber > codecMax) throw unknownCodec(codecNumber);
+  const recordsBytesMin = codecNumber === 0 ? recordCount : 1;
+  if (batch.length < batchHeaderBytes + recordsBytesMin) corrupt("it is too short for its records");
+  if (checks.keysRequired) checkKeys(batch, topic, checks.recordsBytesMax);
+}
+
+/** Each record has a key, and there are as many as the header says. */
+function checkKeys(batch: Buffer, topic: string, recordsBytesMax: number | undefined): void {
+  const records = new BatchRecords().open(batch, recordsBytesMax);
+  for (let index = 0; records.next(); index++) {
+    if (records.offset !== batchBaseOffset(batch) + index) outOfOrder();
+    if (records.keyBytes < 0) {
+      throw new MillraceError(
+        "RECORD_INVALID",
+        `record ${index} of a batch has no key, and topic ${topic} is compacted`,
+        {
+          hint: "Give each record of a compacted topic a key: compaction keeps the last record of each.",
+          details: { topic, recordIndex: index },
+        },
+      );
+    }
+  }
 }
 
 /** Whole batches of `bytes`, one after the other; the rest is cut. Nothing is checked: for bytes that the log has checked. */
@@ -94,6 +135,10 @@ export function splitBatches(bytes: Buffer): Buffer[] {
     at += sizeBytes;
   }
   return batches;
+}
+
+function outOfOrder(): never {
+  corrupt("its records are not in the order of their offsets");
 }
 
 function corrupt(fault: string): never {

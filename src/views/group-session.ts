@@ -80,15 +80,11 @@ export class GroupSession {
     if (signal.aborted) return;
     signal.addEventListener("abort", stop, { once: true });
     try {
-      await this.#arrange();
-      onReady();
+      await this.#arrange(onReady);
       for (;;) {
         const work = await this.#take();
         if (work !== null) await this.#apply(work);
-        else {
-          await this.#arrange();
-          onReady();
-        }
+        else await this.#arrange(onReady);
         await this.#now();
       }
     } catch (error) {
@@ -117,7 +113,7 @@ export class GroupSession {
     await applier.close();
   }
 
-  async #arrange(): Promise<void> {
+  async #arrange(onReady: () => void): Promise<void> {
     await this.#closeInputs();
     this.#interrupt = new AbortController();
     if (this.#ended.signal.aborted) this.interrupt();
@@ -126,6 +122,8 @@ export class GroupSession {
     for (const name of rebuilds) this.#options.rebuilds.delete(name);
     await arrangeViews(this.#context);
     this.#openInputs();
+    // Who asked meanwhile, with other definitions, is answered by the next round.
+    if (!this.#interrupt.signal.aborted) onReady();
   }
 
   /** Null when something else is to be done first. */

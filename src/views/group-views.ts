@@ -49,14 +49,18 @@ async function planViews(context: GroupContext): Promise<void> {
     ]);
   }
   replaceVersions(context, write);
+  const lives: (LiveView | null)[] = [];
+  for (const planned of plan.views) {
+    lives.push(planned.state.kind === "live" ? await liveView(context, planned) : null);
+  }
+  // In one turn: nobody sees a part of the views.
   const before = new Map(state.views);
   state.views.clear();
-  for (const planned of plan.views) {
+  plan.views.forEach((planned, i) => {
     const { name } = planned.definition;
     const { changes = 0, rowsEstimated = 0 } = before.get(name) ?? {};
-    const live = planned.state.kind === "live" ? await liveView(context, planned) : null;
-    state.views.set(name, { planned: unlessBroken(context, planned), live, changes, rowsEstimated });
-  }
+    state.views.set(name, { planned: unlessBroken(context, planned), live: lives[i] ?? null, changes, rowsEstimated });
+  });
 }
 
 /** A view over a broken mirror cannot be built. */

@@ -232,6 +232,8 @@ test("a view that is not defined any more is dropped by dev, and kept right and 
   assert.deepEqual(await fixture.rows("select * from views.cards"), await fixture.rows(cards));
   await fixture.kill(kept);
   const dev = await fixture.group(both.slice(1), { mode: "dev" });
+  // Resolves when what is not needed any more is gone, too.
+  await dev.reload(both.slice(1));
   await live(dev);
   assert.deepEqual(
     dev.list().map((view) => view.name),

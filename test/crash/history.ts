@@ -36,7 +36,17 @@ export interface History {
 }
 
 /** Everything small, so that few operations reach every mechanism. */
-const limits = { tailCacheBytes: 2000, openFilesMax: 3, checkpointBytes: 3000, diskReserveBytes: 0 };
+const limits = {
+  tailCacheBytes: 2000,
+  openFilesMax: 3,
+  checkpointBytes: 3000,
+  diskReserveBytes: 0,
+  directBytesMin: 700,
+  flushBytes: 900,
+  unflushedBytesMax: 1500,
+  journalFileBytes: 512 * 9,
+  journalFilesMax: 3,
+};
 
 /** Every start draws other ids. */
 let starts = 0;

@@ -128,6 +128,7 @@ function withoutLaterSyncs(): Wrap {
 const canaries: readonly [string, Wrap][] = [
   ["of segments", withoutSync((operation, path) => operation === "datasync" && path.endsWith(".log"))],
   ["of appended batches", withoutLaterSyncs()],
+  ["of the journal", withoutSync((operation, path) => operation === "datasync" && path.endsWith(".journal"))],
   ["of the catalogue", withoutSync((operation, path) => operation === "datasync" && path.endsWith("catalogue.new"))],
   [
     "of the checkpoint's or catalogue's name",

@@ -5,8 +5,10 @@ import { dirname, join, resolve } from "node:path";
 import { silentDiagnostics } from "../../base/diagnostics.ts";
 import { MillraceError } from "../../base/errors.ts";
 import { systemRandom } from "../../base/random.ts";
+import { realDisk } from "../../base/real-disk.ts";
 import { descriptorsMax } from "../../descriptors.ts";
 import { planConnections } from "../../http/door-settings.ts";
+import { TopicCatalogue } from "../../log/topic-catalogue.ts";
 import { readRunningFile } from "../../running-file.ts";
 import type { PortSetting, Settings } from "../../settings.ts";
 import { serverAccount } from "../../store/account.ts";
@@ -60,6 +62,7 @@ export async function examine(
     finding("machine", machine),
     finding("open files", descriptors),
     finding("data directory", () => dataDirectory(settings.dataDirectory, running)),
+    finding("topics", () => durability(settings.dataDirectory)),
     finding("HTTP port", () => port(settings.http, running, "MILLRACE_PORT")),
     ...(settings.store === null
       ? [
@@ -139,6 +142,21 @@ async function dataDirectory(path: string, running: number | null): Promise<Find
   if (bavail * bsize < bytesWanted)
     return warning(what, `${path}, only ${free}`, "Snapshots of large tables need room.");
   return ok(what, `${path}, ${free}${running === null ? "" : `, in use by the Millrace with pid ${running}`}`);
+}
+
+/** A topic of durability "os" is a choice, and one whose price should not be forgotten. */
+async function durability(dataDirectory: string): Promise<Finding> {
+  const topics = await TopicCatalogue.topicsIn(realDisk, join(dataDirectory, "log"));
+  const weak = topics.filter(({ settings }) => settings.durability === "os").map(({ name }) => name);
+  if (weak.length === 0) {
+    return ok("topics", topics.length === 0 ? "none yet" : `${printNumber(topics.length, "topic")}, all durable`);
+  }
+  const named = weak.length > 5 ? `${weak.slice(0, 5).join(", ")} and ${weak.length - 5} more` : weak.join(", ");
+  return warning(
+    "topics",
+    `appends to ${named} are answered before they are durable (durability os): a power cut can lose them`,
+    `Run millrace topics alter ${weak[0]} --durability fsync, or leave it where losing the newest is no harm.`,
+  );
 }
 
 async function port(setting: PortSetting, running: number | null, name: string): Promise<Finding> {

@@ -66,7 +66,7 @@ async function append(api: Api, topic: string, batch: readonly string[], done: n
         ? ""
         : `${there}${these} ${unsure ? "may be there or not" : batch.length === 1 ? "is not" : "are not"}.`;
     throw new MillraceError(error.code, error.message, {
-      hint: [hintFor(error, topic, api), where].filter(Boolean).join(" "),
+      hint: [hintFor(error, topic), where].filter(Boolean).join(" "),
       details: error.details,
       cause: error,
     });
@@ -74,10 +74,10 @@ async function append(api: Api, topic: string, batch: readonly string[], done: n
 }
 
 /** The door names requests; here there are commands. */
-function hintFor(error: MillraceError, topic: string, api: Api): string | undefined {
+function hintFor(error: MillraceError, topic: string): string | undefined {
   if (error.code !== "TOPIC_UNKNOWN") return error.hint;
   const meant = error.hint?.startsWith("Did you mean") ? `${error.hint} ` : "";
-  return `${meant}millrace topics list shows them; curl -X PUT ${api.address}/v1/topics/${segment(topic)} creates it.`;
+  return `${meant}millrace topics list shows them; millrace topics create ${topic} makes it.`;
 }
 
 /** The line stays as it was written; only its key is looked up. */

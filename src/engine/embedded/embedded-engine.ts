@@ -2,18 +2,23 @@
 import { MillraceError } from "../../base/errors.ts";
 import { Log, type LogOptions } from "../../log/log.ts";
 import type { Partition } from "../../log/partition.ts";
+import { ClientQuotas } from "../../log/quotas.ts";
 import type {
   AppendRequest,
   AppendResult,
   Engine,
   PartitionOffsets,
+  ProducerInfo,
   ReadRequest,
   ReadResult,
   TopicInfo,
   TopicSettings,
   TransactionalProducer,
+  Transactions,
 } from "../engine.ts";
+import type { Groups } from "../groups.ts";
 import { checkTopicName, checkTopicSettings, sameTopicSettings } from "../topic-settings.ts";
+import { ConsumerGroups } from "./consumer-groups.ts";
 
 /** Timers take no more. */
 const waitMsMax = 2 ** 31 - 1;
@@ -24,14 +29,30 @@ const waitMsMax = 2 ** 31 - 1;
  * topics cannot be read; a damaged partition answers with that code and stops nothing else.
  */
 export async function openEmbeddedEngine(options: LogOptions): Promise<Engine> {
-  return new EmbeddedEngine(await Log.open(options));
+  return new EmbeddedEngine(await Log.open(options), options);
 }
 
 class EmbeddedEngine implements Engine {
   readonly #log: Log;
+  readonly #quotas: ClientQuotas;
+  readonly #groups: ConsumerGroups;
 
-  constructor(log: Log) {
+  constructor(log: Log, { clock, random, diagnostics }: LogOptions) {
     this.#log = log;
+    this.#quotas = new ClientQuotas(clock);
+    const engine = {
+      topic: (name: string) => this.topic(name),
+      createTopic: this.createTopic.bind(this),
+      offsets: this.offsets.bind(this),
+      append: this.append.bind(this),
+      read: this.read.bind(this),
+      settle: (topic: string, partition: number) => this.#log.partition(topic, partition).sync(),
+    };
+    this.#groups = new ConsumerGroups({ engine, clock, random, diagnostics });
+  }
+
+  get groups(): Groups {
+    return this.#groups;
   }
 
   get logId(): string {
@@ -54,14 +75,27 @@ class EmbeddedEngine implements Engine {
     checkTopicName(name);
     const wanted = checkTopicSettings(settings);
     const topic = await this.#log.createTopic(name, wanted, options.readOnly ?? false);
+    this.#groups.topicsChanged();
     if (sameTopicSettings(topic.settings, wanted)) return topic;
     throw new MillraceError("TOPIC_EXISTS", `topic ${name} exists with other settings`, {
       details: { topic: name, settings: topic.settings },
     });
   }
 
+  async alterTopic(name: string, settings: Partial<TopicSettings>): Promise<TopicInfo> {
+    const altered = await this.#log.alterTopic(name, (known) => {
+      const wanted = checkTopicSettings({ ...known, ...settings });
+      if (wanted.partitions >= known.partitions) return wanted;
+      const message = `topic ${name} has ${known.partitions} partitions, and partitions are only ever added`;
+      throw new MillraceError("SETTING_INVALID", message, { details: { setting: "partitions", topic: name } });
+    });
+    this.#groups.topicsChanged();
+    return altered;
+  }
+
   async deleteTopic(name: string): Promise<void> {
     await this.#log.deleteTopic(name);
+    await this.#groups.topicDeleted(name);
   }
 
   offsets(topic: string, partition: number): PartitionOffsets {
@@ -72,20 +106,71 @@ class EmbeddedEngine implements Engine {
     return await this.#log.partition(topic, partition).offsetForTime(timestampMs);
   }
 
-  async append({ topic, partition, batch }: AppendRequest): Promise<AppendResult> {
-    return { topic, partition, ...(await this.#log.append(topic, partition, batch)) };
+  endOfEpoch(topic: string, partition: number, epoch: number) {
+    return this.#log.partition(topic, partition).endOfEpoch(epoch);
   }
 
-  async read({ topic, partition, offset, isolation, bytesMax, waitMs, signal }: ReadRequest): Promise<ReadResult> {
+  async deleteRecords(topic: string, partition: number, offset: number): Promise<number> {
+    const from = this.#log.partition(topic, partition);
+    await from.deleteRecords(offset);
+    return from.logStart;
+  }
+
+  producers(topic: string, partition: number): ProducerInfo[] {
+    return this.#log.partition(topic, partition).producers.describe();
+  }
+
+  async append({ topic, partition, batch, clientId }: AppendRequest): Promise<AppendResult> {
+    const sizeBytes = batch.length;
+    const placed = await this.#log.append(topic, partition, batch);
+    return { topic, partition, ...placed, throttleMs: this.#used("produce", clientId, sizeBytes) };
+  }
+
+  async read(request: ReadRequest): Promise<ReadResult> {
+    const { topic, partition, offset, isolation, bytesMax, waitMs, signal, clientId } = request;
     const from = this.#log.partition(topic, partition);
     const committed = isolation === "read_committed";
     if (waitMs) await from.readable(offset, committed, Math.min(waitMs, waitMsMax), signal);
     const { batches, aborted } = await from.read(offset, committed, bytesMax);
-    return { batches, aborted, ...offsetsOf(from) };
+    const sizeBytes = clientId === undefined ? 0 : batches.reduce((sum, { length }) => sum + length, 0);
+    return { batches, aborted, ...offsetsOf(from), throttleMs: this.#used("fetch", clientId, sizeBytes) };
   }
 
-  async initProducer(transactionalId: string): Promise<TransactionalProducer> {
-    return await this.#log.initProducer(transactionalId);
+  async initProducer(
+    transactionalId: string,
+    options?: { readonly timeoutMs?: number | null },
+  ): Promise<TransactionalProducer> {
+    return await this.#log.initProducer(transactionalId, options);
+  }
+
+  get transactions(): Transactions {
+    const { transactions } = this.#log;
+    return {
+      newProducerId: async () => ({ producerId: await transactions.newProducerId(), epoch: 0 }),
+      init: (transactionalId, timeoutMs) => transactions.init(transactionalId, timeoutMs),
+      end: (transactionalId, producer, outcome) => transactions.end(transactionalId, producer, outcome),
+      list: () => transactions.list(),
+      describe: (transactionalId) => transactions.describe(transactionalId),
+      abort: (transactionalId) => transactions.abort(transactionalId),
+    };
+  }
+
+  setQuota(kind: "produce" | "fetch", clientId: string | null, bytesPerSecond: number | undefined): void {
+    const client = clientId ?? undefined;
+    if (bytesPerSecond !== undefined && !(bytesPerSecond > 0 && bytesPerSecond <= Number.MAX_SAFE_INTEGER)) {
+      throw new MillraceError("SETTING_INVALID", `a quota of ${bytesPerSecond} bytes a second cannot be`);
+    }
+    if (bytesPerSecond === undefined) this.#quotas.remove(kind, client);
+    else if (!this.#quotas.set(kind, client, bytesPerSecond)) {
+      throw new MillraceError(
+        "SETTING_INVALID",
+        `a quota for client ${clientId} cannot be set: there are too many, or its name is too long`,
+      );
+    }
+  }
+
+  #used(kind: "produce" | "fetch", clientId: string | undefined, bytes: number): number {
+    return clientId === undefined ? 0 : this.#quotas.record(kind, clientId, bytes);
   }
 
   sizeBytes(topic: string): number {
@@ -93,6 +178,7 @@ class EmbeddedEngine implements Engine {
   }
 
   async close(): Promise<void> {
+    await this.#groups.close();
     await this.#log.close();
   }
 }

@@ -8,8 +8,10 @@ import { encodeBatch } from "../records/batch-builder.ts";
 import { Log } from "./log.ts";
 import type { LogLimits } from "./log-context.ts";
 import { segmentHeaderBytes } from "./segment.ts";
+import { laterTopicSettings } from "./topic-catalogue.ts";
 
 const settings = {
+  ...laterTopicSettings,
   partitions: 1,
   retentionMs: null,
   retentionBytes: null,
@@ -31,6 +33,8 @@ async function openOn(disk: SimulatedDisk, limits: Partial<LogLimits> = {}, more
     limits,
   });
   await log.createTopic("t", { ...settings, ...more }, false);
+  // The first group of all takes a file of the journal into use.
+  await log.initProducer("first");
   return log;
 }
 
@@ -92,14 +96,14 @@ test("nothing is readable before its sync has ended", async () => {
   assert.equal(partition.highWatermark, 1);
 });
 
-test("a commit syncs data and decision, and answers without a sync of its markers", async () => {
+test("a commit makes data and decision durable by one sync, and answers without a sync of its markers", async () => {
   const disk = new SimulatedDisk(seededRandom(1));
   const log = await openOn(disk);
   const transaction = (await log.initProducer("unit")).begin();
   const mark = disk.history.length;
   await transaction.append({ topic: "t", partition: 0, batch: batchOf(10) });
   await transaction.commit();
-  assert.deepEqual(since(disk, mark), ["write", "datasync", "write", "datasync"]);
+  assert.deepEqual(since(disk, mark), ["write", "datasync"]);
   assert.equal(log.partition("t", 0).lastStable, 1);
   await log.append("t", 0, batchOf(10));
   assert.equal(log.partition("t", 0).highWatermark, 3);
