@@ -251,7 +251,12 @@ export class PartitionWriter implements JournalMember, Flushable {
   journaled(): void {
     const batches = this.#journaling;
     this.#journaling = [];
-    if (this.#refusal || batches.length === 0) return;
+    if (this.#refusal) {
+      // It failed while this was on its way: the next start needs it all the same.
+      if (this.#refusal.kind === "failed") this.#journal.hold(this);
+      return;
+    }
+    if (batches.length === 0) return;
     for (const batch of batches) {
       this.#unflushed.push(batch);
       this.#unflushedBytes += batch.length;

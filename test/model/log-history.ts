@@ -12,6 +12,7 @@ import { VirtualClock } from "../../src/base/virtual-clock.ts";
 import { Log } from "../../src/log/log.ts";
 import type { LogLimits } from "../../src/log/log-context.ts";
 import { transactionsTopic } from "../../src/log/transaction-records.ts";
+import { isDamage } from "./log-damage.ts";
 import { LogModel, type ModelPartition, type ModelTopic, placeOf } from "./log-model.ts";
 import { LogOperations } from "./log-operations.ts";
 import { assertLatest, lostFrom, type Scan, scanChecked } from "./log-reading.ts";
@@ -20,10 +21,12 @@ export interface HistoryOptions {
   readonly steps?: number;
   /** Puts a fault of its own between the log and its disk. */
   readonly wrap?: (disk: Disk) => Disk;
+  /** Syncs that do nothing. */
+  readonly ignoresSync?: (operation: "datasync" | "syncDirectory", path: string) => boolean;
   /** Done to the disk before a start. */
-  readonly beforeStart?: (disk: SimulatedDisk, random: Random) => void;
-  /** The disk changes, loses or misplaces what it holds. */
-  readonly damages?: boolean;
+  readonly beforeStart?: (disk: SimulatedDisk, random: Random) => Promise<void>;
+  /** For `runDamaged`: harms what the disk holds. */
+  readonly damage?: (disk: SimulatedDisk) => Promise<void>;
   /** What the history does, line by line. */
   readonly trace?: (line: string) => void;
 }
@@ -50,6 +53,7 @@ export class LogHistory {
     this.random = seededRandom(seed);
     this.#options = options;
     this.#disk = new SimulatedDisk(seededRandom(seed ^ 0x5eed));
+    if (options.ignoresSync) this.#disk.ignoreSyncs(options.ignoresSync);
     this.#limits = tinyLimits(this.random);
     this.operations = new LogOperations(this);
   }
@@ -78,6 +82,48 @@ export class LogHistory {
     for (let i = 0; i < steps; i++) await this.#step();
     await this.#restart(this.pick(["closed", "killed", "cut"]));
     await this.log.close();
+  }
+
+  /** Ends once, is damaged, and is read: each partition is right as far as it can be read, or says that it is damaged. */
+  async runDamaged(): Promise<"reported" | "unnoticed"> {
+    const { steps = 10, damage } = this.#options;
+    await this.#open();
+    await this.operations.createTopic();
+    await this.operations.createTopic();
+    for (let i = 0; i < steps; i++) await this.#atOnce(1 + this.random.below(3));
+    const end = this.pick<End>(["closed", "killed", "cut"]);
+    this.trace(`-- ${end}`);
+    if (end === "closed") await this.log.close();
+    this.#disk = end === "cut" ? this.#disk.survivor() : this.#disk.afterKill();
+    await damage?.(this.#disk);
+    this.model.allowsLostEnds = true;
+    let reported = false;
+    try {
+      await this.#open();
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      return "reported";
+    }
+    for (const partition of this.partitions()) {
+      try {
+        await this.#checkDamaged(partition);
+      } catch (error) {
+        if (!isDamage(error)) throw error;
+        this.trace(`   ${(error as Error).message}`);
+        reported = true;
+      }
+    }
+    await this.log.close();
+    return reported ? "reported" : "unnoticed";
+  }
+
+  async #checkDamaged(partition: ModelPartition): Promise<void> {
+    const from = this.log.partition(partition.topic.name, partition.number);
+    if (from.failure) throw from.failure;
+    this.model.cutBack(partition, await lostFrom(this.log, partition));
+    partition.logStart = from.logStart;
+    await this.scan(partition, false);
+    await this.scan(partition, true);
   }
 
   async #step(): Promise<void> {
@@ -143,7 +189,7 @@ export class LogHistory {
     this.#disk = end === "cut" ? this.#disk.survivor() : this.#disk.afterKill();
     let isCut = end === "cut";
     if (this.random.below(6) === 0) isCut = await this.#cutWhileStarting(isCut);
-    this.#options.beforeStart?.(this.#disk, this.random);
+    await this.#options.beforeStart?.(this.#disk, this.random);
     this.operations.restarted();
     await this.#open();
     this.isFaulty = false;
@@ -234,11 +280,11 @@ export class LogHistory {
       if (act.fate !== "unknown" && act.batches.length < 2) continue;
       let isThere = false;
       let missing: string | undefined;
-      for (const { partition, records, offset, isDurable, isGone } of act.batches) {
+      for (const { partition, records, offset, isGone } of act.batches) {
         const { topic, logStart } = partition;
         if (topic.state !== "there" || (topic.durability === "os" && isGone)) continue;
         if (records.some(({ id }) => visible.has(id))) isThere = true;
-        else if (!topic.isCompacted && (offset === undefined || !isDurable || offset >= logStart)) {
+        else if (!topic.isCompacted && (offset === undefined || offset >= logStart)) {
           missing = `${records[0]?.id} of ${placeOf(partition)}`;
         }
       }

@@ -16,6 +16,8 @@ const partitionsMax = 3;
 const forgottenAfterMs = 24 * 3_600_000;
 const diskErrors = new Set(["EIO", "ENOSPC", "PARTITION_FAILED", "LOG_CLOSED"]);
 
+type Concerned = ModelTopic | Holder | WireHolder;
+
 export class LogOperations {
   readonly #history: LogHistory;
   #holders: Holder[] = [newHolder("here-1"), newHolder("here-2"), newHolder("here-3")];
@@ -147,12 +149,13 @@ export class LogOperations {
   }
 
   /** Answers whether it is acknowledged. */
-  async #appendNow(batch: ModelBatch, bytes: Buffer): Promise<boolean> {
+  async #appendNow(batch: ModelBatch, bytes: Buffer, ...holder: WireHolder[]): Promise<boolean> {
     const { partition, act, records } = batch;
     const { topic } = partition;
     const placed = await this.#attempt(
       () => this.#history.log.append(topic.name, partition.number, Buffer.from(bytes)),
       topic,
+      ...holder,
     );
     if (!placed) return false;
     assert.equal(placed.lastOffset - placed.baseOffset + 1, records.length);
@@ -319,6 +322,7 @@ export class LogOperations {
     const placed = await this.#attempt(
       () => transaction.append({ topic: topic.name, partition: number, batch: Buffer.from(batch.bytes) }),
       topic,
+      holder,
     );
     if (placed) batch.offset = placed.baseOffset;
     // Whether it is in the log nobody knows.
@@ -348,6 +352,7 @@ export class LogOperations {
         return true;
       },
       ...topics,
+      holder,
     );
     holder.open = undefined;
     if (!done) holder.producer = undefined;
@@ -397,7 +402,7 @@ export class LogOperations {
     const sequence = sequences.get(partition) ?? 0;
     stampTransaction(batch.bytes, producerId, epoch, sequence);
     this.#trace(`${holder.id} (${producerId}:${epoch}) appends ${nameOf(batch)} ${batch.bytes.length} bytes`);
-    if (await this.#appendNow(batch, batch.bytes)) {
+    if (await this.#appendNow(batch, batch.bytes, holder)) {
       sequences.set(partition, sequence + batch.records.length);
       open.startedBeforeMs = Math.min(open.startedBeforeMs, this.#now());
     } else if (partition.topic.state === "there") {
@@ -423,8 +428,9 @@ export class LogOperations {
     this.#trace(`${id} ends act ${act.number} ${outcome}`);
     if (outcome === "commit") act.fate = "unknown";
     const topics = act.batches.map(({ partition }) => partition.topic);
+    const end = () => this.#history.log.transactions.end(id, identity, outcome);
+    const next = await this.#attempt(async () => end(), ...topics, holder);
     holder.open = undefined;
-    const next = await this.#attempt(() => this.#history.log.transactions.end(id, identity, outcome), ...topics);
     if (next && outcome === "commit") this.#committed(act);
     holder.identity = next;
   }
@@ -552,9 +558,11 @@ export class LogOperations {
 
   /** Whose transaction has been open for longer than it may be. */
   #late(): (Holder | WireHolder)[] {
-    return [...this.#holders, ...this.#wireHolders].filter(({ open, timeoutMs, busy }) => {
-      return !busy && open && timeoutMs !== null && this.#now() - open.startedMs > timeoutMs;
-    });
+    return [...this.#holders, ...this.#wireHolders].filter((holder) => !holder.busy && this.#isLate(holder));
+  }
+
+  #isLate({ open, timeoutMs }: Holder | WireHolder): boolean {
+    return open !== undefined && timeoutMs !== null && this.#now() - open.startedMs > timeoutMs;
   }
 
   #wasFenced(holder: Holder | WireHolder): boolean {
@@ -697,20 +705,23 @@ export class LogOperations {
   }
 
   /** Undefined when the disk, or the end of a topic that is being deleted, explains the failure. */
-  async #attempt<T>(act: () => Promise<T>, ...topics: ModelTopic[]): Promise<T | undefined> {
+  async #attempt<T>(act: () => Promise<T>, ...concerned: readonly Concerned[]): Promise<T | undefined> {
     try {
       return await act();
     } catch (error) {
-      if (!this.#isExplained(error, topics)) throw error;
+      if (!this.#isExplained(error, concerned)) throw error;
       this.#trace(`   failed: ${(error as Error).message}`);
       return undefined;
     }
   }
 
-  #isExplained(error: unknown, topics: readonly ModelTopic[]): boolean {
+  #isExplained(error: unknown, concerned: readonly Concerned[]): boolean {
     const { code } = error as { code?: string };
     if (this.#history.isFaulty && code !== undefined && diskErrors.has(code)) return true;
-    return code === "TOPIC_UNKNOWN" && topics.some(({ state }) => state === "doomed" || state === "gone");
+    return concerned.some((each) => {
+      if ("state" in each) return code === "TOPIC_UNKNOWN" && (each.state === "doomed" || each.state === "gone");
+      return code === "PRODUCER_FENCED" && this.#isLate(each);
+    });
   }
 
   async #assertRefused(act: () => Promise<unknown>, codes: readonly string[], ...topics: ModelTopic[]): Promise<void> {

@@ -6,8 +6,9 @@ import { partitionStateFile } from "../partition-state.ts";
 import { segmentHeaderBytes } from "../segment.ts";
 import { companionNames } from "../segment-name.ts";
 import { type Finding, type FindingCode, type FindingPlace, type FindingSeverity, findingOf } from "./finding.ts";
-import { type PartitionSurvey, type SegmentSurvey, toldMax } from "./partition-survey.ts";
-import { type ByteFault, onlyOffsetOf } from "./tolerant-scan.ts";
+import type { PartitionSurvey } from "./partition-survey.ts";
+import { type SegmentSurvey, toldMax } from "./segment-survey.ts";
+import type { ByteFault } from "./tolerant-scan.ts";
 
 interface Lost {
   readonly records?: number;
@@ -138,19 +139,15 @@ function sayOfFault(
   isLast: boolean,
   say: Say,
 ): void {
-  const { fromBytes, toBytes, offset, reason, zeros, rightBatch } = fault;
+  const { fromBytes, toBytes, offset, reason, zeros, isRightBatch } = fault;
   const next = segment.runs.find((run) => run.fromBytes >= toBytes);
   const records = next ? Math.max(0, next.firstOffset - offset) : 0;
-  const code = rightBatch ? "BATCH_MISPLACED" : zeros ? "SEGMENT_HOLE" : "BATCH_DAMAGED";
+  const code = isRightBatch ? "BATCH_MISPLACED" : zeros ? "SEGMENT_HOLE" : "BATCH_DAMAGED";
   const hole = zeros ? `; bytes ${zeros.fromBytes} to ${zeros.toBytes} are zeros` : "";
   const rest = next
     ? `; the next right batch has offset ${next.firstOffset}, at byte ${next.fromBytes}`
     : "; no right batch stands behind it";
   const at = { path: segment.path, bytePosition: fromBytes, offset };
-  if (segment.generation === 0 && onlyOffsetOf(fault, segment.runs) !== undefined) {
-    say("damage", code, at, `${reason}; nothing else of the batch is damaged`);
-    return;
-  }
   const lost = { records, bytes: toBytes - fromBytes };
   // In a partition that a start refuses for another reason this is what a start would cut.
   if (isLast && !next && isBehindCheckpoint(survey, segment, fault)) {

@@ -2,7 +2,7 @@
  * Everything that stands in the folder of one partition, and what a start would make of it. The start is tried on an
  * overlay, so that what is said of it is what it does; nothing on the disk changes.
  *
- * Not here: what of it is told, and how (partition-findings.ts), and what can be done about it (repair-plan.ts).
+ * Not here: what of it is told, and how (partition-findings.ts), and what can be done about it (partition-plan.ts).
  */
 import * as path from "node:path";
 import type { Clock } from "../../base/clock.ts";
@@ -10,8 +10,6 @@ import type { Diagnostics } from "../../base/diagnostics.ts";
 import type { Disk } from "../../base/disk.ts";
 import { MillraceError } from "../../base/errors.ts";
 import { Gate } from "../../base/gate.ts";
-import { checkBatchWhole } from "../../records/batch-validator.ts";
-import { readInt64 } from "../../records/int64.ts";
 import { finishSwap, swapFile } from "../cleaner/swap.ts";
 import { FilePool } from "../file-pool.ts";
 import type { JournaledBatches } from "../journal-recovery.ts";
@@ -23,14 +21,13 @@ import {
   partitionStateFile,
   readPartitionState,
 } from "../partition-state.ts";
-import { segmentHeaderBytes, segmentHeaderFault } from "../segment.ts";
-import { readSegmentIndex, SegmentIndexes } from "../segment-index.ts";
+import { SegmentIndexes } from "../segment-index.ts";
 import { companionNames, draftSuffix, parseSegmentName } from "../segment-name.ts";
 import { TailCache } from "../tail-cache.ts";
 import { WriteMemory } from "../write-memory.ts";
 import { OverlayDisk } from "./overlay-disk.ts";
-import { isUnreadable, SegmentBytes } from "./segment-bytes.ts";
-import { scanTolerantly, type TolerantScan } from "./tolerant-scan.ts";
+import { isUnreadable } from "./segment-bytes.ts";
+import { type SegmentEnd, type SegmentSurvey, surveySegment } from "./segment-survey.ts";
 
 export interface SurveyContext {
   readonly disk: Disk;
@@ -48,31 +45,6 @@ export interface PartitionKnown {
   readonly settings: PartitionSettings;
   readonly checkpoint: PartitionCheckpoint | undefined;
   readonly journaled: JournaledBatches | undefined;
-}
-
-export interface SegmentSurvey extends TolerantScan {
-  /** By its name. */
-  readonly baseOffset: number;
-  readonly generation: number;
-  readonly path: string;
-  readonly sizeBytes: number;
-  readonly headerFault: string | undefined;
-  /** Where a whole header says that it belongs, when that is not where it stands. */
-  readonly belongs: SegmentHome | undefined;
-  readonly index: "right" | "missing" | "damaged";
-  readonly unreadableRecords: readonly {
-    readonly bytePosition: number;
-    readonly offset: number;
-    readonly reason: string;
-  }[];
-  /** A batch whose leader epoch is smaller than one before it. */
-  readonly epochBack: { readonly bytePosition: number; readonly offset: number } | undefined;
-}
-
-export interface SegmentHome {
-  readonly topicId: string;
-  readonly partition: number;
-  readonly baseOffset: number;
 }
 
 export interface TornEnd {
@@ -140,7 +112,9 @@ export async function surveyPartition(context: SurveyContext, known: PartitionKn
   const { next, view, swap } = await tryStart(context, known, names);
   const segments: SegmentSurvey[] = [];
   const files = (await view.list(directory)).filter((name) => parseSegmentName(name));
-  for (const name of files) segments.push(await surveySegment(context, view, known.place, name, nextBase(files, name)));
+  for (const name of files) {
+    segments.push(await surveySegment(context, view, known.place, name, endOf(files, name, known.checkpoint)));
+  }
   return {
     ...known,
     hasFolder: true,
@@ -242,92 +216,13 @@ function isState(value: PartitionState): boolean {
   return epochs.every((one) => Number.isSafeInteger(one?.epoch) && Number.isSafeInteger(one?.startOffset));
 }
 
-/** The first offset of the segment behind this one, by the names. */
-function nextBase(names: readonly string[], name: string): number {
+/** Where a segment ends, as far as names and the checkpoint tell. */
+function endOf(names: readonly string[], name: string, checkpoint: PartitionCheckpoint | undefined): SegmentEnd {
   const own = parseSegmentName(name)?.baseOffset ?? 0;
   const later = names.map((other) => parseSegmentName(other)?.baseOffset ?? 0).filter((offset) => offset > own);
-  return Math.min(Number.MAX_SAFE_INTEGER, ...later);
-}
-
-async function surveySegment(
-  context: SurveyContext,
-  view: Disk,
-  place: PartitionPlace,
-  name: string,
-  endOffsetMax: number,
-): Promise<SegmentSurvey> {
-  const { baseOffset, generation } = parseSegmentName(name) as { baseOffset: number; generation: number };
-  const file = path.join(place.directory, name);
-  const handle = await view.open(file, "read");
-  try {
-    const sizeBytes = await handle.size();
-    const bytes = new SegmentBytes(handle, sizeBytes, context);
-    const header = Buffer.from(await bytes.at(0, segmentHeaderBytes));
-    const { topicId, partition } = place;
-    const headerFault = segmentHeaderFault(header, { topicId, partition, baseOffset }, file);
-    const belongs = headerFault === undefined ? undefined : homeOf(header, file);
-    const unreadableRecords: { bytePosition: number; offset: number; reason: string }[] = [];
-    let epoch = 0;
-    let epochBack: SegmentSurvey["epochBack"];
-    const from = {
-      bytePosition: Math.min(segmentHeaderBytes, sizeBytes),
-      offset: belongs?.baseOffset ?? baseOffset,
-      gaps: generation > 0,
-      endOffsetMax: belongs ? Number.MAX_SAFE_INTEGER : endOffsetMax,
-    };
-    const scan = await scanTolerantly(bytes, from, (batch, { leaderEpoch, baseOffset: offset }, bytePosition) => {
-      if (leaderEpoch < epoch) epochBack ??= { bytePosition, offset };
-      epoch = Math.max(epoch, leaderEpoch);
-      if (!context.deep || unreadableRecords.length >= toldMax) return;
-      const reason = recordsFault(batch);
-      if (reason !== undefined) unreadableRecords.push({ bytePosition, offset, reason });
-    });
-    const index = await indexOf(view, place.directory, name, { baseOffset, path: file, sizeBytes });
-    const what = { baseOffset, generation, path: file, sizeBytes };
-    return { ...what, headerFault, belongs, index, unreadableRecords, epochBack, ...scan };
-  } finally {
-    await handle.close();
-  }
-}
-
-/** Of a kind of finding so many are told in one segment. */
-export const toldMax = 100;
-
-function recordsFault(batch: Buffer): string | undefined {
-  try {
-    checkBatchWhole(batch);
-    return undefined;
-  } catch (error) {
-    return MillraceError.from(error).message;
-  }
-}
-
-/** Undefined when the header is not whole. */
-function homeOf(header: Buffer, file: string): SegmentHome | undefined {
-  if (header.length < segmentHeaderBytes) return undefined;
-  const hex = header.toString("hex", 8, 24);
-  const topicId = `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
-  const home = { topicId, partition: header.readUInt32BE(24), baseOffset: readInt64(header, 28) };
-  if (!(home.baseOffset >= 0)) return undefined;
-  return segmentHeaderFault(header, home, file) === undefined ? home : undefined;
-}
-
-async function indexOf(
-  view: Disk,
-  directory: string,
-  name: string,
-  segment: { readonly baseOffset: number; readonly path: string; readonly sizeBytes: number },
-): Promise<SegmentSurvey["index"]> {
-  for (const companion of companionNames(name)) {
-    if (!(await view.exists(path.join(directory, companion)))) return "missing";
-  }
-  try {
-    const index = await readSegmentIndex(view, segment);
-    return index?.offsets.endBytes === segment.sizeBytes ? "right" : "damaged";
-  } catch (error) {
-    if (isUnreadable(error)) return "damaged";
-    throw error;
-  }
+  const offsetMax = later.reduce((least, offset) => Math.min(least, offset), Number.MAX_SAFE_INTEGER);
+  const isLast = later.length === 0;
+  return { offsetMax, offset: isLast && checkpoint?.segment === own ? checkpoint.offset : offsetMax };
 }
 
 function strangersOf(names: readonly string[]): string[] {

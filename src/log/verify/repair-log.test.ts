@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import * as path from "node:path";
 import { test } from "node:test";
-import { seededRandom } from "../../base/random.ts";
+import { type Random, seededRandom } from "../../base/random.ts";
 import { SimulatedDisk } from "../../base/simulated-disk.ts";
 import { encodeBatch } from "../../records/batch-builder.ts";
 import { splitBatches } from "../../records/batch-validator.ts";
@@ -103,7 +103,7 @@ const damages: Record<string, { readonly missingMax: number; readonly act: (made
     act: ({ disk, paths }) => disk.corrupt(paths[1] as string, segmentHeaderBytes + 9),
   },
   "a byte in a base offset": {
-    missingMax: 0,
+    missingMax: 1,
     act: ({ disk, paths }) => disk.corrupt(paths[1] as string, segmentHeaderBytes + 6, 1),
   },
   "a segment header": { missingMax: 0, act: ({ disk, paths }) => disk.corrupt(paths[1] as string, 5) },
@@ -332,37 +332,51 @@ test("a transaction whose marker lies in the damage is ended by the next start, 
   );
 });
 
+type Ignored = Parameters<SimulatedDisk["ignoreSyncs"]>[0];
+
+/** Cuts the power after each operation of a repair, and repairs again. Throws when that does not end as one whole repair does. */
+async function cutEverywhere(whole: Made, what: string, ignored?: Ignored): Promise<void> {
+  const damage = damages[what];
+  assert.ok(damage);
+  const damagedDisk = async () => {
+    const made = { ...whole, disk: whole.disk.survivor() };
+    await damage.act(made);
+    // What is gone must not come back with the power.
+    await made.disk.syncDirectory(path.dirname(made.directory));
+    if (await made.disk.exists(made.directory)) await made.disk.syncDirectory(made.directory);
+    return made.disk;
+  };
+  const { missing: expected } = await repaired(await damagedDisk());
+  for (let cut = 0; ; cut++) {
+    const disk = await damagedDisk();
+    if (ignored) disk.ignoreSyncs(ignored);
+    disk.cutAfter(disk.operations + cut);
+    const ended = await repairOn(disk).then(
+      () => true,
+      () => false,
+    );
+    const survivor = disk.survivor();
+    await repairOn(survivor);
+    assert.deepEqual(worst(await findingsOn(survivor)), [], `${what}, cut after ${cut}`);
+    const log = await openOn(survivor);
+    assert.deepEqual(missingOf(await recordsOf(log)), expected, `${what}, cut after ${cut}`);
+    assert.equal(log.partition("t", 0).highWatermark, 40);
+    await log.close();
+    if (ended) break;
+  }
+}
+
 test("a repair that the power ends anywhere is ended by the next one, and loses no more", async () => {
   const whole = await makeLog();
-  for (const what of cutIn) {
-    const damage = damages[what];
-    assert.ok(damage);
-    const damagedDisk = async () => {
-      const made = { ...whole, disk: whole.disk.survivor() };
-      await damage.act(made);
-      // What is gone must not come back with the power.
-      await made.disk.syncDirectory(path.dirname(made.directory));
-      if (await made.disk.exists(made.directory)) await made.disk.syncDirectory(made.directory);
-      return made.disk;
-    };
-    const { missing: expected } = await repaired(await damagedDisk());
-    for (let cut = 0; ; cut++) {
-      const disk = await damagedDisk();
-      disk.cutAfter(disk.operations + cut);
-      const ended = await repairOn(disk).then(
-        () => true,
-        () => false,
-      );
-      if (ended) break;
-      const survivor = disk.survivor();
-      await repairOn(survivor);
-      assert.deepEqual(worst(await findingsOn(survivor)), [], `${what}, cut after ${cut}`);
-      const log = await openOn(survivor);
-      assert.deepEqual(missingOf(await recordsOf(log)), expected, `${what}, cut after ${cut}`);
-      assert.equal(log.partition("t", 0).highWatermark, 40);
-      await log.close();
-    }
-  }
+  for (const what of cutIn) await cutEverywhere(whole, what);
+});
+
+test("that test can fail: a disk that does not sync drafts is caught", async () => {
+  const whole = await makeLog();
+  const ignored: Ignored = (operation, file) => operation === "datasync" && file.endsWith(".draft");
+  await assert.rejects(async () => {
+    for (let i = 0; i < 5; i++) await cutEverywhere(whole, "a byte in the first batch", ignored);
+  });
 });
 
 test("a journal's repair that the power ends anywhere is ended by the next one", async () => {
@@ -383,31 +397,45 @@ test("a journal's repair that the power ends anywhere is ended by the next one",
   }
 });
 
+/** Damages something in the file, or swaps it with another. */
+async function damageSomewhere(disk: SimulatedDisk, random: Random, files: readonly string[]): Promise<void> {
+  const there: string[] = [];
+  for (const file of files) if (await disk.exists(file)) there.push(file);
+  const file = there[random.below(there.length)] as string;
+  const at = random.below(disk.contents(file).length + 1);
+  const kind = random.below(5);
+  if (kind === 0) disk.corrupt(file, at, 1 + random.below(255));
+  else if (kind === 1) disk.punchHole(file, at, at + random.below(1000));
+  else if (kind === 2) disk.cutShort(file, at);
+  else if (kind === 3) await disk.remove(file);
+  else disk.swap(file, there[random.below(there.length)] as string);
+}
+
 test("whatever was damaged, a repair ends in a log that opens, and no record is another one", async () => {
   for (let seed = 1; seed <= 25; seed++) {
     const random = seededRandom(seed);
+    const own = random.below(2) === 0 ? limits : journalLimits;
     const made = await makeLog({
       closed: random.below(2) === 0,
-      settings: { ...settings, segmentBytesMax: 500 + random.below(3000) },
+      settings: { segmentBytesMax: 500 + random.below(3000) },
+      limits: own,
     });
-    const { disk, paths } = made;
-    for (let i = 0; i <= random.below(4); i++) {
-      const path = paths[random.below(paths.length)] as string;
-      if (!(await disk.exists(path))) continue;
-      const size = disk.contents(path).length;
-      const at = random.below(size + 1);
-      const kind = random.below(5);
-      if (kind === 0) disk.corrupt(path, at, 1 + random.below(255));
-      else if (kind === 1) disk.punchHole(path, at, at + random.below(1000));
-      else if (kind === 2) disk.cutShort(path, at);
-      else if (kind === 3) await disk.remove(path);
-      else disk.swap(path, paths[random.below(paths.length)] as string);
+    let { disk } = made;
+    const files = [...(await bytesOn(disk)).keys()].filter((file) => !/catalogue|lock/.test(file));
+    for (let i = random.below(4); i >= 0; i--) await damageSomewhere(disk, random, files);
+    // In some the power goes in between.
+    if (random.below(2) === 0) {
+      disk.cutAfter(disk.operations + random.below(60));
+      await repairOn(disk, {}, { limits: own }).catch(() => undefined);
+      disk = disk.survivor();
     }
-    await repairOn(disk);
-    assert.deepEqual(worst(await findingsOn(disk)), [], `seed ${seed}`);
-    const log = await openOn(disk);
-    assert.equal(log.partition("t", 0).failure, undefined, `seed ${seed}`);
+    await repairOn(disk, {}, { limits: own });
+    assert.deepEqual(worst(await findingsOn(disk, { limits: own })), [], `seed ${seed}`);
+    const log = await openOn(disk, own);
+    for (const partition of [0, 1]) assert.equal(log.partition("t", partition).failure, undefined, `seed ${seed}`);
     missingOf(await recordsOf(log));
+    for (const value of (await recordsOf(log, 1)).values()) assert.equal(value, "other");
     await log.close();
+    assert.equal(disk.openFiles, 0);
   }
 });

@@ -8,8 +8,7 @@ import * as path from "node:path";
 import type { Clock } from "../../base/clock.ts";
 import type { Disk } from "../../base/disk.ts";
 import { invariant } from "../../base/errors.ts";
-import { batchField, batchLastOffset } from "../../records/batch-header.ts";
-import { writeInt64 } from "../../records/int64.ts";
+import { batchLastOffset } from "../../records/batch-header.ts";
 import { DraftSegment } from "../cleaner/draft-segment.ts";
 import { commitSwap, finishSwap } from "../cleaner/swap.ts";
 import { FilePool } from "../file-pool.ts";
@@ -19,8 +18,9 @@ import { recoverPartition } from "../partition-recovery.ts";
 import { writePartitionState } from "../partition-state.ts";
 import { createSegment, segmentFileName, segmentHeaderBytes } from "../segment.ts";
 import { companionNames } from "../segment-name.ts";
+import type { PartitionRepair, Piece, RepairStep } from "./partition-plan.ts";
 import { startContext } from "./partition-survey.ts";
-import { isEmptyPlan, type PartitionRepair, type Piece, type RepairPlan, type RepairStep } from "./repair-plan.ts";
+import { isEmptyPlan, type RepairPlan } from "./repair-plan.ts";
 import { wordsOf } from "./repair-words.ts";
 import { type AsideItem, keepAside } from "./side-folder.ts";
 import type { LogSurvey } from "./verify-log.ts";
@@ -49,7 +49,8 @@ export async function repairLog(
     logId: survey.logId,
     steps,
   });
-  for (const partition of plan.partitions) await new PartitionWork(options, partition).run();
+  for (const partition of plan.partitions) await new PartitionWork(options, partition).run(partition.first);
+  for (const partition of plan.partitions) await new PartitionWork(options, partition).run(partition.then);
   if (plan.journalFiles.length > 0) await settleJournal(options, survey, plan);
   else if (plan.checkpoint !== undefined) {
     await disk.remove(checkpointFile(directory));
@@ -60,9 +61,9 @@ export async function repairLog(
 
 function itemsOf(directory: string, { partitions, checkpoint, journalFiles }: RepairPlan): AsideItem[] {
   const items: AsideItem[] = [];
-  for (const { survey, steps } of partitions) {
+  for (const { survey, first } of partitions) {
     const { topic, partition } = survey.place;
-    for (const step of steps) {
+    for (const step of first) {
       if (step.kind !== "keep-aside") continue;
       const { kind: _, ...item } = step;
       items.push({ ...item, topic, partition });
@@ -87,9 +88,9 @@ class PartitionWork {
     this.#files = new FilePool(options.disk, 4);
   }
 
-  async run(): Promise<void> {
+  async run(steps: readonly RepairStep[]): Promise<void> {
     try {
-      for (const step of this.#repair.steps) await this.#do(step);
+      for (const step of steps) await this.#do(step);
     } finally {
       await this.#files.close();
     }
@@ -178,12 +179,6 @@ class PartitionWork {
     }
     const source = await this.#options.disk.open(from, "read");
     try {
-      if (piece.kind === "placed") {
-        const batch = Buffer.allocUnsafe(piece.toBytes - piece.fromBytes);
-        await source.read(batch, piece.fromBytes);
-        writeInt64(batch, batchField.baseOffset, piece.offset);
-        return await draft.write([batch]);
-      }
       for (let at = piece.fromBytes; at < piece.toBytes; at += copyBytes) {
         const chunk = Buffer.allocUnsafe(Math.min(copyBytes, piece.toBytes - at));
         await source.read(chunk, at);

@@ -1,7 +1,8 @@
 /** A plan of repair in the words that an operator reads before saying yes. */
 import * as path from "node:path";
 import { makeSegmentName } from "../segment-name.ts";
-import type { PartitionRepair, RepairPlan, RepairStep } from "./repair-plan.ts";
+import type { PartitionRepair, RepairStep } from "./partition-plan.ts";
+import type { RepairPlan } from "./repair-plan.ts";
 
 export function wordsOf(plan: RepairPlan): string[] {
   const lines = plan.partitions.flatMap((partition) => {
@@ -16,8 +17,8 @@ export function wordsOf(plan: RepairPlan): string[] {
   return lines;
 }
 
-export function wordsOfPartition({ steps, missing, nextOffset }: PartitionRepair): string[] {
-  const lines = steps.flatMap((step) => wordsOfStep(step) ?? []);
+export function wordsOfPartition({ first, then, missing, nextOffset }: PartitionRepair): string[] {
+  const lines = [...first, ...then].flatMap((step) => wordsOfStep(step) ?? []);
   for (const { from, to } of missing) {
     const what = to === from + 1 ? `offset ${from} stays empty` : `offsets ${from} to ${to - 1} stay empty`;
     lines.push(`${what}; records that stood there are lost`);

@@ -24,17 +24,12 @@ export interface BatchRun extends ByteRange {
   readonly leaderEpochMax: number;
 }
 
-interface RightBatch {
-  readonly sizeBytes: number;
-  readonly offsetCount: number;
-}
-
 export interface ByteFault extends ByteRange {
   /** Where the next batch was expected. */
   readonly offset: number;
   readonly reason: string;
-  /** When it begins with a right batch, whose offset cannot be. */
-  readonly rightBatch: RightBatch | undefined;
+  /** It begins with a right batch, whose offset cannot be. */
+  readonly isRightBatch: boolean;
   /** The longest run of zeros in it, where that is long. */
   readonly zeros: ByteRange | undefined;
 }
@@ -58,14 +53,21 @@ export interface ScanFrom {
 /** What stands behind so many faults of one segment is not looked at, and counts as one of them. */
 const faultsMax = 1000;
 const chunkBytes = 256 * 1024;
+/** As many records as compression puts into one, hardly ever more. */
+const offsetsPerByteMax = 64;
 /** As long as a sector: in text or numbers there is none such. */
 const zerosMin = 512;
 const magic = 2;
 const magicAt = 16;
 
+interface Expected extends Pick<ScanFrom, "offset" | "gaps" | "endOffsetMax"> {
+  /** Right before this place. */
+  readonly lostBytes: number;
+}
+
 type Found =
   | { readonly kind: "batch"; readonly header: BatchHeader }
-  | { readonly kind: "fault"; readonly reason: string; readonly rightBatch: RightBatch | undefined };
+  | { readonly kind: "fault"; readonly reason: string; readonly isRightBatch: boolean };
 
 /** `onBatch` gets each right batch (valid during the call). */
 export async function scanTolerantly(
@@ -79,7 +81,9 @@ export async function scanTolerantly(
   // Faults that may be made up must not cost more than reading the file a few times.
   const budget = { bytes: 8 * bytes.sizeBytes + 64 * 1024 * 1024 };
   while (bytePosition < bytes.sizeBytes) {
-    const found = await batchAt(bytes, bytePosition, offset, from.endOffsetMax);
+    const lastFault = faults.at(-1);
+    const lostBytes = lastFault?.toBytes === bytePosition ? bytePosition - lastFault.fromBytes : 0;
+    const found = await batchAt(bytes, bytePosition, { ...from, offset, lostBytes });
     if (found.kind === "batch") {
       const { header } = found;
       onBatch(await bytes.at(bytePosition, header.sizeBytes), header, bytePosition);
@@ -91,8 +95,8 @@ export async function scanTolerantly(
     const isLast = faults.length + 1 >= faultsMax;
     const toBytes = isLast ? bytes.sizeBytes : await placeBehind(bytes, bytePosition, offset, budget);
     const zeros = await longestZeros(bytes, bytePosition, toBytes);
-    const { reason, rightBatch } = found;
-    faults.push({ fromBytes: bytePosition, toBytes, offset, reason, rightBatch, zeros });
+    const { reason, isRightBatch } = found;
+    faults.push({ fromBytes: bytePosition, toBytes, offset, reason, isRightBatch, zeros });
     bytePosition = toBytes;
   }
   return { runs, faults, unreadable: bytes.unreadable };
@@ -124,12 +128,7 @@ function extend(runs: BatchRun[], header: BatchHeader, bytePosition: number, exp
   });
 }
 
-async function batchAt(
-  bytes: SegmentBytes,
-  bytePosition: number,
-  offset: number,
-  endOffsetMax: number,
-): Promise<Found> {
+async function batchAt(bytes: SegmentBytes, bytePosition: number, at: Expected): Promise<Found> {
   const head = await bytes.at(bytePosition, batchHeaderBytes);
   const reason = headerFault(head, 0, head.length);
   if (reason !== undefined) return fault(reason);
@@ -139,31 +138,39 @@ async function batchAt(
   if (batch.length < header.sizeBytes || !hasRightChecksum(batch)) {
     return fault("a batch's checksum does not match");
   }
-  const rightBatch = { sizeBytes: header.sizeBytes, offsetCount: header.lastOffset - header.baseOffset + 1 };
-  const wrongOffset = `a batch begins at offset ${header.baseOffset} where ${offset} belongs`;
-  if (header.baseOffset < offset || header.lastOffset >= endOffsetMax)
-    return { kind: "fault", reason: wrongOffset, rightBatch };
-  if (header.baseOffset > offset && (await isFollowedByEarlier(bytes, bytePosition, offset, header))) {
-    return { kind: "fault", reason: wrongOffset, rightBatch };
+  const { baseOffset, lastOffset } = header;
+  const canBe = baseOffset >= at.offset && lastOffset < at.endOffsetMax;
+  if (canBe && (baseOffset === at.offset || (await isRightJump(bytes, bytePosition, header, at)))) {
+    return { kind: "batch", header };
   }
-  return { kind: "batch", header };
+  return {
+    kind: "fault",
+    reason: `a batch begins at offset ${baseOffset} where ${at.offset} belongs`,
+    isRightBatch: true,
+  };
 }
 
-/** Of a batch that jumps ahead: the next one fits before it, so that the jump is wrong and not the next one. */
-async function isFollowedByEarlier(
+/**
+ * Whether offsets are missing before a batch, or its own is wrong. What stands behind it tells, or that the segment ends with
+ * it; else there must be lost bytes, in which the offsets may have been.
+ */
+async function isRightJump(
   bytes: SegmentBytes,
   bytePosition: number,
-  offset: number,
-  { sizeBytes, lastOffset }: BatchHeader,
+  { sizeBytes, baseOffset, lastOffset }: BatchHeader,
+  at: Expected,
 ): Promise<boolean> {
   const next = await bytes.at(bytePosition + sizeBytes, batchHeaderBytes);
-  if (headerFault(next, 0, next.length) !== undefined) return false;
-  const nextOffset = readInt64(next, 0);
-  return nextOffset >= offset && nextOffset <= lastOffset;
+  if (headerFault(next, 0, next.length) === undefined) {
+    const nextOffset = readInt64(next, 0);
+    if (nextOffset >= at.offset && nextOffset <= lastOffset) return false;
+    if (nextOffset === lastOffset + 1) return true;
+  }
+  return at.gaps || lastOffset + 1 === at.endOffsetMax || baseOffset - at.offset <= at.lostBytes * offsetsPerByteMax;
 }
 
 function fault(reason: string): Found {
-  return { kind: "fault", reason, rightBatch: undefined };
+  return { kind: "fault", reason, isRightBatch: false };
 }
 
 /** Where the next right batch begins behind a fault, else the end of the file. */
@@ -233,15 +240,4 @@ async function longestZeros(bytes: SegmentBytes, fromBytes: number, toBytes: num
   }
   close(toBytes);
   return best.toBytes - best.fromBytes >= zerosMin ? best : undefined;
-}
-
-/**
- * The offset that a batch with a wrong one must have had, where it is the only one that was missing: between the batch
- * before and the one behind there is room for it and nothing else. For segments that were never cleaned.
- */
-export function onlyOffsetOf(fault: ByteFault, runs: readonly BatchRun[]): number | undefined {
-  const { offset, rightBatch, fromBytes, toBytes } = fault;
-  if (!rightBatch || fromBytes + rightBatch.sizeBytes !== toBytes) return undefined;
-  const next = runs.find((run) => run.fromBytes === toBytes);
-  return next?.firstOffset === offset + rightBatch.offsetCount ? offset : undefined;
 }

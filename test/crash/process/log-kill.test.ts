@@ -87,7 +87,9 @@ async function killed(random: Random, kills: number, mode: Mode, say: (words: st
   const log = new KilledLog(random);
   let isRight = false;
   try {
-    for (let kill = 0; kill < kills; kill++) await log.kill(mode);
+    // On a slow machine more are needed until something has been written between them.
+    const isEnough = () => log.reports.acknowledgedCount > 100 && log.reports.committedCount > 10;
+    for (let kill = 0; kill < kills || (!isEnough() && kill < 10 * kills); kill++) await log.kill(mode);
     await log.stop();
     const { sentCount, acknowledgedCount, committedCount } = log.reports;
     say(`${sentCount} sent, ${acknowledgedCount} acknowledged, ${committedCount} transactions committed`);
