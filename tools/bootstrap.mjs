@@ -24,6 +24,7 @@ const commands = {
   test: ["tools/test.ts", "unit"],
   "test:services": ["tools/test.ts", "services"],
   "test:soak": ["tools/test.ts", "soak"],
+  "test:model": ["tools/test.ts", "model"],
   check: ["tools/check.ts"],
   bench: ["-C", "source", "bench/run.ts"],
   millrace: ["-C", "source", "src/cli/millrace.ts"],

@@ -1,5 +1,5 @@
 /**
- * Runs the tests: `test.ts unit|services|soak [part of a file's name …]`.
+ * Runs the tests: `test.ts unit|services|soak|model [part of a file's name …]`.
  *
  * The runner is Node's own, in a process of its own, so that this one can say what hangs when the time is up: even a
  * test that blocks the event loop is seen from outside. With MILLRACE_TEST_COUNTS the counts are written to that file.
@@ -19,11 +19,14 @@ interface Tier {
   readonly limitMs: number;
   readonly services: boolean;
   readonly environment: Readonly<Record<string, string>>;
+  /** Again and again with other seeds, until a test fails or somebody ends it. */
+  readonly repeats?: boolean;
 }
 
 const minuteMs = 60_000;
 /** How long the runner may stay after its last test. */
 const lingerMs = 10_000;
+const forwarded = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 const serviceFolders = ["services", "conformance", "e2e", "packaging", "nemesis"].map((name) => `test/${name}/`);
 const processFolders = [...serviceFolders, "test/crash/process/", "test/soak/"];
 
@@ -62,6 +65,16 @@ const tiers: Readonly<Record<string, Tier>> = {
     services: true,
     environment: { MILLRACE_SOAK: "1" },
   },
+  // Generated histories without end.
+  model: {
+    files: ["src/**/*.model.test.ts", "test/model/**/*.test.ts"],
+    exclude: [],
+    arguments: ["--test-isolation=process", "--test-concurrency=1"],
+    limitMs: 6 * 60 * minuteMs,
+    services: false,
+    environment: { MILLRACE_MODEL_RUNS: process.env.MILLRACE_MODEL_RUNS ?? "500" },
+    repeats: true,
+  },
 };
 
 const root = join(import.meta.dirname, "..");
@@ -81,9 +94,18 @@ async function main([name = "unit", ...patterns]: readonly string[]): Promise<nu
     return patterns.length === 0 ? 0 : 2;
   }
   if (tier.services) installServices();
-  const { code, counts } = await runNodeTests(tier, files);
-  leaveCounts(counts);
-  return code;
+  let seed = Number(process.env.MILLRACE_TEST_SEED ?? Date.now() % 1_000_000_000);
+  for (;;) {
+    const { code, counts } = await runNodeTests(tier, files, tier.repeats ? seedOf(seed) : {});
+    leaveCounts(counts);
+    if (!tier.repeats || code !== 0) return code;
+    seed += 1_000_000;
+  }
+}
+
+function seedOf(seed: number): Readonly<Record<string, string>> {
+  console.log(`test: the seed of this round is ${seed}`);
+  return { MILLRACE_TEST_SEED: String(seed), MILLRACE_MODEL_SEED: String(seed) };
 }
 
 function leaveCounts(counts: TestCounts): void {
@@ -107,7 +129,11 @@ function findFiles(glob: string): string[] {
   return globSync(glob, { cwd: root, exclude: (path) => /(^|\/)(node_modules|dist|\.millrace)(\/|$)/.test(path) });
 }
 
-async function runNodeTests(tier: Tier, files: readonly string[]): Promise<{ code: number; counts: TestCounts }> {
+async function runNodeTests(
+  tier: Tier,
+  files: readonly string[],
+  environment: Readonly<Record<string, string>>,
+): Promise<{ code: number; counts: TestCounts }> {
   const folder = mkdtempSync(join(tmpdir(), "millrace-test-"));
   const eventsFile = join(folder, "events.ndjson");
   writeFileSync(eventsFile, "");
@@ -117,7 +143,7 @@ async function runNodeTests(tier: Tier, files: readonly string[]): Promise<{ cod
     {
       cwd: root,
       stdio: ["ignore", "inherit", "inherit"],
-      env: { ...process.env, ...tier.environment, MILLRACE_TEST_EVENTS: eventsFile },
+      env: { ...process.env, ...tier.environment, ...environment, MILLRACE_TEST_EVENTS: eventsFile },
     },
   );
   try {
@@ -161,10 +187,14 @@ function watch(
         end(`the limit of ${limitMs / minuteMs} minutes is over; what had begun and not ended:\n${running.join("\n")}`);
       }
     }, 500);
-    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => child.kill(signal));
-    process.on("disconnect", () => child.kill("SIGTERM"));
+    const forward = (signal: NodeJS.Signals) => void child.kill(signal);
+    const disconnected = () => void child.kill("SIGTERM");
+    for (const signal of forwarded) process.on(signal, forward);
+    process.on("disconnect", disconnected);
     child.on("exit", (code, signal) => {
       clearInterval(timer);
+      for (const each of forwarded) process.off(each, forward);
+      process.off("disconnect", disconnected);
       if (signal !== null) complaint ??= `the runner was ended by ${signal}`;
       resolve({ code: code ?? 1, ...(complaint === undefined ? {} : { complaint }) });
     });

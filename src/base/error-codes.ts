@@ -212,7 +212,7 @@ export const errorCodes = {
     http: 500,
     exit: 3,
     action: "call-operator",
-    about: "The log's catalogue of topics is damaged or missing; nothing was deleted.",
+    about: "The log's catalogue of topics or its journal is damaged or missing; nothing was deleted.",
   },
   LOG_LOST: {
     http: 500,

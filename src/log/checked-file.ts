@@ -35,12 +35,25 @@ export async function writeCheckedFile(
   await disk.syncDirectory(path.dirname(file));
 }
 
-/** Throws `LOG_FORMAT_NEWER` for a format above `formatMax`. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** A whole number from 0. */
+export function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+/**
+ * `isRight` looks at the content's shape: a checksum says that the bytes are those that were written, not who wrote them.
+ * Throws `LOG_FORMAT_NEWER` for a format above `formatMax`.
+ */
 export async function readCheckedFile(
   disk: Disk,
   file: string,
   name: string,
   formatMax: number,
+  isRight: (content: unknown) => boolean = () => true,
 ): Promise<CheckedContent> {
   if (!(await disk.exists(file))) return { kind: "missing" };
   const bytes = await readWhole(disk, file);
@@ -54,11 +67,14 @@ export async function readCheckedFile(
   const body = bytes.subarray(lineEnd + 1);
   if (body.length !== Number(length)) return { kind: "damaged", reason: "its length is wrong" };
   if (crc32c(body).toString(16) !== checksum) return { kind: "damaged", reason: "its checksum does not match" };
+  let value: unknown;
   try {
-    return { kind: "read", format: Number(format), value: JSON.parse(body.toString("utf8")) };
+    value = JSON.parse(body.toString("utf8"));
   } catch {
     return { kind: "damaged", reason: "its content is not JSON" };
   }
+  if (!isRight(value)) return { kind: "damaged", reason: "its content is not that of such a file" };
+  return { kind: "read", format: Number(format), value };
 }
 
 export function newerFormat(file: string, format: number, formatMax: number): MillraceError {

@@ -120,6 +120,6 @@ test("the record of a decision is that of the page", () => {
   const content = JSON.parse(blocks("transaction-state", "json")[0] as string);
   const { version, ...state } = content;
   assert.equal(version, 1);
-  const [stored] = decodeTransactionRecords(encodeTransactionRecord({ transactionalId: "unit", ...state }, 0));
+  const [stored] = decodeTransactionRecords(encodeTransactionRecord({ transactionalId: "unit", ...state }, 0)) ?? [];
   assert.deepEqual(stored, { kind: "state", offset: 0, timestamp: 0, record: { transactionalId: "unit", ...content } });
 });

@@ -43,6 +43,7 @@ import { SegmentIndexes } from "./segment-index.ts";
 import { findBatchBehind, scanSegment } from "./segment-scan.ts";
 import { TailCache } from "./tail-cache.ts";
 import { laterTopicSettings, TopicCatalogue } from "./topic-catalogue.ts";
+import { decodeTransactionRecords } from "./transaction-records.ts";
 import { SegmentBytes } from "./verify/segment-bytes.ts";
 import { scanTolerantly } from "./verify/tolerant-scan.ts";
 import { WriteMemory } from "./write-memory.ts";
@@ -240,6 +241,10 @@ const journal = Buffer.concat([
   Buffer.alloc(1024),
 ]);
 
+const transactionRecord = Buffer.from(
+  JSON.stringify({ version: 1, producerId: 4, epoch: 18, decided: { outcome: "commit", producerId: 4, epoch: 17 } }),
+);
+
 function producers(): Buffer {
   const table = new ProducerTable();
   for (let i = 1; i < 8; i++) {
@@ -364,16 +369,19 @@ const targets: readonly Target[] = [
   {
     name: "checkpoint",
     valid: checkpoint,
+    seal: sealChecked,
     read: (bytes) => readLogCheckpoint(new FuzzDisk({ "/log/checkpoint": bytes }), "/log", logId, silentDiagnostics),
   },
   {
     name: "catalogue",
     valid: catalogue,
+    seal: sealChecked,
     read: (bytes) => TopicCatalogue.open(new FuzzDisk({ "/log/catalogue": bytes }), "/log", seededRandom(1)),
   },
   {
     name: "partition state",
     valid: state,
+    seal: sealChecked,
     read: (bytes) => readPartitionState(new FuzzDisk({ [`${place.directory}/state`]: bytes }), place),
   },
   {
@@ -385,6 +393,11 @@ const targets: readonly Target[] = [
         new FuzzDisk({ [`${place.directory}/swap`]: bytes, [segmentPath]: segment, [draftPath]: segment }),
         place,
       ),
+  },
+  {
+    name: "transaction record",
+    valid: transactionRecord,
+    read: (bytes) => decodeTransactionRecords(encodeBatch([{ key: Buffer.from("unit"), value: bytes }], 0)),
   },
   {
     name: "group record",

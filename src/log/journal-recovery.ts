@@ -165,7 +165,7 @@ function assertUnbroken(groups: readonly FoundGroup[], neededMin: number): void 
 
 function journalDamaged(file: string, bytePosition: number, reason: string): MillraceError {
   return new MillraceError("LOG_DAMAGED", `the log's journal is damaged: ${file} at byte ${bytePosition}: ${reason}`, {
-    hint: "Nothing was deleted. Restore the file from a backup, or run millrace log verify to see what is affected.",
+    hint: "Nothing was deleted. Run millrace log verify to see what is affected; restore the file from a backup, or run millrace log repair.",
     details: { path: file, bytePosition },
   });
 }

@@ -5,7 +5,7 @@
 import * as path from "node:path";
 import type { Diagnostics } from "../base/diagnostics.ts";
 import type { Disk } from "../base/disk.ts";
-import { readCheckedFile, writeCheckedFile } from "./checked-file.ts";
+import { isCount, isRecord, readCheckedFile, writeCheckedFile } from "./checked-file.ts";
 import type { JournalPosition } from "./journal.ts";
 import type { PartitionCheckpoint } from "./partition-recovery.ts";
 import type { ProducerState } from "./transaction-records.ts";
@@ -46,7 +46,7 @@ export async function readLogCheckpoint(
   diagnostics: Diagnostics,
 ): Promise<LogCheckpoint | undefined> {
   const file = checkpointFile(directory);
-  const found = await readCheckedFile(disk, file, "checkpoint", checkpointFormat);
+  const found = await readCheckedFile(disk, file, "checkpoint", checkpointFormat, isContent);
   if (found.kind === "damaged") {
     diagnostics.warn("the log's checkpoint cannot be used; all segments are read again", {
       file,
@@ -63,6 +63,30 @@ export async function readLogCheckpoint(
     partitions.set(key, { segment, bytePosition, offset, producers: snapshot });
   }
   return { ...content, partitions };
+}
+
+/** Of any format; what format 1 has is not looked at. */
+function isContent(content: unknown): boolean {
+  if (!isRecord(content) || typeof content.logId !== "string" || !isRecord(content.partitions)) return false;
+  const { journal } = content;
+  if (journal === undefined) return true;
+  if (!isRecord(journal) || !isCount(journal.number) || !isCount(journal.bytePosition)) return false;
+  if (!Number.isSafeInteger(journal.file) || !isCount(content.transactionsOffset)) return false;
+  if (!Array.isArray(content.producers) || !Array.isArray(content.heldJournalFiles)) return false;
+  if (!content.heldJournalFiles.every(isCount) || !content.producers.every(isProducer)) return false;
+  return isCount(content.nextProducerId) && Object.values(content.partitions).every(isPoint);
+}
+
+function isProducer(entry: unknown): boolean {
+  if (!isRecord(entry) || typeof entry.transactionalId !== "string") return false;
+  return isCount(entry.producerId) && isCount(entry.epoch) && Number.isFinite(entry.usedMs);
+}
+
+function isPoint(entry: unknown): boolean {
+  if (!Array.isArray(entry)) return false;
+  const [segment, bytePosition, offset, producers] = entry as unknown[];
+  if (!isCount(segment) || !isCount(bytePosition) || !isCount(offset)) return false;
+  return producers === undefined || typeof producers === "string";
 }
 
 export async function writeLogCheckpoint(disk: Disk, directory: string, checkpoint: LogCheckpoint): Promise<void> {

@@ -282,7 +282,14 @@ export class Log {
     const all = [...this.#topics.partitions()];
     this.#coordinator = new TransactionCoordinator(this.#context, decisions);
     if (decisions.failure) return;
-    await this.#coordinator.recover(checkpoint, all);
+    try {
+      await this.#coordinator.recover(checkpoint, all);
+    } catch (error) {
+      if (!MillraceError.is(error, "PARTITION_DAMAGED")) throw error;
+      // Transactions are refused; everything else is served.
+      decisions.fail(error);
+      return;
+    }
     if (all.some((partition) => !partition.failure && !partition.isUnchanged)) await this.#writeCheckpoint();
   }
 

@@ -4,7 +4,7 @@
  */
 import * as path from "node:path";
 import type { Disk } from "../base/disk.ts";
-import { readCheckedFile, writeCheckedFile } from "./checked-file.ts";
+import { isCount, isRecord, readCheckedFile, writeCheckedFile } from "./checked-file.ts";
 import type { PartitionPlace } from "./log-context.ts";
 import { damaged } from "./segment.ts";
 
@@ -36,9 +36,16 @@ export const partitionStateFile = "state";
 /** Throws `PARTITION_DAMAGED`, `LOG_FORMAT_NEWER`. */
 export async function readPartitionState(disk: Disk, place: PartitionPlace): Promise<PartitionState> {
   const file = path.join(place.directory, partitionStateFile);
-  const found = await readCheckedFile(disk, file, "partition-state", partitionStateFormat);
+  const found = await readCheckedFile(disk, file, "partition-state", partitionStateFormat, isState);
   if (found.kind === "damaged") throw damaged(place, file, 0, found.reason);
   return found.kind === "missing" ? firstPartitionState : (found.value as PartitionState);
+}
+
+function isState(content: unknown): content is PartitionState {
+  if (!isRecord(content) || !isCount(content.logStart) || !isCount(content.cleanedTo)) return false;
+  const { epochs } = content;
+  const isEpoch = (entry: unknown) => isRecord(entry) && isCount(entry.epoch) && isCount(entry.startOffset);
+  return Array.isArray(epochs) && epochs.length > 0 && epochs.every(isEpoch);
 }
 
 /** Durable when it resolves. */

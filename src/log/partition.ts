@@ -295,9 +295,11 @@ export class Partition {
       // Taken now: it may go to a segment meanwhile.
       const inMemory = writer.unflushed(segments.writtenEnd, end, Number.POSITIVE_INFINITY);
       try {
-        for (const segment of segments.list) {
+        const { list } = segments;
+        for (const [i, segment] of list.entries()) {
           const { offsets } = await segments.indexOf(segment);
-          const found = await reader.offsetForTime({ segment, index: offsets }, timestampMs, from, end);
+          const endOffset = list[i + 1]?.baseOffset;
+          const found = await reader.offsetForTime({ segment, index: offsets, endOffset }, timestampMs, from, end);
           if (found !== undefined) return found;
         }
       } catch (error) {
@@ -386,6 +388,11 @@ export class Partition {
     }
   }
 
+  /** What was read of it cannot be: it serves nothing until it is opened again. */
+  fail(error: MillraceError): void {
+    this.#fail(error);
+  }
+
   /** Later calls throw `reason`; those who wait are refused with it. */
   close(reason: MillraceError): void {
     this.#stop(reason, "closed");
@@ -467,7 +474,12 @@ export class Partition {
         for (let at = segments.at(offset); at < list.length; at++) {
           const segment = list[at] as Segment;
           const { offsets } = await segments.indexOf(segment);
-          const batches = await reader.read({ segment, index: offsets }, offset, Math.min(end, writtenEnd), bytesMax);
+          const batches = await reader.read(
+            { segment, index: offsets, endOffset: list[at + 1]?.baseOffset },
+            offset,
+            Math.min(end, writtenEnd),
+            bytesMax,
+          );
           if (batches.length > 0) return batches;
         }
       }

@@ -21,6 +21,8 @@ const readBytesMax = 8 * 1024 * 1024;
 export interface IndexedSegment {
   readonly segment: Segment;
   readonly index: OffsetIndex;
+  /** Where the next segment begins; undefined for the last one. */
+  readonly endOffset: number | undefined;
 }
 
 export class SegmentReader {
@@ -39,14 +41,13 @@ export class SegmentReader {
   async read(at: IndexedSegment, offset: number, end: number, bytesMax: number): Promise<Buffer[]> {
     const start = at.index.positionOf(offset) ?? segmentHeaderBytes;
     // An index is no truth: where it leads behind the offset, or to no batch at all, the segment itself is looked through.
-    const found =
-      start > segmentHeaderBytes ? await this.#readFrom(at.segment, start, offset, end, bytesMax) : undefined;
-    return found ?? ((await this.#readFrom(at.segment, segmentHeaderBytes, offset, end, bytesMax)) as Buffer[]);
+    const found = start > segmentHeaderBytes ? await this.#readFrom(at, start, offset, end, bytesMax) : undefined;
+    return found ?? ((await this.#readFrom(at, segmentHeaderBytes, offset, end, bytesMax)) as Buffer[]);
   }
 
   /** Undefined when `start`, if it is not the first batch's place, is not that of a batch at `offset` or before it. */
   async #readFrom(
-    segment: Segment,
+    from: IndexedSegment,
     start: number,
     offset: number,
     end: number,
@@ -66,7 +67,7 @@ export class SegmentReader {
       return bytes < bytesMax;
     };
     try {
-      await this.#walk(segment, start, wantedBytes, visit);
+      await this.#walk(from, start, wantedBytes, visit);
     } catch (error) {
       if (isRightPlace || !MillraceError.is(error, "PARTITION_DAMAGED")) throw error;
     }
@@ -78,7 +79,7 @@ export class SegmentReader {
     if (at.index.maxTimestamp < timestampMs) return undefined;
     const start = at.index.positionOfTime(timestampMs) ?? segmentHeaderBytes;
     let found: number | undefined;
-    await this.#walk(at.segment, start, readBytesMin, (batch) => {
+    await this.#walk(at, start, readBytesMin, (batch) => {
       if (readInt64(batch, 0) >= end) return false;
       if (batchMaxTimestamp(batch) < timestampMs || batchLastOffset(batch) < from) return true;
       found = firstOfTime(batch, timestampMs, from);
@@ -88,7 +89,12 @@ export class SegmentReader {
   }
 
   /** Calls `visit` with each batch from a batch's place on, until it answers false or the segment ends. */
-  async #walk(segment: Segment, start: number, chunkBytes: number, visit: (batch: Buffer) => boolean): Promise<void> {
+  async #walk(
+    { segment, endOffset }: Omit<IndexedSegment, "index">,
+    start: number,
+    chunkBytes: number,
+    visit: (batch: Buffer) => boolean,
+  ): Promise<void> {
     // The size at the beginning: what is written meanwhile is not looked at.
     const { sizeBytes } = segment;
     const hasGaps = isCleanedSegment(segment);
@@ -127,6 +133,10 @@ export class SegmentReader {
       }
       position += at;
     }
+    if (endOffset === undefined || expected === undefined || expected === endOffset) return;
+    // A repair may have left a gap at the end of one, too.
+    if (hasGaps && expected < endOffset) return;
+    throw this.#damaged(segment, sizeBytes, `it ends at offset ${expected}, and the next one begins at ${endOffset}`);
   }
 
   async #bytes(segment: Segment, position: number, count: number): Promise<Buffer> {

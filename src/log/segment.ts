@@ -128,7 +128,7 @@ export function damaged(
     "PARTITION_DAMAGED",
     `partition ${partition} of topic ${topic} is damaged: ${path} at byte ${bytePosition}: ${reason}`,
     {
-      hint: "Nothing was deleted. Run millrace log verify to see all that is wrong; restore the file from a backup, or let millrace log repair cut it.",
+      hint: "Nothing was deleted. Run millrace log verify to see all that is wrong; restore the file from a backup, or let millrace log repair keep what can be read.",
       details: { topic, partition, path, bytePosition },
     },
   );

@@ -6,7 +6,7 @@ import * as path from "node:path";
 import type { Disk } from "../base/disk.ts";
 import { MillraceError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
-import { readCheckedFile, writeCheckedFile } from "./checked-file.ts";
+import { isCount, isRecord, readCheckedFile, writeCheckedFile } from "./checked-file.ts";
 
 const catalogueFormat = 2;
 
@@ -67,7 +67,7 @@ export class TopicCatalogue {
    */
   static async open(disk: Disk, directory: string, random: Random): Promise<TopicCatalogue> {
     const file = path.join(directory, "catalogue");
-    const found = await readCheckedFile(disk, file, "catalogue", catalogueFormat);
+    const found = await readCheckedFile(disk, file, "catalogue", catalogueFormat, isContent);
     if (found.kind === "read") return new TopicCatalogue(disk, file, complete(found.value as Content));
     const topics = path.join(directory, "topics");
     if (found.kind === "damaged") throw damaged(file, found.reason);
@@ -82,7 +82,7 @@ export class TopicCatalogue {
   /** Only looks, also while another process has the log open; no topics where there is no log. Throws as `open` does. */
   static async topicsIn(disk: Disk, directory: string): Promise<readonly LogTopic[]> {
     const file = path.join(directory, "catalogue");
-    const found = await readCheckedFile(disk, file, "catalogue", catalogueFormat);
+    const found = await readCheckedFile(disk, file, "catalogue", catalogueFormat, isContent);
     if (found.kind === "damaged") throw damaged(file, found.reason);
     return found.kind === "read" ? complete(found.value as Content).topics : [];
   }
@@ -125,6 +125,18 @@ function damaged(file: string, reason: string): MillraceError {
     hint: "Nothing was deleted. Restore the file from a backup of this data directory.",
     details: { path: file },
   });
+}
+
+function isContent(content: unknown): content is Content {
+  if (!isRecord(content) || typeof content.logId !== "string" || !Array.isArray(content.topics)) return false;
+  return content.topics.every(
+    (topic: unknown) =>
+      isRecord(topic) &&
+      typeof topic.name === "string" &&
+      typeof topic.id === "string" &&
+      isRecord(topic.settings) &&
+      isCount(topic.settings.partitions),
+  );
 }
 
 function complete({ logId, topics }: Content): Content {

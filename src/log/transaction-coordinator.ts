@@ -8,9 +8,11 @@
  */
 import { MillraceError } from "../base/errors.ts";
 import { encodeControlBatch } from "../records/batch-builder.ts";
+import { batchBaseOffset, batchLastOffset } from "../records/batch-header.ts";
 import type { TransactionsCheckpoint } from "./log-checkpoint.ts";
 import type { LogContext } from "./log-context.ts";
 import type { Partition } from "./partition.ts";
+import { damaged } from "./segment.ts";
 import {
   type Decision,
   decodeTransactionRecords,
@@ -19,6 +21,7 @@ import {
   encodeTransactionRecord,
   type ProducerIdentity,
   type ProducerState,
+  type StoredTransactionRecord,
   type TransactionRecord,
 } from "./transaction-records.ts";
 
@@ -89,8 +92,9 @@ export class TransactionCoordinator {
     for (;;) {
       const { batches } = await this.#partition.read(offset, false, 1024 * 1024);
       if (batches.length === 0) break;
-      for (const stored of batches.flatMap(decodeTransactionRecords)) {
-        offset = stored.offset + 1;
+      // Also behind batches in which compaction has left no record.
+      offset = batchLastOffset(batches.at(-1) as Buffer) + 1;
+      for (const stored of batches.flatMap((batch) => this.#decode(batch))) {
         if (stored.kind === "reserved") this.#reservedTo = Math.max(this.#reservedTo, stored.nextProducerId);
         else if (stored.kind === "forgotten") this.#forget(stored.transactionalId);
         else {
@@ -111,6 +115,19 @@ export class TransactionCoordinator {
         partition.appendMarker(encodeControlBatch(outcome, open, this.#context.clock.now()));
       }
     }
+  }
+
+  /** Throws `PARTITION_DAMAGED` for a record that is none of ours: a decision must not be passed over. */
+  #decode(batch: Buffer): StoredTransactionRecord[] {
+    const records = decodeTransactionRecords(batch);
+    if (records) return records;
+    const { place } = this.#partition;
+    throw damaged(
+      place,
+      place.directory,
+      0,
+      `the records at offset ${batchBaseOffset(batch)} are not those of transactions`,
+    );
   }
 
   /** Records below `transactionsOffset` have been applied: their markers are appended, though not synced. */

@@ -5,6 +5,7 @@
  */
 import { encodeBatch } from "../records/batch-builder.ts";
 import { decodeBatch } from "../records/batch-records.ts";
+import { isCount, isRecord } from "./checked-file.ts";
 
 export const transactionsTopic = "_millrace.transactions";
 
@@ -45,16 +46,41 @@ export function encodeReservation(nextProducerId: number, nowMs: number): Buffer
   return encode("", { version: 1, nextProducerId }, nowMs);
 }
 
-export function decodeTransactionRecords(batch: Buffer): StoredTransactionRecord[] {
-  return decodeBatch(batch).map(({ offset, timestamp, key, value }) => {
+/** Undefined when one of them is none of ours. */
+export function decodeTransactionRecords(batch: Buffer): StoredTransactionRecord[] | undefined {
+  const decoded: StoredTransactionRecord[] = [];
+  for (const { offset, timestamp, key, value } of decodeBatch(batch)) {
     const transactionalId = String(key ?? "");
-    if (value === null) return { kind: "forgotten", offset, transactionalId };
-    const content = JSON.parse(String(value)) as TransactionRecord & { readonly nextProducerId?: number };
-    if (content.nextProducerId !== undefined) {
-      return { kind: "reserved", offset, nextProducerId: content.nextProducerId };
+    if (value === null) {
+      decoded.push({ kind: "forgotten", offset, transactionalId });
+      continue;
     }
-    return { kind: "state", offset, timestamp, record: { ...content, transactionalId } };
-  });
+    const content = contentOf(value);
+    if (!content) return undefined;
+    const { nextProducerId } = content;
+    if (isCount(nextProducerId)) decoded.push({ kind: "reserved", offset, nextProducerId });
+    else if (isState(content)) {
+      decoded.push({ kind: "state", offset, timestamp, record: { ...content, transactionalId } });
+    } else return undefined;
+  }
+  return decoded;
+}
+
+function contentOf(value: Buffer): Record<string, unknown> | undefined {
+  try {
+    const content: unknown = JSON.parse(value.toString("utf8"));
+    return isRecord(content) ? content : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isState(content: Record<string, unknown>): content is Record<string, unknown> & TransactionRecord {
+  const { decided } = content;
+  if (!isCount(content.producerId) || !isCount(content.epoch)) return false;
+  if (decided === undefined) return true;
+  if (!isRecord(decided) || !isCount(decided.producerId) || !isCount(decided.epoch)) return false;
+  return decided.outcome === "commit" || decided.outcome === "abort";
 }
 
 function encode(key: string, value: unknown, nowMs: number): Buffer {

@@ -130,7 +130,7 @@ export function splitBatches(bytes: Buffer): Buffer[] {
   const batches: Buffer[] = [];
   for (let at = 0; bytes.length - at >= batchLengthOverheadBytes; ) {
     const sizeBytes = batchSizeBytes(bytes, at);
-    if (at + sizeBytes > bytes.length) break;
+    if (sizeBytes < batchHeaderBytes || at + sizeBytes > bytes.length) break;
     batches.push(bytes.subarray(at, at + sizeBytes));
     at += sizeBytes;
   }

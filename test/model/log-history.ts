@@ -97,6 +97,10 @@ export class LogHistory {
     this.#disk = end === "cut" ? this.#disk.survivor() : this.#disk.afterKill();
     await damage?.(this.#disk);
     this.model.allowsLostEnds = true;
+    // The end that is lost may be that of the decisions.
+    for (const act of this.model.acts) {
+      if (act.fate === "acknowledged" && act.isTransaction) act.fate = "unknown";
+    }
     let reported = false;
     try {
       await this.#open();

@@ -13,6 +13,7 @@ export type Fate = "acknowledged" | "unknown" | "never";
 
 export interface Act {
   readonly number: number;
+  readonly isTransaction: boolean;
   fate: Fate;
   readonly batches: ModelBatch[];
 }
@@ -83,8 +84,9 @@ export class LogModel {
   /** Damage may have cut the end of a partition, also of what was acknowledged. */
   allowsLostEnds = false;
 
+  /** A transaction begins as one that is not committed. */
   newAct(fate: Fate): Act {
-    const act: Act = { number: this.acts.length, fate, batches: [] };
+    const act: Act = { number: this.acts.length, isTransaction: fate === "never", fate, batches: [] };
     this.acts.push(act);
     return act;
   }
