@@ -102,6 +102,8 @@ export class Journal {
       }
     }
     if (this.#free.length === 0) await this.#create();
+    // The names that were found may not be durable, when the process died and the machine did not.
+    else await disk.syncDirectory(this.#directory);
   }
 
   /** Files that the next start must read whole, whatever its checkpoint says. */

@@ -72,7 +72,7 @@ export async function recoverPartition(
   checkpoint: PartitionCheckpoint | undefined,
   journaled: JournaledBatches | undefined,
 ): Promise<RecoveredPartition> {
-  const { segments, hasState } = await listSegments(context, place);
+  const { segments, hasState } = await listSegments(context, place, checkpoint);
   const known = checkpoint && producersOf(place, checkpoint);
   const state = hasState ? await readPartitionState(context.disk, place) : firstPartitionState;
   const active = segments.at(-1) as Segment;
@@ -147,6 +147,12 @@ class Recovery {
       if (next) this.#offset = next.baseOffset;
     }
     const active = segments.at(-1) as Segment;
+    const { logStart } = this.#state;
+    if (this.#offset < logStart) {
+      // What is retired was durable before.
+      const reason = `it ends at offset ${this.#offset}, and the partition begins at ${logStart}`;
+      throw damaged(this.#place, active.path, active.sizeBytes, reason);
+    }
     if (this.#changed || active.baseOffset !== this.#checkpoint?.segment) await this.#makeSure(active);
     return {
       segments,
@@ -343,6 +349,7 @@ function newIndex(segment: Segment): SegmentIndex {
 async function listSegments(
   context: LogContext,
   place: PartitionPlace,
+  checkpoint: PartitionCheckpoint | undefined,
 ): Promise<{ readonly segments: Segment[]; readonly hasState: boolean }> {
   const { disk, files } = context;
   if (!(await disk.exists(place.directory))) throw damaged(place, place.directory, 0, "the folder is missing");
@@ -361,7 +368,12 @@ async function listSegments(
   }
   segments.sort((a, b) => a.baseOffset - b.baseOffset);
   const last = segments.at(-1);
-  if (last && segments.length > 1 && (await isTornRoll(context, place, last))) {
+  if (
+    last &&
+    last.baseOffset !== checkpoint?.segment &&
+    segments.length > 1 &&
+    (await isTornRoll(context, place, last))
+  ) {
     // The power went while this segment was being made: nothing was written to it yet.
     await files.forget(last.path);
     await disk.remove(last.path);

@@ -103,6 +103,11 @@ export class PartitionWriter implements JournalMember, Flushable {
     return this.#durableEnd;
   }
 
+  /** Journaled, and in no segment yet. */
+  get unflushedBytes(): number {
+    return this.#unflushedBytes;
+  }
+
   /** Whether everything that was appended is synced in segments. */
   get isSettled(): boolean {
     return this.#segments.syncedEnd >= this.#enqueuedEnd;

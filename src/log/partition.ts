@@ -146,8 +146,9 @@ export class Partition {
     return this.#nextOffset;
   }
 
+  /** Of its segments, and of what is durable in the journal and in none of them yet. */
   get sizeBytes(): number {
-    return this.#served?.segments.sizeBytes ?? 0;
+    return this.#served ? this.#served.segments.sizeBytes + this.#served.writer.unflushedBytes : 0;
   }
 
   /** Why it serves nothing; undefined when it does. */

@@ -26,6 +26,7 @@ export class WriteMemory {
   /** Undefined while there is room; else resolves when there may be again. */
   room(): Promise<void> | undefined {
     if (this.#bytes <= 2 * this.#bytesMax) return undefined;
+    if (!this.#relieving) void this.#relieve();
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
@@ -52,16 +53,25 @@ export class WriteMemory {
 
   async #relieve(): Promise<void> {
     this.#relieving = true;
+    // While somebody waits nothing more may be added, so that nothing else would begin another round.
+    while ((await this.#relieveOnce()) && this.#waiting.length > 0);
+    this.#relieving = false;
+  }
+
+  /** False when nothing became less. */
+  async #relieveOnce(): Promise<boolean> {
+    let isLess = false;
     // Each once at most in a round: what cannot be flushed now is tried again when more is added.
     for (const [owner, bytes] of [...this.#owners]) {
       if (this.#bytes <= (this.#bytesMax * 3) / 4) break;
       await owner.flush();
       // What was added meanwhile is younger than that of others.
       const left = this.#owners.get(owner);
+      isLess ||= left === undefined || left < bytes;
       if (left === undefined || left >= bytes) continue;
       this.#owners.delete(owner);
       this.#owners.set(owner, left);
     }
-    this.#relieving = false;
+    return isLess;
   }
 }

@@ -127,6 +127,7 @@ async function misleadIndex(disk: SimulatedDisk, segment: string, random: Random
   const right = OffsetIndex.decode(disk.contents(file), baseOffset);
   if (!right) return;
   const bytes = disk.contents(segment);
+  if (bytes.length < right.endBytes) return;
   const shiftBytes = random.below(3) === 0 ? 1 + random.below(100) : undefined;
   const entries: Buffer[] = [];
   for (let position = segmentHeaderBytes; position < right.endBytes; ) {

@@ -90,7 +90,6 @@ export class LogOperations {
       compactionLagMinMs: this.#pick([0, 0, 5000]),
       compactionLagMaxMs: this.#pick([null, null, 30_000]),
     });
-    // Names are used again, but not while anything of the old one is in doubt.
     const name = `topic-${this.#topicNumber++}`;
     const topic: ModelTopic = {
       name,
