@@ -93,6 +93,8 @@ function producersOf(place: PartitionPlace, { producers, offset }: PartitionChec
 
 type RecoveryStart = Omit<PartitionCheckpoint, "producers"> & { readonly producers: ProducerTable };
 
+const rewrittenBytes = 1024 * 1024;
+
 class Recovery {
   readonly #context: LogContext;
   readonly #place: PartitionPlace;
@@ -105,6 +107,8 @@ class Recovery {
   #offset: number;
   #epoch: number;
   #changed = false;
+  /** Where reading began in the last segment that was read. */
+  #readFrom = segmentHeaderBytes;
   /** Of the segment that is being read, as far as all of it is known. */
   #index: SegmentIndex | undefined;
 
@@ -208,6 +212,7 @@ class Recovery {
     let at = fromCheckpoint
       ? { bytePosition: this.#checkpoint?.bytePosition ?? segmentHeaderBytes, offset: this.#offset }
       : { bytePosition: segmentHeaderBytes, offset: segment.baseOffset };
+    this.#readFrom = at.bytePosition;
     this.#index = fromCheckpoint ? await this.#storedIndex(segment, at.bytePosition) : newIndex(segment);
     for (;;) {
       const end = await files.use(segment.path, (file) =>
@@ -319,9 +324,19 @@ class Recovery {
     this.#changed = true;
   }
 
-  /** What was read back may never have been synced, when the process died and the machine did not. */
+  /**
+   * What was read back may never have been synced, when the process died and the machine did not. It is written again, since
+   * after a sync that failed the page cache has it, takes it for written, and syncs nothing ("fsyncgate").
+   */
   async #makeSure(active: Segment): Promise<void> {
-    await this.#context.files.use(active.path, (file) => file.datasync());
+    await this.#context.files.use(active.path, async (file) => {
+      const chunk = Buffer.allocUnsafeSlow(Math.min(rewrittenBytes, Math.max(0, active.sizeBytes - this.#readFrom)));
+      for (let at = this.#readFrom; at < active.sizeBytes; at += chunk.length) {
+        const count = await file.read(chunk.subarray(0, Math.min(chunk.length, active.sizeBytes - at)), at);
+        if (count > 0) await file.write([chunk.subarray(0, count)], at);
+      }
+      await file.datasync();
+    });
     await this.#context.disk.syncDirectory(this.#place.directory);
   }
 }

@@ -266,13 +266,16 @@ export class Partition {
   async read(offset: number, committed: boolean, bytesMax: number): Promise<PartitionRead> {
     for (let again = 0; ; again++) {
       const { tail, segments } = this.#usable();
+      const { list } = segments;
       this.#assertInRange(offset);
       const end = committed ? this.lastStable : this.highWatermark;
       if (offset >= end) return { batches: [], aborted: [] };
       try {
         const batches = tail.read(offset, end, bytesMax) ?? (await this.#readOlder(offset, end, bytesMax));
         if (!committed || batches.length === 0) return { batches, aborted: [] };
-        return { batches, aborted: await segments.abortedIn(offset, end) };
+        const aborted = await segments.abortedIn(offset, end);
+        // What was retired or compacted meanwhile took what it says of aborted transactions with it.
+        if (segments.list === list || again >= lookAgainMax) return { batches, aborted };
       } catch (error) {
         // Its segment was retired or compacted meanwhile.
         if ((error as NodeJS.ErrnoException).code !== "ENOENT" || again >= lookAgainMax) throw error;

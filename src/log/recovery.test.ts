@@ -448,3 +448,17 @@ test("readers at the tail are served from memory, within its bound", async () =>
   assert.equal((await log.partition("t", 0).read(0, false, 1)).batches.length, 1);
   assert.ok(disk.reads > reads);
 });
+
+test("what a failed sync left in the page cache is written again before a start serves it", async () => {
+  const disk = new SimulatedDisk(seededRandom(7));
+  const log = await openOn(disk);
+  await log.createTopic("t", settings, false);
+  await appendAll(log, ["before"]);
+  const [path] = (await files(disk, log)) as [string];
+  disk.failNextSync(path);
+  await assert.rejects(log.append("t", 0, batchOf("unsure")), withCode("PARTITION_FAILED"));
+  const restarted = disk.afterKill();
+  const seen = await valuesOf(await openOn(restarted));
+  const later = await openOn(restarted.survivor());
+  assert.deepEqual(await valuesOf(later), seen, "what was served once is there for good");
+});

@@ -10,7 +10,8 @@ import { AbortedIndex } from "./aborted-index.ts";
 import type { FilePool } from "./file-pool.ts";
 import { OffsetIndex } from "./offset-index.ts";
 import { ProducerTable } from "./producer-table.ts";
-import { type Segment, segmentHeaderBytes } from "./segment.ts";
+import { offsetsPerSegmentMax, type Segment, segmentHeaderBytes } from "./segment.ts";
+import { isCleanedSegment } from "./segment-name.ts";
 import { scanSegment } from "./segment-scan.ts";
 
 export interface SegmentIndex {
@@ -106,8 +107,15 @@ async function buildSegmentIndex(
   const offsets = new OffsetIndex(segment.baseOffset, segmentHeaderBytes);
   const aborted = new AbortedIndex(segment.baseOffset, segmentHeaderBytes);
   let hasAborts = false;
+  // An offset that cannot be is damage: whoever reads up to it is told so, and the index ends before it.
+  const next = segments.find(({ baseOffset }) => baseOffset > segment.baseOffset);
+  const offsetMax =
+    Math.min(next?.baseOffset ?? Number.POSITIVE_INFINITY, segment.baseOffset + offsetsPerSegmentMax) - 1;
+  let isBroken = false;
   await eachBatch(files, segment, (batch) => {
     const { baseOffset, lastOffset, attributes } = readBatchHeader(batch);
+    isBroken ||= lastOffset > offsetMax;
+    if (isBroken) return;
     offsets.add(baseOffset, lastOffset, batch.length, batchMaxTimestamp(batch));
     hasAborts ||= isControl(attributes) && controlKind(batch) === "abort";
   });
@@ -130,8 +138,8 @@ async function buildSegmentIndex(
 
 async function eachBatch(files: FilePool, segment: Segment, visit: (batch: Buffer) => void): Promise<void> {
   const start = { bytePosition: segmentHeaderBytes, offset: segment.baseOffset };
-  // Offsets may be missing where the segment was compacted; whether they may is looked at elsewhere.
-  await files.use(segment.path, (file) => scanSegment(file, start, segment.sizeBytes, true, visit));
+  const gaps = isCleanedSegment(segment);
+  await files.use(segment.path, (file) => scanSegment(file, start, segment.sizeBytes, gaps, visit));
 }
 
 async function readWhole<T>(disk: Disk, path: string, decode: (bytes: Buffer) => T): Promise<T | undefined> {

@@ -14,6 +14,9 @@ export const segmentFormat = 1;
 const brand = 0x4d4c5253; // "MLRS"
 const field = { brand: 0, format: 4, topicId: 8, partition: 24, baseOffset: 28, crc: 36 } as const;
 
+/** Indexes hold offsets relative to the first one in 32 bits, of which Kafka uses 31. */
+export const offsetsPerSegmentMax = 2 ** 31 - 1;
+
 export interface SegmentIdentity {
   readonly topicId: string;
   readonly partition: number;

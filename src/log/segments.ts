@@ -18,7 +18,13 @@ import { AbortedIndex } from "./aborted-index.ts";
 import type { LogContext, PartitionPlace, PartitionSettings } from "./log-context.ts";
 import { OffsetIndex } from "./offset-index.ts";
 import type { AbortedRange } from "./producer-table.ts";
-import { checkSegmentHeader, createSegment, type Segment, segmentHeaderBytes } from "./segment.ts";
+import {
+  checkSegmentHeader,
+  createSegment,
+  offsetsPerSegmentMax,
+  type Segment,
+  segmentHeaderBytes,
+} from "./segment.ts";
 import type { SegmentIndex } from "./segment-index.ts";
 
 /** A place behind which nothing of the partition is durable yet. */
@@ -33,9 +39,6 @@ interface UnplacedAbort {
   readonly range: AbortedRange;
   readonly lastStable: number;
 }
-
-/** Kafka's index holds offsets relative to the first one as 32-bit numbers, and so does ours. */
-const offsetsPerSegmentMax = 2 ** 31 - 1;
 
 export class PartitionSegments {
   readonly #context: LogContext;
