@@ -105,6 +105,13 @@ export class SegmentReader {
       const isNext = expected === undefined || baseOffset === expected || (hasGaps && baseOffset > expected);
       if (!isNext) throw this.#damaged(segment, position, `a batch begins at ${baseOffset} where ${expected} belongs`);
       expected = batchLastOffset(batch) + 1;
+      if (endOffset !== undefined && expected > endOffset) {
+        throw this.#damaged(
+          segment,
+          position,
+          `a batch ends at ${expected}, and the next segment begins at ${endOffset}`,
+        );
+      }
     };
     for (let position = start; position < sizeBytes; ) {
       let chunk = await this.#bytes(segment, position, chunkBytes);
