@@ -79,13 +79,14 @@ async function appendThroughLog(
   const watched = new WatchedDisk(realDisk);
   const engine = await openLog(directory, watched.disk);
   await engine.createTopic("t", { partitions: into.partitions });
+  // Made beforehand: the log owns what it is given, and where it came from is not what is asked here.
+  const batches = Array.from({ length: appends }, () => copyOf(template));
   watched.reset();
-  let left = appends;
   const write = async (_: unknown, writer: number) => {
     const partition = writer % into.partitions;
-    while (left-- > 0) {
+    for (let batch = batches.pop(); batch; batch = batches.pop()) {
       const startMs = systemClock.monotonicMs();
-      await engine.append({ topic: "t", partition, batch: copyOf(template) });
+      await engine.append({ topic: "t", partition, batch });
       into.latenciesMs.push(systemClock.monotonicMs() - startMs);
       watched.acknowledged(template.length);
     }

@@ -38,7 +38,7 @@ export interface LogLimits {
 export const defaultLogLimits: LogLimits = {
   tailCacheBytes: 64 * 1024 * 1024,
   openFilesMax: 256,
-  groupBytesMax: 1024 * 1024,
+  groupBytesMax: 2 * 1024 * 1024,
   unsyncedBytesMax: 8 * 1024 * 1024,
   pendingBytesMax: 16 * 1024 * 1024,
   directBytesMin: 64 * 1024,
