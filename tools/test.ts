@@ -38,6 +38,8 @@ const tiers: Readonly<Record<string, Tier>> = {
       "console/**/*.test.ts",
       "tools/**/*.test.{ts,mjs}",
       "test/**/*.test.ts",
+      "bench/*.test.ts",
+      "bench/log/*.test.ts",
     ],
     exclude: processFolders,
     arguments: ["--test-isolation=none"],
