@@ -462,3 +462,16 @@ test("what a failed sync left in the page cache is written again before a start 
   const later = await openOn(restarted.survivor());
   assert.deepEqual(await valuesOf(later), seen, "what was served once is there for good");
 });
+
+test("a commit over two partitions that both fail is refused once, and nothing is left to nobody", async () => {
+  const disk = new SimulatedDisk(seededRandom(7));
+  const log = await openOn(disk);
+  await log.createTopic("t", settings, false);
+  const transaction = (await log.initProducer("unit")).begin();
+  for (const partition of [0, 1]) await transaction.append({ topic: "t", partition, batch: batchOf("x") });
+  log.partition("t", 1).fail(new MillraceError("PARTITION_FAILED", "it has failed"));
+  disk.failNextSync(`${log.partition("t", 0).place.directory}/00000000000000000000.log`);
+  await assert.rejects(transaction.commit(), withCode("PARTITION_FAILED"));
+  // A rejection that nobody takes ends the process: the test runner would say so.
+  for (let i = 0; i < 10; i++) await nextTurn();
+});

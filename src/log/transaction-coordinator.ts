@@ -300,9 +300,10 @@ export class TransactionCoordinator {
 
   /** Afterwards, in the same turn, a decision may be appended: it cannot become durable before the data. */
   async #secure({ touched }: OpenWork): Promise<void> {
-    await Promise.all([...touched].map(([partition, { endOffset }]) => partition.ahead(endOffset)));
+    // Each call is made in this turn. One that throws must not leave the promises of others to nobody.
+    await Promise.all([...touched].map(async ([partition, { endOffset }]) => partition.ahead(endOffset)));
     if (!this.#partition.followsJournal) {
-      await Promise.all([...touched].map(([partition, { endOffset }]) => partition.durable(endOffset)));
+      await Promise.all([...touched].map(async ([partition, { endOffset }]) => partition.durable(endOffset)));
     }
     for (const { failure } of touched.keys()) if (failure) throw failure;
   }
