@@ -6,12 +6,13 @@
  * the high watermark is handed out; after a failed write or sync it serves nothing more until it is opened again.
  */
 import { MillraceError } from "../base/errors.ts";
-import { batchMaxTimestamp, placeBatch, readBatchHeader } from "../records/batch-header.ts";
+import { placeBatch, readBatchHeader } from "../records/batch-header.ts";
 import type { Replacement } from "./cleaner/clean-segments.ts";
 import { commitSwap } from "./cleaner/swap.ts";
 import type { Journal } from "./journal.ts";
 import type { JournaledBatches } from "./journal-recovery.ts";
 import type { LogContext, PartitionPlace, PartitionSettings } from "./log-context.ts";
+import { PartitionReader } from "./partition-reader.ts";
 import { follow, type PartitionCheckpoint, type RecoveredPartition, recoverPartition } from "./partition-recovery.ts";
 import { endOfEpoch, firstPartitionState, type PartitionState, writePartitionState } from "./partition-state.ts";
 import { PartitionWriter } from "./partition-writer.ts";
@@ -21,7 +22,6 @@ import type { AbortedRange, ProducerTable } from "./producer-table.ts";
 import { ReadWaiters } from "./read-waiters.ts";
 import type { Segment } from "./segment.ts";
 import { abortedPath, indexPath, type SegmentIndex } from "./segment-index.ts";
-import { firstOfTime, SegmentReader } from "./segment-reader.ts";
 import { PartitionSegments } from "./segments.ts";
 import type { PartitionTail } from "./tail-cache.ts";
 
@@ -44,11 +44,8 @@ interface Served {
   readonly writer: PartitionWriter;
   readonly tail: PartitionTail;
   readonly producers: ProducerTable;
-  readonly reader: SegmentReader;
+  readonly reader: PartitionReader;
 }
-
-/** A read that meets a segment that was just retired or compacted looks again, so often at most. */
-const lookAgainMax = 8;
 
 export class Partition {
   readonly place: PartitionPlace;
@@ -92,7 +89,7 @@ export class Partition {
       advanced: () => this.#waiters.advanced(this.highWatermark, this.lastStable),
       failed: (error) => this.#fail(error),
     });
-    const reader = new SegmentReader(context, place);
+    const reader = new PartitionReader(context, place, segments, writer, tail);
     this.#served = { segments, writer, tail, producers: from.producers, reader };
   }
 
@@ -263,25 +260,15 @@ export class Partition {
   }
 
   /** Throws `OFFSET_OUT_OF_RANGE`, `PARTITION_FAILED`, `PARTITION_DAMAGED`. */
-  async read(offset: number, committed: boolean, bytesMax: number): Promise<PartitionRead> {
-    for (let again = 0; ; again++) {
-      const { tail, segments } = this.#usable();
-      const { list } = segments;
+  read(offset: number, committed: boolean, bytesMax: number): Promise<PartitionRead> {
+    return this.#steadily(async ({ reader, segments }) => {
       this.#assertInRange(offset);
       const end = committed ? this.lastStable : this.highWatermark;
       if (offset >= end) return { batches: [], aborted: [] };
-      try {
-        const batches = tail.read(offset, end, bytesMax) ?? (await this.#readOlder(offset, end, bytesMax));
-        if (!committed || batches.length === 0) return { batches, aborted: [] };
-        const aborted = await segments.abortedIn(offset, end);
-        // What was retired or compacted meanwhile took what it says of aborted transactions with it.
-        if (segments.list === list || again >= lookAgainMax) return { batches, aborted };
-      } catch (error) {
-        // Its segment was retired or compacted meanwhile.
-        if ((error as NodeJS.ErrnoException).code !== "ENOENT" || again >= lookAgainMax) throw error;
-        await this.#changes;
-      }
-    }
+      const batches = await reader.read(offset, end, bytesMax);
+      if (!committed || batches.length === 0) return { batches, aborted: [] };
+      return { batches, aborted: await segments.abortedIn(offset, end) };
+    });
   }
 
   /** Resolves when there is something to read at `offset`, or after `waitMs`. Rejects with the signal's reason. */
@@ -293,32 +280,10 @@ export class Partition {
   }
 
   async offsetForTime(timestampMs: number): Promise<number> {
-    for (let again = 0; ; again++) {
-      const { segments, writer, reader } = this.#usable();
-      const { logStart: from, highWatermark: end } = this;
-      // Taken now: it may go to a segment meanwhile.
-      const inMemory = writer.unflushed(segments.writtenEnd, end, Number.POSITIVE_INFINITY);
-      try {
-        const { list } = segments;
-        for (const [i, segment] of list.entries()) {
-          const { offsets } = await segments.indexOf(segment);
-          const endOffset = list[i + 1]?.baseOffset;
-          const found = await reader.offsetForTime({ segment, index: offsets, endOffset }, timestampMs, from, end);
-          if (found !== undefined) return found;
-        }
-      } catch (error) {
-        // Its segment was retired or compacted meanwhile.
-        if ((error as NodeJS.ErrnoException).code !== "ENOENT" || again >= lookAgainMax) throw error;
-        await this.#changes;
-        continue;
-      }
-      for (const batch of inMemory) {
-        if (batchMaxTimestamp(batch) < timestampMs) continue;
-        const found = firstOfTime(batch, timestampMs, from);
-        if (found !== undefined) return found;
-      }
-      return end;
-    }
+    return await this.#steadily(async ({ reader }) => {
+      const { logStart, highWatermark } = this;
+      return (await reader.offsetForTime(timestampMs, logStart, highWatermark)) ?? highWatermark;
+    });
   }
 
   /** Where the records of an epoch end; undefined when it is older than all that is known. */
@@ -424,6 +389,25 @@ export class Partition {
     this.#waiters.fail(error);
   }
 
+  /**
+   * Reads, and again when segments were retired or compacted meanwhile: their files may be gone, and with them what they
+   * said of aborted transactions.
+   */
+  async #steadily<T>(act: (served: Served) => Promise<T>): Promise<T> {
+    for (;;) {
+      const served = this.#usable();
+      const { replacedCount } = served.segments;
+      try {
+        const result = await act(served);
+        if (served.segments.replacedCount === replacedCount) return result;
+      } catch (error) {
+        await this.#changes;
+        const isGone = (error as NodeJS.ErrnoException).code === "ENOENT";
+        if (!isGone || (served.segments.replacedCount === replacedCount && !this.failure)) throw error;
+      }
+    }
+  }
+
   #change(change: () => Promise<void>): Promise<void> {
     const changed = this.#changes.then(change).catch((error) => {
       // Its files may have gone with its topic.
@@ -467,30 +451,6 @@ export class Partition {
       `offset ${offset} of partition ${partition} of topic ${topic} is not in ${logStart} to ${highWatermark}`,
       { details: { topic, partition, offset, logStart, highWatermark } },
     );
-  }
-
-  /** From the segments, or from what is in none of them yet. */
-  async #readOlder(offset: number, end: number, bytesMax: number): Promise<Buffer[]> {
-    for (;;) {
-      const { segments, writer, reader } = this.#usable();
-      const { list, writtenEnd } = segments;
-      if (offset < writtenEnd) {
-        for (let at = segments.at(offset); at < list.length; at++) {
-          const segment = list[at] as Segment;
-          const { offsets } = await segments.indexOf(segment);
-          const batches = await reader.read(
-            { segment, index: offsets, endOffset: list[at + 1]?.baseOffset },
-            offset,
-            Math.min(end, writtenEnd),
-            bytesMax,
-          );
-          if (batches.length > 0) return batches;
-        }
-      }
-      const batches = writer.unflushed(offset, end, bytesMax);
-      // What was in memory may have gone to a segment meanwhile.
-      if (batches.length > 0 || segments.writtenEnd === writtenEnd) return batches;
-    }
   }
 }
 

@@ -45,6 +45,7 @@ export class PartitionSegments {
   readonly #place: PartitionPlace;
   readonly #settings: PartitionSettings;
   #list: Segment[];
+  #replacedCount = 0;
   #writtenEnd: number;
   #syncedEnd: number;
   /** Of the active segment; undefined until something needs it. */
@@ -83,6 +84,11 @@ export class PartitionSegments {
 
   get active(): Segment {
     return this.#list.at(-1) as Segment;
+  }
+
+  /** Grows whenever closed segments are retired or replaced. */
+  get replacedCount(): number {
+    return this.#replacedCount;
   }
 
   /** Batches below it are in the files. */
@@ -170,6 +176,7 @@ export class PartitionSegments {
 
   /** Other files in place of closed ones, or none. */
   replace(removed: ReadonlySet<Segment>, added: readonly Segment[]): void {
+    this.#replacedCount++;
     for (const segment of removed) this.#context.indexes.forget(segment);
     const kept = this.#list.filter((segment) => !removed.has(segment));
     this.#list = [...kept, ...added].sort((a, b) => a.baseOffset - b.baseOffset);

@@ -1,0 +1,76 @@
+/**
+ * The reading side of a partition: the newest batches from memory, older ones from the segments, and what no segment has yet
+ * from the writer. What may be read, and what to do when segments are replaced meanwhile, is the partition's to say.
+ */
+import { batchMaxTimestamp } from "../records/batch-header.ts";
+import type { LogContext, PartitionPlace } from "./log-context.ts";
+import type { PartitionWriter } from "./partition-writer.ts";
+import type { Segment } from "./segment.ts";
+import { firstOfTime, type IndexedSegment, SegmentReader } from "./segment-reader.ts";
+import type { PartitionSegments } from "./segments.ts";
+import type { PartitionTail } from "./tail-cache.ts";
+
+export class PartitionReader {
+  readonly #segments: PartitionSegments;
+  readonly #writer: PartitionWriter;
+  readonly #tail: PartitionTail;
+  readonly #reader: SegmentReader;
+
+  constructor(
+    context: LogContext,
+    place: PartitionPlace,
+    segments: PartitionSegments,
+    writer: PartitionWriter,
+    tail: PartitionTail,
+  ) {
+    this.#segments = segments;
+    this.#writer = writer;
+    this.#tail = tail;
+    this.#reader = new SegmentReader(context, place);
+  }
+
+  /** From the batch that holds `offset` on, all below `end`, at most `bytesMax` but always one. */
+  async read(offset: number, end: number, bytesMax: number): Promise<Buffer[]> {
+    return this.#tail.read(offset, end, bytesMax) ?? (await this.#readOlder(offset, end, bytesMax));
+  }
+
+  /** The first offset in [from, end) whose record is not older. */
+  async offsetForTime(timestampMs: number, from: number, end: number): Promise<number | undefined> {
+    // Taken now: it may go to a segment meanwhile.
+    const inMemory = this.#writer.unflushed(this.#segments.writtenEnd, end, Number.POSITIVE_INFINITY);
+    const { list } = this.#segments;
+    for (let at = 0; at < list.length; at++) {
+      const found = await this.#reader.offsetForTime(await this.#indexed(list, at), timestampMs, from, end);
+      if (found !== undefined) return found;
+    }
+    for (const batch of inMemory) {
+      if (batchMaxTimestamp(batch) < timestampMs) continue;
+      const found = firstOfTime(batch, timestampMs, from);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  /** From the segments, or from what is in none of them yet. */
+  async #readOlder(offset: number, end: number, bytesMax: number): Promise<Buffer[]> {
+    for (;;) {
+      const { list, writtenEnd } = this.#segments;
+      if (offset < writtenEnd) {
+        for (let at = this.#segments.at(offset); at < list.length; at++) {
+          const from = await this.#indexed(list, at);
+          const batches = await this.#reader.read(from, offset, Math.min(end, writtenEnd), bytesMax);
+          if (batches.length > 0) return batches;
+        }
+      }
+      const batches = this.#writer.unflushed(offset, end, bytesMax);
+      // What was in memory may have gone to a segment meanwhile.
+      if (batches.length > 0 || this.#segments.writtenEnd === writtenEnd) return batches;
+    }
+  }
+
+  async #indexed(list: readonly Segment[], at: number): Promise<IndexedSegment> {
+    const segment = list[at] as Segment;
+    const { offsets } = await this.#segments.indexOf(segment);
+    return { segment, index: offsets, endOffset: list[at + 1]?.baseOffset };
+  }
+}
