@@ -54,8 +54,6 @@ export interface RecoveredPartition {
   readonly nextOffset: number;
   readonly state: PartitionState;
   readonly producers: ProducerTable;
-  /** True when something was read behind the checkpoint, or cut. */
-  readonly changed: boolean;
 }
 
 /** The files of a new partition, durable when it resolves except for the directory's own name. */
@@ -78,7 +76,7 @@ export async function recoverPartition(
   const active = segments.at(-1) as Segment;
   const atEnd = checkpoint?.segment === active.baseOffset && checkpoint.bytePosition === active.sizeBytes;
   if (checkpoint && known && atEnd && !journaled) {
-    return { segments, index: undefined, nextOffset: checkpoint.offset, state, producers: known, changed: false };
+    return { segments, index: undefined, nextOffset: checkpoint.offset, state, producers: known };
   }
   const from = checkpoint && known && { ...checkpoint, producers: known };
   return await new Recovery(context, place, settings, segments, state, from, journaled).run();
@@ -164,7 +162,6 @@ class Recovery {
       nextOffset: this.#offset,
       state: this.#state,
       producers: this.#producers,
-      changed: this.#changed,
     };
   }
 

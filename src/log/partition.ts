@@ -52,8 +52,6 @@ export class Partition {
   readonly #context: LogContext;
   readonly #waiters: ReadWaiters;
   readonly #served: Served | undefined;
-  /** True when recovery read or cut something behind the last checkpoint. */
-  readonly changedByRecovery: boolean;
   #state: State = { kind: "open" };
   #kept: PartitionState;
   #nextOffset: number;
@@ -77,12 +75,10 @@ export class Partition {
       this.#state = { kind: "unusable", error: from };
       this.#kept = firstPartitionState;
       this.#nextOffset = 0;
-      this.changedByRecovery = false;
       return;
     }
     this.#kept = from.state;
     this.#nextOffset = from.nextOffset;
-    this.changedByRecovery = from.changed;
     const tail = context.tails.tail();
     const segments = new PartitionSegments(context, place, settings, from.segments, from.nextOffset, from.index);
     const writer = new PartitionWriter(context, place, settings, journal, segments, tail, {

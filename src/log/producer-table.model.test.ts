@@ -93,12 +93,6 @@ class Model {
       if (!this.open(id) && nowMs - (all.at(-1) as Event).atMs >= olderThanMs) this.events.delete(id);
     }
   }
-
-  dropBelow(logStart: number): void {
-    for (const [id, all] of this.events) {
-      if (!this.open(id) && (all.at(-1) as Event).batch.lastOffset < logStart) this.events.delete(id);
-    }
-  }
 }
 
 function printed(decision: ProducerDecision): string {
@@ -110,7 +104,7 @@ function printed(decision: ProducerDecision): string {
 const place = { topicId: "0b8e6a38-7a52-4c4e-9b0e-3d0f5a1c2b4d", partition: 3 };
 
 const operation = fc.record({
-  kind: fc.constantFrom("batch", "batch", "batch", "batch", "repeat", "commit", "abort", "expire", "drop", "restart"),
+  kind: fc.constantFrom("batch", "batch", "batch", "batch", "repeat", "commit", "abort", "expire", "restart"),
   producerId: fc.constantFrom(0, 0, 0, 0, 1, 2, 3),
   /** Relative to the epoch that is known. */
   epochStep: fc.constantFrom(...Array(16).fill(0), 1, 1, -1, 2),
@@ -175,9 +169,6 @@ test("the table does what looking through all batches ever seen does", () => {
           } else if (kind === "expire") {
             table.expire(nowMs, 300);
             model.expire(nowMs, 300);
-          } else if (kind === "drop") {
-            table.dropBelow(nextOffset - 20);
-            model.dropBelow(nextOffset - 20);
           } else {
             const bytes = encodeProducerSnapshot(place, { offset: nextOffset, table });
             const again = decodeProducerSnapshot(bytes, place, "x", countMax);

@@ -218,18 +218,6 @@ test("a clock that went back keeps no producer for ever", () => {
   assert.equal(table.expire(6000, 1000), 1);
 });
 
-test("producers are dropped with the last of their batches, open transactions are not", () => {
-  const table = tableOf(
-    batch({ producerId: 1, baseOffset: 5, count: 5 }),
-    batch({ producerId: 2, baseOffset: 10 }),
-    batch({ producerId: 3, baseOffset: 2, transactional: true }),
-  );
-  assert.equal(table.dropBelow(9), 0);
-  assert.equal(table.dropBelow(10), 1);
-  assert.equal(table.dropBelow(1000), 1);
-  assert.equal(table.firstOpenOffset(), 2);
-});
-
 test("of too many producers the least recently seen goes, but none with an open transaction", () => {
   const table = new ProducerTable(3);
   table.apply(batch({ producerId: 1, transactional: true }), 0);

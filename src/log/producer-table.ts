@@ -173,11 +173,6 @@ export class ProducerTable {
     });
   }
 
-  /** Drops producers without an open transaction all of whose batches lie below; answers how many. */
-  dropBelow(logStart: number): number {
-    return this.#dropIdle((producer) => producer.lastOffset < logStart);
-  }
-
   /** In the order that `restore` needs. */
   *states(): Generator<StoredProducer> {
     for (let at = this.#held?.idle.first; at; at = at.newer) yield at.state();
