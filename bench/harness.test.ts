@@ -28,3 +28,9 @@ test("a bound that was not measured stops the run", async () => {
   await assert.rejects(runBenchmark(benchmarkOf({ results: [loop], bound: "copy" }), "tiny"), /copy/);
   await assert.rejects(runBenchmark(benchmarkOf({ results: [ours], bound: null }), "tiny"), /loop/);
 });
+
+test("what a run could not measure stands in its report", async () => {
+  const report = await runBenchmark(benchmarkOf({ results: [loop], bound: null, notes: ["no loom is here"] }), "tiny");
+  assert.deepEqual(report.notes, ["no loom is here"]);
+  assert.match(formatReport(report), /no loom is here/);
+});

@@ -30,6 +30,8 @@ export interface BenchmarkOutcome {
   readonly results: readonly [Measurement, ...Measurement[]];
   /** The name of the result that is the first one's bound; null when there is none. */
   readonly bound: string | null;
+  /** What the reader of these figures must know: parts that this machine does not have. */
+  readonly notes?: readonly string[];
 }
 
 /** Says what goes on in a run that takes long. */
@@ -49,6 +51,8 @@ export interface BenchmarkReport {
   readonly results: readonly ReportedMeasurement[];
   /** The first result over its bound, three digits; null without a bound. */
   readonly ratio: number | null;
+  /** Left out when there are none. */
+  readonly notes?: readonly string[];
   readonly machine: string;
   readonly commit: string;
 }
@@ -56,12 +60,13 @@ export interface BenchmarkReport {
 /** Progress goes to standard error, and nowhere when the run is tiny. */
 export async function runBenchmark(benchmark: Benchmark, size: BenchmarkSize): Promise<BenchmarkReport> {
   const progress: Progress = size === "tiny" ? () => {} : (sentence) => process.stderr.write(`${sentence}\n`);
-  const { results, bound } = await benchmark.run(size, progress);
+  const { results, bound, notes = [] } = await benchmark.run(size, progress);
   const [first] = results;
   const ratio = bound === null ? null : ratioTo(results, first, bound);
   const { question, method, notMeasured } = benchmark;
   const reported = results.map((result) => withRatios(results, result));
-  return { question, method, notMeasured, results: reported, ratio, machine: machine(), commit: commit() };
+  const noted = notes.length > 0 ? { notes } : {};
+  return { question, method, notMeasured, results: reported, ratio, ...noted, machine: machine(), commit: commit() };
 }
 
 function withRatios(results: readonly Measurement[], result: Measurement): ReportedMeasurement {
@@ -88,7 +93,8 @@ export function formatReport(report: BenchmarkReport): string {
     return [line, ...compared];
   });
   const ratio = report.ratio === null ? [] : ["", `  ratio ${report.ratio}`];
-  const about = [`  method        ${report.method}`, `  not measured  ${report.notMeasured}`];
+  const notes = (report.notes ?? []).map((note) => `  note          ${note}`);
+  const about = [`  method        ${report.method}`, `  not measured  ${report.notMeasured}`, ...notes];
   return [report.question, "", ...lines, ...ratio, "", ...about, `  ${report.machine}, ${report.commit}`, ""].join(
     "\n",
   );

@@ -9,7 +9,7 @@ import type { StoreAddress } from "./store/store.ts";
 export interface RunningFile {
   readonly pid: number;
   readonly startedAt: string;
-  readonly addresses: { readonly http: string };
+  readonly addresses: { readonly http: string; readonly kafka: string | null };
   /** Of the role that can only read. */
   readonly store: StoreAddress;
 }

@@ -8,18 +8,20 @@ import type { Diagnostics } from "./base/diagnostics.ts";
 import { MillraceError } from "./base/errors.ts";
 import { systemRandom } from "./base/random.ts";
 import { realDisk } from "./base/real-disk.ts";
+import type { BrokerDoor } from "./broker/broker-door.ts";
 import { openPostgresSource } from "./capture/postgres.ts";
 import { Sources } from "./capture/sources.ts";
+import { CatalogueTopic } from "./catalog/catalogue-topic.ts";
 import { arrange } from "./catalog/collect.ts";
 import type { Definition } from "./catalog/definitions.ts";
 import { descriptorsMax } from "./descriptors.ts";
-import { openEmbeddedEngine } from "./engine/embedded/embedded-engine.ts";
-import type { Engine } from "./engine/engine.ts";
+import { type EmbeddedEngine, openEmbeddedEngine } from "./engine/embedded/embedded-engine.ts";
 import { openFeeds } from "./feeds/feeds.ts";
 import { openConsoleFiles } from "./http/console-files.ts";
 import { planConnections } from "./http/door-settings.ts";
 import { openGuard } from "./http/guard.ts";
 import { openHttpDoor } from "./http/http-door.ts";
+import { openKafkaDoor } from "./kafka-door.ts";
 import { lockDirectory } from "./log/directory-lock.ts";
 import { planLogLimits } from "./log/log-context.ts";
 import { collectLog, collectProcess, collectSources, collectViews, watchEventLoop } from "./observe/collectors.ts";
@@ -45,7 +47,12 @@ export interface MillraceOptions {
 }
 
 export interface Running {
-  readonly addresses: { readonly http: string; readonly store: StoreAddress };
+  readonly addresses: {
+    readonly http: string;
+    /** What Kafka clients are given as `bootstrap.servers`; null while the door is shut. */
+    readonly kafka: string | null;
+    readonly store: StoreAddress;
+  };
   /** Takes other definitions over; what is wrong with them is thrown and the old ones go on. */
   reload(definitions: readonly Definition[]): Promise<void>;
   schemaFile(): SchemaFile;
@@ -119,6 +126,20 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
   const loop = watchEventLoop(metrics, systemClock);
   house.defer(() => loop.close());
 
+  const catalogue = await CatalogueTopic.open({ ...tools, engine });
+  house.defer(() => catalogue.close());
+  const broker = await openKafkaDoor({
+    ...tools,
+    engine,
+    metrics,
+    catalogue,
+    settings: settings.kafka,
+    logDirectory: join(dataDirectory, "log"),
+    isDevelopment: mode === "dev",
+  });
+  house.defer(() => broker.close());
+  const kafka = bootstrapOf(broker);
+
   const door = await openHttpDoor({
     ...tools,
     engine,
@@ -140,6 +161,7 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
       },
       addresses: {
         http: door.url,
+        kafka,
         store: `postgres://${store.reader.user}@${store.reader.host}:${store.reader.port}/${store.reader.database}`,
       },
     }),
@@ -158,13 +180,13 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
   await writeRunningFile(dataDirectory, {
     pid: process.pid,
     startedAt,
-    addresses: { http: door.url },
+    addresses: { http: door.url, kafka },
     store: store.reader,
   });
   house.defer(() => removeRunningFile(dataDirectory));
 
   return {
-    addresses: { http: door.url, store: store.reader },
+    addresses: { http: door.url, kafka, store: store.reader },
     sources,
     async reload(next) {
       const arranged = arrange(next);
@@ -183,7 +205,7 @@ const lockWaitMs = 10_000;
 async function openGround(
   { settings, diagnostics }: MillraceOptions,
   house: AsyncDisposableStack,
-): Promise<{ store: Store; engine: Engine }> {
+): Promise<{ store: Store; engine: EmbeddedEngine }> {
   const tools = { clock: systemClock, random: systemRandom, diagnostics };
   const opening = [
     openStore({
@@ -222,6 +244,11 @@ async function makeDataDirectory(path: string): Promise<void> {
       },
     );
   }
+}
+
+function bootstrapOf({ addresses }: BrokerDoor): string | null {
+  const all = [...addresses.values()].map(({ host, port }) => `${host.includes(":") ? `[${host}]` : host}:${port}`);
+  return all.length === 0 ? null : all.join(",");
 }
 
 function withoutPassword({ host, port, database, user }: StoreAddress): Omit<StoreAddress, "password"> {

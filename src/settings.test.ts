@@ -18,6 +18,30 @@ test("an empty environment gives the defaults of the table", () => {
     storePort: { port: 4432, required: false },
     key: null,
     origins: [],
+    kafka: {
+      listeners: [
+        {
+          name: "PLAINTEXT",
+          protocol: "PLAINTEXT",
+          host: "127.0.0.1",
+          port: null,
+          advertised: { host: "127.0.0.1", port: null },
+        },
+      ],
+      autoCreateTopics: true,
+      partitionsDefault: 1,
+      security: {
+        certificate: null,
+        clientAuthority: null,
+        clientCertificates: "none",
+        principalRules: "DEFAULT",
+        mechanisms: ["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"],
+        admin: null,
+        superUsers: [],
+        authorization: false,
+        tokens: null,
+      },
+    },
     diagnostics: "info",
     pgBin: null,
     url: null,
@@ -58,6 +82,18 @@ const wrong: Readonly<Record<string, string>> = {
   MILLRACE_STORE_PORT: "http",
   MILLRACE_STORE: "mysql://a:secret@db/x",
   MILLRACE_KEY: "short",
+  MILLRACE_KAFKA_PORT: "70000",
+  MILLRACE_KAFKA_LISTENERS: "127.0.0.1:9092",
+  MILLRACE_KAFKA_ADVERTISED_LISTENERS: "SSL://log.example:9093",
+  MILLRACE_KAFKA_ANONYMOUS: "yes",
+  MILLRACE_KAFKA_AUTO_CREATE: "1",
+  MILLRACE_KAFKA_PARTITIONS: "0",
+  MILLRACE_KAFKA_TLS_CERTIFICATE: "cert.pem",
+  MILLRACE_KAFKA_CLIENT_CERTIFICATES: "yes",
+  MILLRACE_KAFKA_SASL_MECHANISMS: "GSSAPI",
+  MILLRACE_KAFKA_ADMIN: "admin:secret",
+  MILLRACE_KAFKA_SUPER_USERS: "alice",
+  MILLRACE_KAFKA_AUTHORIZATION: "true",
   MILLRACE_ORIGINS: "https://a.example/path",
   MILLRACE_DIAGNOSTICS: "loud",
   MILLRACE_URL: "127.0.0.1:4400",
@@ -72,6 +108,20 @@ for (const [name, value] of Object.entries(wrong)) {
     );
   });
 }
+
+test("Kafka clients beyond loopback authenticate, unless the operator says that they need not", () => {
+  const everywhere = { MILLRACE_KAFKA_LISTENERS: "PLAINTEXT://0.0.0.0:9092" };
+  assert.throws(
+    () => readSettings("/app", everywhere),
+    (error) => MillraceError.is(error, "KEY_REQUIRED"),
+  );
+  assert.equal(readSettings("/app", { ...everywhere, MILLRACE_KAFKA_ANONYMOUS: "anywhere" }).kafka.listeners.length, 1);
+  assert.equal(
+    readSettings("/app", { MILLRACE_KAFKA_LISTENERS: "SASL_PLAINTEXT://0.0.0.0:9094" }).kafka.listeners[0]?.protocol,
+    "SASL_PLAINTEXT",
+  );
+  assert.deepEqual(readSettings("/app", { MILLRACE_KAFKA_PORT: "off" }).kafka.listeners, []);
+});
 
 test("the environment wins over .env, and an edited .env is taken again", () => {
   const folder = mkdtempSync(join(tmpdir(), "millrace-settings-"));

@@ -7,6 +7,7 @@ import { join, resolve } from "node:path";
 import { parseEnv } from "node:util";
 import { MillraceError } from "./base/errors.ts";
 import { parseSizeBytes } from "./base/units.ts";
+import { type KafkaSettings, kafkaSettingsTable, readKafkaSettings } from "./kafka-settings.ts";
 import { type DiagnosticsLevel, parseDiagnosticsLevel } from "./observe/diagnostics.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -30,6 +31,7 @@ export interface Settings {
   readonly storePort: PortSetting;
   readonly key: string | null;
   readonly origins: readonly string[];
+  readonly kafka: KafkaSettings;
   readonly diagnostics: DiagnosticsLevel;
   readonly pgBin: string | null;
   /** Where the commands that speak HTTP go; null for the address in `running.json`. */
@@ -37,7 +39,7 @@ export interface Settings {
   readonly noColor: boolean;
 }
 
-interface SettingRow {
+export interface SettingRow {
   readonly name: string;
   /** What a value looks like, for people. */
   readonly form: string;
@@ -104,6 +106,7 @@ export const settingsTable = [
     default: null,
     about: "Browser origins that may read and write, beside loopback: `https://shop.example`.",
   },
+  ...kafkaSettingsTable,
   {
     name: "MILLRACE_DIAGNOSTICS",
     form: "debug, info, warn, error or silent",
@@ -151,6 +154,7 @@ export function readSettings(baseDirectory: string, environment: Environment = p
     storePort: port("MILLRACE_STORE_PORT", 4_432, read("MILLRACE_STORE_PORT")),
     key: key(read("MILLRACE_KEY")),
     origins: origins(read("MILLRACE_ORIGINS")),
+    kafka: readKafkaSettings(read),
     diagnostics: parseDiagnosticsLevel(read("MILLRACE_DIAGNOSTICS") ?? "info"),
     pgBin: folder(baseDirectory, read("MILLRACE_PG_BIN")),
     url: url("MILLRACE_URL", /^https?:$/, "http://127.0.0.1:4400", read("MILLRACE_URL"))?.replace(/\/+$/, "") ?? null,

@@ -38,6 +38,8 @@ const programmeFloor = 6;
 
 export const sideways: readonly (readonly [from: string, to: string])[] = [
   ["ownership", "engine"],
+  ["catalog", "engine"],
+  ["access", "catalog"],
   ["sagas", "queues"],
   ["feeds", "views"],
   ["migrate", "capture"],

@@ -4,6 +4,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, globSync, mkdirSync, writeFileSync } from "node:fs";
+import { findJdk, findKcat, findMaven, findPython, installKafkaParts } from "./kafka-parts.ts";
 
 interface Service {
   readonly name: string;
@@ -17,6 +18,10 @@ const services: readonly Service[] = [
   { name: "PostgreSQL", package: "postgresql", find: findPostgres },
   { name: "Chromium", package: "chromium", find: findChromium },
   { name: "strace", package: "strace", find: findStrace },
+  { name: "Java", package: "default-jdk-headless", find: findJdk },
+  { name: "Maven", package: "maven", find: findMaven },
+  { name: "kcat", package: "kcat", find: findKcat },
+  { name: "Python's environments", package: "python3-venv", find: findPython },
 ];
 
 /** The folder with the server's programs (initdb, postgres, pgbench) of the newest major version. */
@@ -44,6 +49,11 @@ export function findStrace(): string | undefined {
 
 /** Never fails: a test without its part says so itself. */
 export function installServices(): void {
+  installPackages();
+  installKafkaParts();
+}
+
+function installPackages(): void {
   const missing = services.filter((service) => service.find() === undefined);
   if (missing.length === 0) return;
   const names = missing.map((service) => service.name).join(" and ");

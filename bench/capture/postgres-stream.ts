@@ -148,14 +148,15 @@ async function capture(
   phase: Phase,
 ): Promise<void> {
   const position = await end(client);
-  const before = engine.offsets("shop.public.orders", 0).lastStable;
+  const before = (await engine.offsets("shop.public.orders", 0)).lastStable;
   const stop = start(phase);
   source.start();
   await reached(source, position);
   stop();
   const events = source.status().changes;
   if (events !== changes) throw new Error(`${events} changes were captured of ${changes}`);
-  if (engine.offsets("shop.public.orders", 0).lastStable - before < changes) throw new Error("events are missing");
+  if ((await engine.offsets("shop.public.orders", 0)).lastStable - before < changes)
+    throw new Error("events are missing");
   phase.changes += changes;
   await source.stop();
 }

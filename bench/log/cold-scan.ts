@@ -123,7 +123,7 @@ async function fill(directory: string, batches: number): Promise<{ topicId: stri
 }
 
 async function scan(engine: Engine): Promise<void> {
-  const { logStart, highWatermark } = engine.offsets("scanned", 0);
+  const { logStart, highWatermark } = await engine.offsets("scanned", 0);
   for (let offset = logStart; offset < highWatermark; ) {
     const { batches } = await engine.read({
       topic: "scanned",

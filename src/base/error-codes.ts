@@ -23,6 +23,13 @@ export const errorCodes = {
     kafka: "INVALID_REQUEST",
     about: "The request's form is wrong; the message names the part.",
   },
+  REQUEST_MALFORMED: {
+    http: 400,
+    exit: 1,
+    action: "fix-request",
+    kafka: "INVALID_REQUEST",
+    about: "The bytes of a Kafka request are not a message of its kind and version.",
+  },
   REQUEST_TOO_LARGE: { http: 413, exit: 1, action: "fix-request", about: "The body is larger than the door accepts." },
   REQUEST_TIMEOUT: { http: 408, exit: 4, action: "retry", about: "The request did not arrive whole in time." },
   REQUEST_HEADERS_TOO_LARGE: {
@@ -123,6 +130,13 @@ export const errorCodes = {
     kafka: "TOPIC_AUTHORIZATION_FAILED",
     about: "Topics of sources and of Millrace itself are written by Millrace only.",
   },
+  TOPIC_SECRET: {
+    http: 403,
+    exit: 1,
+    action: "fix-request",
+    kafka: "TOPIC_AUTHORIZATION_FAILED",
+    about: "The topic holds what credentials are checked with; no door hands it out.",
+  },
   PARTITION_UNKNOWN: {
     http: 404,
     exit: 1,
@@ -165,12 +179,26 @@ export const errorCodes = {
     kafka: "INVALID_RECORD",
     about: "A record is not what the topic takes; the message says why.",
   },
+  RECORD_TIMESTAMP_INVALID: {
+    http: 400,
+    exit: 1,
+    action: "fix-request",
+    kafka: "INVALID_TIMESTAMP",
+    about: "A record's time is further from now than the topic takes.",
+  },
   BATCH_CORRUPT: {
     http: 400,
     exit: 1,
     action: "fix-request",
     kafka: "CORRUPT_MESSAGE",
     about: "A record batch fails its checksum or its form.",
+  },
+  COMPRESSION_UNSUPPORTED: {
+    http: 400,
+    exit: 1,
+    action: "fix-request",
+    kafka: "UNSUPPORTED_COMPRESSION_TYPE",
+    about: "The version of the request is older than the codec of the batch.",
   },
   PRODUCER_FENCED: {
     http: 409,
@@ -207,6 +235,27 @@ export const errorCodes = {
     kafka: "INVALID_TXN_STATE",
     about: "The transaction is not open.",
   },
+  TRANSACTION_PARTITION_MISSING: {
+    http: 409,
+    exit: 1,
+    action: "fix-request",
+    kafka: "INVALID_TXN_STATE",
+    about: "The partition was not added to the producer's open transaction.",
+  },
+  TRANSACTION_CONCURRENT: {
+    http: 409,
+    exit: 4,
+    action: "retry",
+    kafka: "CONCURRENT_TRANSACTIONS",
+    about: "The producer's transaction is being ended; the call can be repeated.",
+  },
+  TRANSACTION_TIMEOUT_INVALID: {
+    http: 400,
+    exit: 2,
+    action: "fix-request",
+    kafka: "INVALID_TRANSACTION_TIMEOUT",
+    about: "A transaction may not be open for as long as was asked for.",
+  },
   LOG_FORMAT_NEWER: { http: 500, exit: 3, action: "fix-setup", about: "A file was written by a newer Millrace." },
   LOG_DAMAGED: {
     http: 500,
@@ -227,6 +276,28 @@ export const errorCodes = {
     action: "wait",
     kafka: "KAFKA_STORAGE_ERROR",
     about: "Appends are refused until there is space on the disk again.",
+  },
+  CLUSTER_UNREACHABLE: {
+    http: 503,
+    exit: 4,
+    action: "wait",
+    kafka: "BROKER_NOT_AVAILABLE",
+    about:
+      "The Kafka cluster did not do in time what was asked of it; it is asked again with growing pauses until then.",
+  },
+  CLUSTER_REFUSED: {
+    http: 503,
+    exit: 3,
+    action: "fix-setup",
+    kafka: "CLUSTER_AUTHORIZATION_FAILED",
+    about: "The Kafka cluster refuses this program's login, or what it asks for; the message says what.",
+  },
+  CLUSTER_UNSUITABLE: {
+    http: 500,
+    exit: 3,
+    action: "fix-setup",
+    kafka: "UNSUPPORTED_VERSION",
+    about: "The Kafka cluster is too old, or is set up in a way that cannot keep what the log promises.",
   },
   // consumer groups
   GROUP_NAME_INVALID: {

@@ -64,17 +64,18 @@ export class CaptureLog {
   }
 
   /** `onDurable` gets positions as they become durable; the progress is moved along. */
-  openWriter(
+  async openWriter(
     sizes: WriterSizes,
     listener: { onDurable(position: number): void; onFailure(error: unknown): void },
-  ): LogWriter {
+  ): Promise<LogWriter> {
+    const offsets = await Promise.all(this.topics.map(({ name }) => this.#engine.offsets(name, 0)));
     return new LogWriter({
       ...sizes,
-      engine: this.#engine,
       clock: this.#clock,
       begin: () => this.#owner.begin(),
       transactionTopic: transactionTopic(this.#definition.name),
       topics: this.topics,
+      ends: offsets.map(({ highWatermark }) => highWatermark),
       progress: (position) => this.#moved(position),
       onDurable: (position) => listener.onDurable(position),
       onFailure: (error) => listener.onFailure(error),

@@ -276,7 +276,7 @@ export class CaptureRun {
       };
       const tables = checked.map((table) => ({ ...table, ...this.#captured(table.oid, table.shape, table.types) }));
       this.#tell(tables);
-      const log = this.#openWriter();
+      const log = await this.#openWriter();
       await takeSnapshot({
         id,
         client,
@@ -313,7 +313,7 @@ export class CaptureRun {
       await connection.run((client) => takeSlot(client, definition.name, this.#slot, clock));
     }
     const spool = await TransactionSpool.open(disk, `${spillDirectory}/${definition.name}`, settings.spoolBytes);
-    const log = this.#openWriter();
+    const log = await this.#openWriter();
     const recorder = this.#recorder(log, facts);
     const names = publications.names.map((name) => `"${name}"`).join(",");
     const session = new StreamSession({
@@ -343,8 +343,8 @@ export class CaptureRun {
     }
   }
 
-  #openWriter(): LogWriter {
-    this.#writer = this.#log.openWriter(this.#tools.settings, {
+  async #openWriter(): Promise<LogWriter> {
+    this.#writer = await this.#log.openWriter(this.#tools.settings, {
       onDurable: (position) => {
         this.#session?.durable(position);
         this.#listener.durable(position);

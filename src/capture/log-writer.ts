@@ -8,7 +8,7 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { invariant } from "../base/errors.ts";
-import type { AppendRequest, Engine, Transaction } from "../engine/engine.ts";
+import type { AppendRequest, Transaction } from "../engine/engine.ts";
 import { BatchBuilder } from "../records/batch-builder.ts";
 import type { Header } from "../records/record.ts";
 import type { Frontier, TransactionEvent } from "../schema/transaction-events.ts";
@@ -22,11 +22,12 @@ import {
 } from "./pending-group.ts";
 
 export interface LogWriterSettings {
-  readonly engine: Engine;
   readonly begin: () => Transaction;
   readonly clock: Clock;
   readonly transactionTopic: string;
   readonly topics: readonly CapturedTopic[];
+  /** The high watermark of each. */
+  readonly ends: readonly number[];
   /** The progress record for a position. Called when everything else of the log transaction has its offsets. */
   readonly progress: (position: number) => AppendRequest;
   readonly onDurable: (position: number) => void;
@@ -64,7 +65,7 @@ export class LogWriter {
     this.#batchBytes = settings.batchBytes ?? 512 * 1024;
     this.#partBytes = settings.partBytes ?? 8 * 1024 * 1024;
     this.#builders = settings.topics.map(() => new BatchBuilder(4 * 1024));
-    this.#next = Float64Array.from(settings.topics, ({ name }) => settings.engine.offsets(name, 0).highWatermark);
+    this.#next = Float64Array.from(settings.ends);
     this.#inTransaction = new Float64Array(settings.topics.length);
     this.#group = new PendingGroup(settings.topics.length);
   }

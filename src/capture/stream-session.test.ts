@@ -27,7 +27,7 @@ async function open(
   const definition = postgres("shop", { url: fixture.database.url, tables: ["t"] });
   const captureLog = await CaptureLog.own(fixture.engine, definition, systemClock, undefined);
   const sizes = { batchBytes: 64 * 1024, partBytes: 1024 * 1024 };
-  const log = captureLog.openWriter(sizes, { onDurable: (at) => session.durable(at), onFailure: assert.fail });
+  const log = await captureLog.openWriter(sizes, { onDurable: (at) => session.durable(at), onFailure: assert.fail });
   const recorder = new ChangeRecorder({
     log,
     clock: systemClock,

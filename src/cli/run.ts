@@ -103,6 +103,7 @@ function printAddresses(
   const { user, host, port, database } = addresses.store;
   terminal.print(`${terminal.style("bold", "millrace")} ${mode} ${relative(directory, module) || module}`);
   terminal.print(`  console and HTTP  ${terminal.style("cyan", addresses.http)}`);
+  if (addresses.kafka !== null) terminal.print(`  Kafka protocol    ${addresses.kafka}`);
   terminal.print(`  store (psql)      postgres://${user}@${host}:${port}/${database}`);
 }
 

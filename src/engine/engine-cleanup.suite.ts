@@ -24,9 +24,9 @@ async function fill(engine: Engine, topic: string, count: number, from = 0): Pro
 }
 
 /** `offset key=value` of all that is there. */
-async function keyed(engine: Engine, topic: string, from = engine.offsets(topic, 0).logStart): Promise<string[]> {
+async function keyed(engine: Engine, topic: string, from?: number): Promise<string[]> {
   const found: string[] = [];
-  for (let offset = from; ; ) {
+  for (let offset = from ?? (await engine.offsets(topic, 0)).logStart; ; ) {
     const result = await engine.read(request(topic, { offset }));
     if (result.batches.length === 0) return found;
     for (const { offset: at, key, value } of decodeCommitted(result, offset)) {
@@ -50,34 +50,40 @@ export function cleanupSuite(engineTest: EngineTest): void {
       await engine.createTopic("t", { retentionMs: hourMs, segmentBytesMax: 1024 });
       await fill(engine, "t", 20);
       await clock.advance(hourMs / 2);
-      assert.equal(engine.offsets("t", 0).logStart, 0);
-      await eventually(clock, () => engine.offsets("t", 0).logStart === 20);
+      assert.equal((await engine.offsets("t", 0)).logStart, 0);
+      await eventually(clock, async () => (await engine.offsets("t", 0)).logStart === 20);
       assert.deepEqual(await valuesOf(engine, "t"), []);
       for (const offset of [0, 19]) {
         await assert.rejects(engine.read(request("t", { offset })), withCode("OFFSET_OUT_OF_RANGE"));
       }
       await fill(engine, "t", 1, 20);
       const again = await reopen();
-      assert.equal(again.offsets("t", 0).logStart, 20);
+      assert.equal((await again.offsets("t", 0)).logStart, 20);
       assert.deepEqual(await valuesOf(again, "t"), [`20${pad}`]);
     },
+    ["virtual time"],
   );
 
-  engineTest("a partition keeps as much as its retention says, the newest", async (engine, { clock }) => {
-    await engine.createTopic("t", { retentionBytes: 4096, segmentBytesMax: 1024 });
-    await fill(engine, "t", 60);
-    await eventually(clock, () => engine.offsets("t", 0).logStart > 0);
-    const { logStart, highWatermark } = engine.offsets("t", 0);
-    assert.equal(highWatermark, 60);
-    const kept = await valuesOf(engine, "t");
-    assert.deepEqual(
-      kept,
-      Array.from({ length: 60 - logStart }, (_, i) => `${logStart + i}${pad}`),
-    );
-    // Whole segments go, and never more than leaves the bytes that are to be kept.
-    assert.ok(engine.sizeBytes("t") >= 4096 && engine.sizeBytes("t") <= 4096 + 1024, `${engine.sizeBytes("t")} bytes`);
-    await assert.rejects(engine.read(request("t", { offset: logStart - 1 })), withCode("OFFSET_OUT_OF_RANGE"));
-  });
+  engineTest(
+    "a partition keeps as much as its retention says, the newest",
+    async (engine, { clock }) => {
+      await engine.createTopic("t", { retentionBytes: 4096, segmentBytesMax: 1024 });
+      await fill(engine, "t", 60);
+      await eventually(clock, async () => (await engine.offsets("t", 0)).logStart > 0);
+      const { logStart, highWatermark } = await engine.offsets("t", 0);
+      assert.equal(highWatermark, 60);
+      const kept = await valuesOf(engine, "t");
+      assert.deepEqual(
+        kept,
+        Array.from({ length: 60 - logStart }, (_, i) => `${logStart + i}${pad}`),
+      );
+      // Whole segments go, and never more than leaves the bytes that are to be kept.
+      const sizeBytes = await engine.sizeBytes("t");
+      assert.ok(sizeBytes >= 4096 && sizeBytes <= 4096 + 1024, `${sizeBytes} bytes`);
+      await assert.rejects(engine.read(request("t", { offset: logStart - 1 })), withCode("OFFSET_OUT_OF_RANGE"));
+    },
+    ["virtual time"],
+  );
 
   engineTest(
     "retention that is set later holds for what is there, and a topic without one keeps everything",
@@ -86,76 +92,96 @@ export function cleanupSuite(engineTest: EngineTest): void {
       await engine.createTopic("kept", { segmentBytesMax: 1024 });
       for (const topic of ["t", "kept"]) await fill(engine, topic, 20);
       await clock.advance(2 * hourMs);
-      assert.equal(engine.offsets("t", 0).logStart, 0);
+      assert.equal((await engine.offsets("t", 0)).logStart, 0);
       await engine.alterTopic("t", { retentionMs: hourMs });
-      await eventually(clock, () => engine.offsets("t", 0).logStart === 20);
+      await eventually(clock, async () => (await engine.offsets("t", 0)).logStart === 20);
       assert.equal((await valuesOf(engine, "kept")).length, 20);
     },
+    ["virtual time"],
   );
 
-  engineTest("nothing that an open transaction wrote is retired", async (engine, { clock }) => {
-    await engine.createTopic("t", { retentionMs: hourMs, segmentBytesMax: 1024 });
-    await fill(engine, "t", 10);
-    const transaction = (await engine.initProducer("unit")).begin();
-    await transaction.append({ topic: "t", partition: 0, batch: batchOf("open") });
-    await fill(engine, "t", 10, 10);
-    await eventually(clock, () => engine.offsets("t", 0).logStart > 0);
-    await clock.advance(hourMs);
-    const { logStart } = engine.offsets("t", 0);
-    assert.ok(logStart <= 10, `${logStart}`);
-    assert.ok((await valuesOf(engine, "t", { isolation: "read_uncommitted" })).includes("open"));
-    await transaction.commit();
-    await eventually(clock, () => engine.offsets("t", 0).logStart === engine.offsets("t", 0).highWatermark);
-  });
+  engineTest(
+    "nothing that an open transaction wrote is retired",
+    async (engine, { clock }) => {
+      await engine.createTopic("t", { retentionMs: hourMs, segmentBytesMax: 1024 });
+      await fill(engine, "t", 10);
+      const transaction = (await engine.initProducer("unit")).begin();
+      await transaction.append({ topic: "t", partition: 0, batch: batchOf("open") });
+      await fill(engine, "t", 10, 10);
+      await eventually(clock, async () => (await engine.offsets("t", 0)).logStart > 0);
+      await clock.advance(hourMs);
+      const { logStart } = await engine.offsets("t", 0);
+      assert.ok(logStart <= 10, `${logStart}`);
+      assert.ok((await valuesOf(engine, "t", { isolation: "read_uncommitted" })).includes("open"));
+      await transaction.commit();
+      await eventually(clock, async () => {
+        const { logStart: start, highWatermark } = await engine.offsets("t", 0);
+        return start === highWatermark;
+      });
+    },
+    ["virtual time"],
+  );
 
-  engineTest("compaction keeps the last record of each key, at its offset", async (engine, { clock, reopen }) => {
-    await engine.createTopic("t", { cleanup: "compact", segmentBytesMax: 1024 });
-    for (let i = 0; i < 12; i++) {
-      await engine.append({ topic: "t", partition: 0, batch: keyedBatch(`k${i % 3}=${i}${pad}`) });
-    }
-    await endSegment(engine, "t");
-    const before = await keyed(engine, "t");
-    assert.equal(before.length, 14);
-    await eventually(clock, async () => (await keyed(engine, "t")).length <= 5);
-    const { logStart, highWatermark } = engine.offsets("t", 0);
-    assert.deepEqual([logStart, highWatermark], [0, 14]);
-    for await (const one of alsoReopened(engine, reopen)) {
-      assert.deepEqual((await keyed(one, "t")).slice(0, 3), ["9 k0=9", "10 k1=10", "11 k2=11"]);
-      assert.deepEqual((await keyed(one, "t", 4)).slice(0, 2), ["9 k0=9", "10 k1=10"]);
-    }
-  });
+  engineTest(
+    "compaction keeps the last record of each key, at its offset",
+    async (engine, { clock, reopen }) => {
+      await engine.createTopic("t", { cleanup: "compact", segmentBytesMax: 1024 });
+      for (let i = 0; i < 12; i++) {
+        await engine.append({ topic: "t", partition: 0, batch: keyedBatch(`k${i % 3}=${i}${pad}`) });
+      }
+      await endSegment(engine, "t");
+      const before = await keyed(engine, "t");
+      assert.equal(before.length, 14);
+      await eventually(clock, async () => (await keyed(engine, "t")).length <= 5);
+      const { logStart, highWatermark } = await engine.offsets("t", 0);
+      assert.deepEqual([logStart, highWatermark], [0, 14]);
+      for await (const one of alsoReopened(engine, reopen)) {
+        assert.deepEqual((await keyed(one, "t")).slice(0, 3), ["9 k0=9", "10 k1=10", "11 k2=11"]);
+        assert.deepEqual((await keyed(one, "t", 4)).slice(0, 2), ["9 k0=9", "10 k1=10"]);
+      }
+    },
+    ["virtual time"],
+  );
 
-  engineTest("a tombstone is kept for its time, and then gone with all of its key", async (engine, { clock }) => {
-    const settings = {
-      cleanup: "compact",
-      segmentBytesMax: 1024,
-      tombstoneRetentionMs: 24 * hourMs,
-      dirtyRatioMin: 0,
-    } as const;
-    await engine.createTopic("t", settings);
-    await engine.append({ topic: "t", partition: 0, batch: keyedBatch(`gone=1${pad}`, `kept=1${pad}`) });
-    await engine.append({ topic: "t", partition: 0, batch: keyedBatch("gone") });
-    await endSegment(engine, "t");
-    await eventually(clock, async () => !(await keyed(engine, "t")).includes("0 gone=1"));
-    assert.deepEqual((await keyed(engine, "t")).slice(0, 2), ["1 kept=1", "2 gone"]);
-    await clock.advance(24 * hourMs);
-    await endSegment(engine, "t");
-    await eventually(clock, async () => !(await keyed(engine, "t")).includes("2 gone"));
-    assert.equal((await keyed(engine, "t"))[0], "1 kept=1");
-  });
+  engineTest(
+    "a tombstone is kept for its time, and then gone with all of its key",
+    async (engine, { clock }) => {
+      const settings = {
+        cleanup: "compact",
+        segmentBytesMax: 1024,
+        tombstoneRetentionMs: 24 * hourMs,
+        dirtyRatioMin: 0,
+      } as const;
+      await engine.createTopic("t", settings);
+      await engine.append({ topic: "t", partition: 0, batch: keyedBatch(`gone=1${pad}`, `kept=1${pad}`) });
+      await engine.append({ topic: "t", partition: 0, batch: keyedBatch("gone") });
+      await endSegment(engine, "t");
+      await eventually(clock, async () => !(await keyed(engine, "t")).includes("0 gone=1"));
+      assert.deepEqual((await keyed(engine, "t")).slice(0, 2), ["1 kept=1", "2 gone"]);
+      await clock.advance(24 * hourMs);
+      await endSegment(engine, "t");
+      await eventually(clock, async () => !(await keyed(engine, "t")).includes("2 gone"));
+      assert.equal((await keyed(engine, "t"))[0], "1 kept=1");
+    },
+    ["virtual time"],
+  );
 
-  engineTest("a topic of both cleanups is compacted, and retires what is old", async (engine, { clock }) => {
-    await engine.createTopic("t", { cleanup: "compact,delete", retentionMs: 24 * hourMs, segmentBytesMax: 1024 });
-    for (let i = 0; i < 12; i++) {
-      await engine.append({ topic: "t", partition: 0, batch: keyedBatch(`k${i % 3}=${i}${pad}`) });
-    }
-    await endSegment(engine, "t");
-    await eventually(clock, async () => (await keyed(engine, "t")).length <= 5);
-    assert.equal(engine.offsets("t", 0).logStart, 0);
-    await clock.advance(24 * hourMs);
-    await eventually(clock, () => engine.offsets("t", 0).logStart === 14);
-    assert.deepEqual(await valuesOf(engine, "t"), []);
-  });
+  engineTest(
+    "a topic of both cleanups is compacted, and retires what is old",
+    async (engine, { clock }) => {
+      await engine.createTopic("t", { cleanup: "compact,delete", retentionMs: 24 * hourMs, segmentBytesMax: 1024 });
+      for (let i = 0; i < 12; i++) {
+        await engine.append({ topic: "t", partition: 0, batch: keyedBatch(`k${i % 3}=${i}${pad}`) });
+      }
+      await endSegment(engine, "t");
+      await eventually(clock, async () => (await keyed(engine, "t")).length <= 5);
+      assert.equal((await engine.offsets("t", 0)).logStart, 0);
+      await clock.advance(24 * hourMs);
+      await eventually(clock, async () => (await engine.offsets("t", 0)).logStart === 14);
+      assert.deepEqual(await valuesOf(engine, "t"), []);
+    },
+    ["virtual time"],
+  );
 
   engineTest(
     "records that are too young are not compacted, and those that waited too long are",
@@ -174,6 +200,7 @@ export function cleanupSuite(engineTest: EngineTest): void {
       assert.deepEqual(await keyed(engine, "overdue"), ["2 k=3"]);
       for (const topic of ["young", "waits"]) assert.equal((await keyed(engine, topic)).length, 5);
     },
+    ["virtual time"],
   );
 
   engineTest(
@@ -198,9 +225,10 @@ export function cleanupSuite(engineTest: EngineTest): void {
           values.map((line) => line.replace(/^\d+ /, "")),
           ["a=1", "b=3"],
         );
-        assertSettled(one.offsets("t", 0));
+        assertSettled(await one.offsets("t", 0));
       }
       await write("commit", "a=4").catch((error) => withCode("LOG_CLOSED")(error));
     },
+    ["virtual time"],
   );
 }

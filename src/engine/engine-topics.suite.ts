@@ -1,5 +1,6 @@
 /** What every engine must do: topics with their settings, and the partitions that are added to them. */
 import assert from "node:assert/strict";
+import type { MillraceError } from "../base/errors.ts";
 import {
   alsoReopened,
   assertSettled,
@@ -27,6 +28,11 @@ const everySetting: TopicSettings = {
   tombstoneRetentionMs: 0,
   compactionLagMinMs: 5,
   compactionLagMaxMs: 3_600_000,
+  timestampType: "append",
+  timestampBeforeMaxMs: 86_400_000,
+  timestampAfterMaxMs: 0,
+  compression: "zstd",
+  minInsyncReplicas: 2,
 };
 
 export function topicsSuite(engineTest: EngineTest): void {
@@ -57,6 +63,26 @@ export function topicsSuite(engineTest: EngineTest): void {
     assert.equal((await valuesOf(again, "t")).length, 1);
   });
 
+  engineTest(
+    "configs that were set by name are kept beside the settings, and replaced whole",
+    async (engine, fixture) => {
+      const { reopen } = fixture;
+      const configs = { "retention.ms": "5", "flush.ms": "0" };
+      await engine.createTopic("t", { retentionMs: 5 }, { configs });
+      await engine.createTopic("none");
+      await engine.alterTopic("t", { retentionMs: 6 });
+      for await (const one of alsoReopened(engine, reopen)) {
+        assert.deepEqual([one.topic("t")?.settings.retentionMs, one.topic("t")?.configs], [6, configs]);
+        assert.equal(one.topic("none")?.configs, undefined);
+      }
+      const again = await reopen();
+      const altered = await again.alterTopic("t", { segmentMs: 9 }, { configs: { "segment.ms": "9" } });
+      assert.deepEqual([altered.settings.retentionMs, altered.configs], [6, { "segment.ms": "9" }]);
+      await again.alterTopic("t", {}, { configs: {} });
+      for await (const one of alsoReopened(again, reopen)) assert.equal(one.topic("t")?.configs, undefined);
+    },
+  );
+
   engineTest("settings that are altered at the same time are all altered", async (engine, { reopen }) => {
     await engine.createTopic("t");
     await Promise.all([
@@ -85,6 +111,11 @@ export function topicsSuite(engineTest: EngineTest): void {
       { tombstoneRetentionMs: -1 },
       { compactionLagMinMs: null },
       { compactionLagMaxMs: 0 },
+      { timestampType: "LogAppendTime" },
+      { timestampBeforeMaxMs: -1 },
+      { timestampAfterMaxMs: 0.5 },
+      { compression: "brotli" },
+      { minInsyncReplicas: 0 },
       { retentionMs: 5, partitions: 1 },
     ];
     for (const wrong of cases) {
@@ -103,7 +134,7 @@ export function topicsSuite(engineTest: EngineTest): void {
     await engine.append({ topic: "t", partition: 0, batch: batchOf("old") });
     const waiting = engine.read(request("t", { offset: 1, waitMs: 60_000 }));
     await engine.alterTopic("t", { partitions: 3 });
-    assert.deepEqual(engine.offsets("t", 2), { logStart: 0, lastStable: 0, highWatermark: 0, leaderEpoch: 0 });
+    assert.deepEqual(await engine.offsets("t", 2), { logStart: 0, lastStable: 0, highWatermark: 0, leaderEpoch: 0 });
     await engine.append({ topic: "t", partition: 2, batch: batchOf("added") });
     const transaction = (await engine.initProducer("unit")).begin();
     for (const partition of [0, 1]) await transaction.append({ topic: "t", partition, batch: batchOf("both") });
@@ -120,7 +151,7 @@ export function topicsSuite(engineTest: EngineTest): void {
       assert.deepEqual(await valuesOf(one, "t"), ["old", "both"]);
       assert.deepEqual(await valuesOf(one, "t", { partition: 1 }), ["both"]);
       assert.deepEqual(await valuesOf(one, "t", { partition: 2 }), ["added"]);
-      for (const partition of [0, 1, 2]) assertSettled(one.offsets("t", partition));
+      for (const partition of [0, 1, 2]) assertSettled(await one.offsets("t", partition));
     }
   });
 
@@ -170,10 +201,13 @@ export function topicsSuite(engineTest: EngineTest): void {
         (error: Error) => {
           withCode("RECORD_INVALID")(error);
           assert.match(error.message, /record 1 /);
+          const { recordErrors } = (error as MillraceError).details;
+          const message = `Compacted topic cannot accept message without key in topic partition ${topic}-0`;
+          assert.deepEqual(recordErrors, [{ batchIndex: 1, message }]);
           return true;
         },
       );
-      assert.equal(engine.offsets(topic, 0).highWatermark, 2);
+      assert.equal((await engine.offsets(topic, 0)).highWatermark, 2);
       const transaction = (await engine.initProducer("unit")).begin();
       await assert.rejects(
         transaction.append({ topic, partition: 0, batch: batchOf("x") }),
@@ -185,50 +219,58 @@ export function topicsSuite(engineTest: EngineTest): void {
 
   engineTest("an epoch ends where the next one begins, or at the high watermark", async (engine, { reopen }) => {
     await engine.createTopic("t");
-    assert.deepEqual(engine.endOfEpoch("t", 0, 0), { epoch: 0, endOffset: 0 });
+    assert.deepEqual(await engine.endOfEpoch("t", 0, 0), { epoch: 0, endOffset: 0 });
     await engine.append({ topic: "t", partition: 0, batch: batchOf("a", "b") });
     for await (const one of alsoReopened(engine, reopen)) {
-      const { leaderEpoch } = one.offsets("t", 0);
-      assert.deepEqual(one.endOfEpoch("t", 0, leaderEpoch), { epoch: leaderEpoch, endOffset: 2 });
-      assert.equal(one.endOfEpoch("t", 0, -1), undefined);
-      assert.throws(() => one.endOfEpoch("t", 1, 0), withCode("PARTITION_UNKNOWN"));
+      const { leaderEpoch } = await one.offsets("t", 0);
+      assert.deepEqual(await one.endOfEpoch("t", 0, leaderEpoch), { epoch: leaderEpoch, endOffset: 2 });
+      assert.equal(await one.endOfEpoch("t", 0, -1), undefined);
+      await assert.rejects(async () => one.endOfEpoch("t", 1, 0), withCode("PARTITION_UNKNOWN"));
     }
   });
 
-  engineTest("clients are told to wait beyond their rate, each for itself", async (engine, { clock }) => {
-    await engine.createTopic("t");
-    const append = async (clientId?: string) => {
-      const batch = batchOf("x".repeat(20_000));
-      return (await engine.append({ topic: "t", partition: 0, batch, ...(clientId ? { clientId } : {}) })).throttleMs;
-    };
-    const read = async (clientId?: string) =>
-      (await engine.read(request("t", { bytesMax: 1, ...(clientId ? { clientId } : {}) }))).throttleMs;
-    assert.equal(await append("a"), 0);
-    engine.setQuota("produce", "a", 1000);
-    assert.ok((await append("a")) > 0);
-    assert.equal(await append("b"), 0);
-    assert.equal(await append(), 0);
-    assert.equal(await read("a"), 0);
-    engine.setQuota("produce", "a", 1_000_000);
-    await clock.advance(3_600_000);
-    assert.equal(await append("a"), 0);
+  engineTest(
+    "clients are told to wait beyond their rate, each for itself",
+    async (engine, { clock }) => {
+      await engine.createTopic("t");
+      const append = async (clientId?: string) => {
+        const batch = batchOf("x".repeat(20_000));
+        return (await engine.append({ topic: "t", partition: 0, batch, ...(clientId ? { clientId } : {}) })).throttleMs;
+      };
+      const read = async (clientId?: string) =>
+        (await engine.read(request("t", { bytesMax: 1, ...(clientId ? { clientId } : {}) }))).throttleMs;
+      assert.equal(await append("a"), 0);
+      await engine.setQuota("produce", "a", 1000);
+      assert.ok((await append("a")) > 0);
+      assert.equal(await append("b"), 0);
+      assert.equal(await append(), 0);
+      assert.equal(await read("a"), 0);
+      await engine.setQuota("produce", "a", 1_000_000);
+      await clock.advance(3_600_000);
+      assert.equal(await append("a"), 0);
 
-    engine.setQuota("fetch", null, 1000);
-    assert.ok((await read("a")) > 0);
-    assert.ok((await read("b")) > 0);
-    assert.equal(await read(), 0);
-    engine.setQuota("fetch", "c", 1_000_000);
-    assert.equal(await read("c"), 0);
-    engine.setQuota("fetch", null, undefined);
-    assert.equal(await read("a"), 0);
-    for (const rate of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
-      assert.throws(() => engine.setQuota("produce", "a", rate), withCode("SETTING_INVALID"));
-    }
-  });
+      await engine.setQuota("fetch", null, 1000);
+      assert.ok((await read("a")) > 0);
+      assert.ok((await read("b")) > 0);
+      assert.equal(await read(), 0);
+      await engine.setQuota("fetch", "c", 1_000_000);
+      assert.equal(await read("c"), 0);
+      await engine.setQuota("fetch", null, undefined);
+      assert.equal(await read("a"), 0);
+      for (const rate of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
+        await assert.rejects(async () => engine.setQuota("produce", "a", rate), withCode("SETTING_INVALID"));
+      }
+    },
+    ["virtual time"],
+  );
 
-  engineTest("a topic that was made at a time says so", async (engine, { clock }) => {
-    assert.equal((await engine.createTopic("t")).createdMs, nowMs);
-    await clock.advance(1000);
-    assert.equal((await engine.createTopic("later")).createdMs, nowMs + 1000);
-  });
+  engineTest(
+    "a topic that was made at a time says so",
+    async (engine, { clock }) => {
+      assert.equal((await engine.createTopic("t")).createdMs, nowMs);
+      await clock.advance(1000);
+      assert.equal((await engine.createTopic("later")).createdMs, nowMs + 1000);
+    },
+    ["virtual time"],
+  );
 }

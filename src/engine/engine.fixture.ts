@@ -18,7 +18,36 @@ export interface EngineFixture {
   dispose(): Promise<void>;
 }
 
-export type EngineTest = (title: string, body: (engine: Engine, fixture: EngineFixture) => Promise<void>) => void;
+/**
+ * What a test asks of an engine beyond the port, which a variant may say that it has not:
+ * - `virtual time`: all that the engine does in time follows the fixture's clock.
+ * - `exact bytes`: files are as small as settings say, and what is retired gives its bytes back at once.
+ * - `plain batches`: a batch without a producer is kept without one.
+ * - `every epoch`: an id that is taken has the next epoch, and none is passed over.
+ * - `late repetitions`: who takes an id by an epoch that is over ends nothing of the one that has it.
+ * - `late answers`: a client's batch that is sent again behind the end of its transaction is answered as then.
+ * - `first sequences`: a producer begins with the sequence 0 in a partition that is empty.
+ * - `batches without a sequence`: they are taken in transactions where only this process writes.
+ * - `ids of its own`: transactional ids of code in this process are not those of clients.
+ * - `latest of what is kept`: a record that was deleted or compacted away is not the latest any more.
+ */
+export type EngineTrait =
+  | "virtual time"
+  | "exact bytes"
+  | "plain batches"
+  | "every epoch"
+  | "late repetitions"
+  | "late answers"
+  | "first sequences"
+  | "batches without a sequence"
+  | "ids of its own"
+  | "latest of what is kept";
+
+export type EngineTest = (
+  title: string,
+  body: (engine: Engine, fixture: EngineFixture) => Promise<void>,
+  needs?: readonly EngineTrait[],
+) => void;
 
 export const nowMs = Date.UTC(2026, 0, 1);
 
@@ -68,7 +97,7 @@ export function request(topic: string, more: Partial<ReadRequest> = {}): ReadReq
 
 export async function valuesOf(engine: Engine, topic: string, more: Partial<ReadRequest> = {}): Promise<string[]> {
   const values: string[] = [];
-  for (let offset = more.offset ?? engine.offsets(topic, more.partition ?? 0).logStart; ; ) {
+  for (let offset = more.offset ?? (await engine.offsets(topic, more.partition ?? 0)).logStart; ; ) {
     const result = await engine.read(request(topic, { ...more, offset }));
     if (result.batches.length === 0) return values;
     for (const { value } of decodeCommitted(result, offset)) values.push(String(value));
@@ -76,8 +105,21 @@ export async function valuesOf(engine: Engine, topic: string, more: Partial<Read
   }
 }
 
-export function withCode(code: ErrorCode) {
-  return (error: unknown) => MillraceError.is(error, code) || assert.fail(`expected ${code}, not ${error}`);
+/** All that committed reads answer, markers included. */
+export async function batchesOf(engine: Engine, topic: string): Promise<Buffer[]> {
+  const batches: Buffer[] = [];
+  for (let offset = 0; ; ) {
+    const result = await engine.read(request(topic, { offset }));
+    if (result.batches.length === 0) return batches;
+    batches.push(...result.batches);
+    offset = nextOffsetOf(result, offset);
+  }
+}
+
+/** One of these. */
+export function withCode(...codes: readonly ErrorCode[]) {
+  return (error: unknown) =>
+    codes.some((code) => MillraceError.is(error, code)) || assert.fail(`expected ${codes.join(" or ")}, not ${error}`);
 }
 
 export async function committed(producer: TransactionalProducer, topic: string, ...values: string[]): Promise<void> {
@@ -90,6 +132,14 @@ export async function committed(producer: TransactionalProducer, topic: string, 
 export async function* alsoReopened(engine: Engine, reopen: () => Promise<Engine>): AsyncGenerator<Engine> {
   yield engine;
   yield await reopen();
+}
+
+/** Offsets, epoch and producer apart they are the same bytes. */
+export function assertSameRecords(found: Buffer | undefined, given: Buffer | undefined): void {
+  assert.ok(found && given);
+  const attributes = (batch: Buffer) => batch.subarray(batchField.attributes, batchField.producerId);
+  assert.deepEqual(attributes(found), attributes(given));
+  assert.deepEqual(found.subarray(batchField.recordCount), given.subarray(batchField.recordCount));
 }
 
 /** Nothing of a transaction is left open in the partition. */

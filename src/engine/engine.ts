@@ -8,9 +8,14 @@
  */
 import type { Groups } from "./groups.ts";
 
+/** What a log in this process answers at once, and a cluster has to be asked for: `await` it. It may throw or reject. */
+export type Answer<T> = T | Promise<T>;
+
 export type Isolation = "read_committed" | "read_uncommitted";
 export type Durability = "fsync" | "os";
 export type Cleanup = "delete" | "compact" | "compact,delete";
+export type TimestampType = "create" | "append";
+export type Compression = "producer" | "uncompressed" | "gzip" | "snappy" | "lz4" | "zstd";
 
 export interface TopicSettings {
   readonly partitions: number;
@@ -33,6 +38,19 @@ export interface TopicSettings {
   readonly compactionLagMinMs: number;
   /** A partition with an uncompacted record older than this is compacted whatever its dirty ratio; null for never (Kafka's max.compaction.lag.ms). */
   readonly compactionLagMaxMs: number | null;
+  /** Whose time a record has: its writer's, or that of its append (Kafka's message.timestamp.type). */
+  readonly timestampType: TimestampType;
+  /** How long before now a writer's time may be, null for any (Kafka's message.timestamp.before.max.ms). */
+  readonly timestampBeforeMaxMs: number | null;
+  /** How long after now, null for any (Kafka's message.timestamp.after.max.ms). Neither bound holds for topics that are read-only. */
+  readonly timestampAfterMaxMs: number | null;
+  /** The codec in which batches are kept; `producer` keeps them as they came (Kafka's compression.type). */
+  readonly compression: Compression;
+  /**
+   * Replicas that must have a batch before it counts as durable, at most as many as there are (Kafka's min.insync.replicas):
+   * a log in one process has one, and is not changed by it.
+   */
+  readonly minInsyncReplicas: number;
 }
 
 export interface TopicInfo {
@@ -43,7 +61,11 @@ export interface TopicInfo {
   /** True for `_millrace.*` and for topics that a source owns: doors refuse writes (`TOPIC_READ_ONLY`). */
   readonly readOnly: boolean;
   readonly createdMs: number;
+  /** Kafka's configs that were set by name, as they were written; absent when none was. What holds is in `settings`. */
+  readonly configs?: TopicConfigs;
 }
+
+export type TopicConfigs = Readonly<Record<string, string>>;
 
 export interface PartitionOffsets {
   readonly logStart: number;
@@ -54,15 +76,24 @@ export interface PartitionOffsets {
   readonly leaderEpoch: number;
 }
 
+export interface EpochEnd {
+  readonly epoch: number;
+  readonly endOffset: number;
+}
+
 export interface AppendRequest {
   readonly topic: string;
   readonly partition: number;
   /**
-   * One whole record batch v2; its base offset and leader epoch are patched in place, so the buffer belongs to the log from
+   * One whole record batch v2; its offset, leader epoch and time are patched in place, so the buffer belongs to the log from
    * here on. A batch with a producer id is idempotent: sent again, it is answered with the offsets that it has. A
    * transactional one joins the open transaction of its producer, or begins it.
    */
   readonly batch: Buffer;
+  /** Of a client's transactional batch; 2 when it is left out. */
+  readonly transactionVersion?: TransactionVersion;
+  /** What the client names beside the batch: that the producer is of this id is then checked (`PRODUCER_UNKNOWN`). */
+  readonly transactionalId?: string;
   /** Whose produce quota it counts against; none when it is left out. */
   readonly clientId?: string;
 }
@@ -76,6 +107,8 @@ export interface PlacedBatch {
 }
 
 export interface AppendResult extends PlacedBatch {
+  /** What the records' time became, in a topic of the time of appends; -1 elsewhere. */
+  readonly appendTimeMs: number;
   /** How long the client should wait before its next request, in milliseconds (KIP-219); 0 within its quota. */
   readonly throttleMs: number;
 }
@@ -108,6 +141,14 @@ export interface ReadResult extends PartitionOffsets {
   readonly throttleMs: number;
 }
 
+/** Where a record is, and when; what ListOffsets answers. */
+export interface FoundRecord {
+  readonly offset: number;
+  readonly timestampMs: number;
+  /** Of its batch. */
+  readonly leaderEpoch: number;
+}
+
 /** A producer as a partition knows it (Kafka's DescribeProducers); -1 where there is none. */
 export interface ProducerInfo {
   readonly producerId: number;
@@ -123,29 +164,72 @@ export interface ProducerIdentity {
   readonly epoch: number;
 }
 
+/**
+ * How a client's calls belong to transactions: 2 (KIP-890) from Produce 12, EndTxn 5, TxnOffsetCommit 5 on; 1 before, where
+ * partitions are added to a transaction before they are written to, and the producer's epoch stays.
+ */
+export type TransactionVersion = 1 | 2;
+
 export interface TransactionInfo extends ProducerIdentity {
   readonly transactionalId: string;
   readonly state: "empty" | "ongoing" | "ending";
+  /** Of the transaction that is being ended, or that a client's id ended last since it was taken. */
+  readonly outcome: "commit" | "abort" | undefined;
   /** Milliseconds after which an open transaction is aborted; null for never. */
   readonly timeoutMs: number | null;
   /** Undefined when none is open. */
   readonly startedMs: number | undefined;
+  /** When the id was taken, or a transaction of it began or ended, last. */
+  readonly updatedMs: number;
   readonly partitions: readonly { readonly topic: string; readonly partition: number }[];
 }
 
-/** Transactions of producers that name themselves in their batches, as a protocol's door has them, and a look at all. */
+/**
+ * Transactions of clients behind a protocol, which name themselves in their batches, and a look at all. What such a client
+ * has open goes on after a restart: what was acknowledged is there, and stays undecided until the client or the timeout decides.
+ */
 export interface Transactions {
   /** A producer id that nobody else has or had, for idempotent appends. */
   newProducerId(): Promise<ProducerIdentity>;
-  /** Fences whoever held the id and aborts its open transaction (InitProducerId). */
-  init(transactionalId: string, timeoutMs: number | null): Promise<ProducerIdentity>;
   /**
-   * Ends the producer's open transaction; answers its next epoch (EndTxn 5). Throws `PRODUCER_FENCED`, and
-   * `TRANSACTION_INVALID` when none is open.
+   * Fences whoever held the id and aborts its open transaction (InitProducerId). A client that names the producer that it has
+   * gets the next epoch only if it is the newest one, and the same answer again when it repeats the call (KIP-360); else
+   * `PRODUCER_FENCED` is thrown.
    */
-  end(transactionalId: string, producer: ProducerIdentity, outcome: "commit" | "abort"): Promise<ProducerIdentity>;
-  list(): TransactionInfo[];
-  describe(transactionalId: string): TransactionInfo | undefined;
+  init(
+    transactionalId: string,
+    timeoutMs: number | null,
+    options?: { readonly producer?: ProducerIdentity },
+  ): Promise<ProducerIdentity>;
+  /**
+   * Adds partitions to the open transaction, or begins one with them; durable when it resolves (AddPartitionsToTxn). Offsets of
+   * a group join by their partition of the groups' topic (AddOffsetsToTxn): it is added here first, then the offsets are
+   * appended there as a transactional batch without a sequence. Under version 2 the append alone does it. Throws
+   * `TOPIC_UNKNOWN`, `PARTITION_UNKNOWN`, `PRODUCER_UNKNOWN`, `PRODUCER_FENCED`, `TRANSACTION_CONCURRENT`.
+   */
+  addPartitions(
+    transactionalId: string,
+    producer: ProducerIdentity,
+    partitions: readonly { readonly topic: string; readonly partition: number }[],
+  ): Promise<void>;
+  /**
+   * Ends the producer's open transaction, or answers a repeated call as the first one (EndTxn). Answers the identity of its
+   * next transaction: under version 1 the same one. Throws `PRODUCER_UNKNOWN`, `PRODUCER_FENCED`, `TRANSACTION_INVALID` when none
+   * is open or it ended the other way, `TRANSACTION_CONCURRENT` while it is being ended.
+   */
+  end(
+    transactionalId: string,
+    producer: ProducerIdentity,
+    outcome: "commit" | "abort",
+    options?: { readonly transactionVersion?: TransactionVersion },
+  ): Promise<ProducerIdentity>;
+  /**
+   * Aborts, whole, the transaction that this producer has open in a partition; nothing when it has none there (an operator's
+   * WriteTxnMarkers). Throws `PRODUCER_FENCED` for an epoch that has ended.
+   */
+  abortIn(topic: string, partition: number, producer: ProducerIdentity): Promise<void>;
+  list(): Answer<TransactionInfo[]>;
+  describe(transactionalId: string): Answer<TransactionInfo | undefined>;
   /** Aborts what an id has open, whoever holds it, and fences that one; false when there is nothing. */
   abort(transactionalId: string): Promise<boolean>;
 }
@@ -180,31 +264,38 @@ export interface Engine {
   createTopic(
     name: string,
     settings?: Partial<TopicSettings>,
-    options?: { readonly readOnly?: boolean },
+    options?: { readonly readOnly?: boolean; readonly configs?: TopicConfigs },
   ): Promise<TopicInfo>;
   /**
-   * Changes settings; partitions are only ever added. Throws `TOPIC_UNKNOWN`, `SETTING_INVALID`.
+   * Changes settings; partitions are only ever added. `configs` takes the place of the topic's. Throws `TOPIC_UNKNOWN`, `SETTING_INVALID`.
    * Records of a key stay where they are when partitions are added, so their order across them is the caller's to mind.
    */
-  alterTopic(name: string, settings: Partial<TopicSettings>): Promise<TopicInfo>;
+  alterTopic(
+    name: string,
+    settings: Partial<TopicSettings>,
+    options?: { readonly configs?: TopicConfigs },
+  ): Promise<TopicInfo>;
   /** Its space is free when it resolves. */
   deleteTopic(name: string): Promise<void>;
-  /** Throws `TOPIC_UNKNOWN`, `PARTITION_UNKNOWN`. */
-  offsets(topic: string, partition: number): PartitionOffsets;
+  /** As of the call, not earlier. Throws `TOPIC_UNKNOWN`, `PARTITION_UNKNOWN`. */
+  offsets(topic: string, partition: number): Answer<PartitionOffsets>;
+  /** As it is known in this process; a read answers the newest. Throws `TOPIC_UNKNOWN`, `PARTITION_UNKNOWN`. */
+  leaderEpoch(topic: string, partition: number): number;
   /** The first offset whose record has this time or a later one; the high watermark when there is none. */
   offsetForTime(topic: string, partition: number, timestampMs: number): Promise<number>;
+  /** As `offsetForTime`, with what else is known of the record; null when there is none. */
+  recordForTime(topic: string, partition: number, timestampMs: number): Promise<FoundRecord | null>;
+  /** The first of the records with the latest time (KIP-734); null in an empty partition. */
+  latestRecord(topic: string, partition: number): Promise<FoundRecord | null>;
   /** Where the records of a leader epoch end (KIP-320); undefined for an epoch from before all that is known. */
-  endOfEpoch(
-    topic: string,
-    partition: number,
-    epoch: number,
-  ): { readonly epoch: number; readonly endOffset: number } | undefined;
+  endOfEpoch(topic: string, partition: number, epoch: number): Answer<EpochEnd | undefined>;
   /** Retires all records below `offset`, for good when it resolves; answers the new log start. Throws `OFFSET_OUT_OF_RANGE`. */
   deleteRecords(topic: string, partition: number, offset: number): Promise<number>;
-  producers(topic: string, partition: number): ProducerInfo[];
+  producers(topic: string, partition: number): Answer<ProducerInfo[]>;
   /**
-   * Resolves when durable. Throws `RECORD_TOO_LARGE`, `RECORD_INVALID`, `BATCH_CORRUPT`, `PARTITION_FAILED`, `DISK_LOW`, and
-   * of producers `PRODUCER_FENCED`, `PRODUCER_SEQUENCE_INVALID`, `PRODUCER_UNKNOWN`, `TRANSACTION_INVALID`.
+   * Resolves when durable. Throws `RECORD_TOO_LARGE`, `RECORD_INVALID` and `RECORD_TIMESTAMP_INVALID` (whose details hold
+   * `recordErrors: {batchIndex, message}[]` where single records are refused), `BATCH_CORRUPT`, `PARTITION_FAILED`, `DISK_LOW`, and of producers `PRODUCER_FENCED`, `PRODUCER_SEQUENCE_INVALID`, `PRODUCER_UNKNOWN`, `TRANSACTION_INVALID`,
+   * `TRANSACTION_PARTITION_MISSING`.
    */
   append(request: AppendRequest): Promise<AppendResult>;
   /** Throws `OFFSET_OUT_OF_RANGE` outside [logStart, highWatermark]. */
@@ -220,9 +311,9 @@ export interface Engine {
    * Bytes a second that a client may append or read, or every client without a quota of its own (`null`); undefined lifts
    * it. Throws `SETTING_INVALID`.
    */
-  setQuota(kind: "produce" | "fetch", clientId: string | null, bytesPerSecond: number | undefined): void;
+  setQuota(kind: "produce" | "fetch", clientId: string | null, bytesPerSecond: number | undefined): Answer<void>;
   /** Bytes on disk of one topic. */
-  sizeBytes(topic: string): number;
+  sizeBytes(topic: string): Answer<number>;
   close(): Promise<void>;
 }
 
@@ -239,4 +330,9 @@ export const defaultTopicSettings: TopicSettings = {
   tombstoneRetentionMs: 24 * 3_600_000,
   compactionLagMinMs: 0,
   compactionLagMaxMs: null,
+  timestampType: "create",
+  timestampBeforeMaxMs: null,
+  timestampAfterMaxMs: null,
+  compression: "producer",
+  minInsyncReplicas: 1,
 };

@@ -7,6 +7,7 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { MillraceError } from "../base/errors.ts";
+import { assertNoSecrets } from "../catalog/catalogue-records.ts";
 import type { Engine, TopicInfo } from "../engine/engine.ts";
 import { decodeCommitted, nextOffsetOf } from "../engine/records.ts";
 import { eventJson } from "./event-json.ts";
@@ -72,6 +73,7 @@ export class TopicFeed implements Feed {
         details: { topic: request.topic },
       });
     }
+    assertNoSecrets(topic.name);
     const feed = new TopicFeed(options, topic, await startPositions(engine, topic, request));
     try {
       await feed.#read();
@@ -173,7 +175,7 @@ export class TopicFeed implements Feed {
         result = await engine.read({ topic, partition, offset, isolation: "read_committed", bytesMax });
       } catch (error) {
         if (!MillraceError.is(error, "OFFSET_OUT_OF_RANGE")) throw error;
-        this.#leap(partition, offset);
+        await this.#leap(partition, offset);
         return;
       }
       for (const record of decodeCommitted(result, offset)) {
@@ -186,8 +188,8 @@ export class TopicFeed implements Feed {
   }
 
   /** The position is outside of what the log has: the rest of the partition is told as a gap. */
-  #leap(partition: number, offset: number): void {
-    const { logStart, highWatermark } = this.#options.engine.offsets(this.#topic.name, partition);
+  async #leap(partition: number, offset: number): Promise<void> {
+    const { logStart, highWatermark } = await this.#options.engine.offsets(this.#topic.name, partition);
     const before = offset < logStart;
     const from = this.#cursorOf(this.#readTo);
     this.#readTo.set(partition, before ? logStart : highWatermark);
@@ -265,7 +267,7 @@ async function startPositions(
   const partitions =
     partition === undefined ? Array.from({ length: topic.settings.partitions }, (_, i) => i) : [partition];
   for (const one of partitions) {
-    const { logStart, lastStable, highWatermark } = engine.offsets(topic.name, one);
+    const { logStart, lastStable, highWatermark } = await engine.offsets(topic.name, one);
     switch (from.kind) {
       case "earliest":
         positions.set(one, logStart);

@@ -28,7 +28,7 @@ export const testNode: NodeInfo = {
     version: 180004,
     reader: { host: "127.0.0.1", port: 4432, database: "millrace", user: "reader" },
   },
-  addresses: { http: "http://127.0.0.1:4400", store: "127.0.0.1:4432" },
+  addresses: { http: "http://127.0.0.1:4400", kafka: "127.0.0.1:9092", store: "127.0.0.1:4432" },
 };
 
 export function openTestDoor({ settings, ...parts }: DoorOverrides = {}): Promise<HttpDoor> {

@@ -8,12 +8,12 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { MillraceError } from "../base/errors.ts";
+import { listen } from "../base/listen.ts";
 import type { Counter, Histogram } from "../base/metrics.ts";
 import type { HttpDoorDependencies } from "./door-dependencies.ts";
 import { defaultHttpLimits, type HttpLimits } from "./door-settings.ts";
 import { EventStreams } from "./event-streams.ts";
 import { type Guard, openGuard } from "./guard.ts";
-import { listen } from "./listen.ts";
 import { checkParameters } from "./parameters.ts";
 import { isInterface } from "./paths.ts";
 import { internalProblem, problemOf, rawProblem } from "./problem.ts";
@@ -106,7 +106,8 @@ class Door implements HttpDoor {
   async open(): Promise<void> {
     const { host, port } = this.#deps.settings;
     try {
-      this.port = await listen(this.#server, { host, port, portDefault: 4400, setting: "MILLRACE_PORT" });
+      const wish = { host, port, portDefault: 4400, setting: "MILLRACE_PORT", hostSetting: "MILLRACE_HOST" };
+      this.port = await listen(this.#server, wish);
     } catch (error) {
       this.#streams.close();
       throw error;

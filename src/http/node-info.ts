@@ -16,6 +16,8 @@ export interface NodeInfo {
   };
   readonly addresses: {
     readonly http: string;
+    /** `bootstrap.servers` of Kafka clients; null while that door is shut. */
+    readonly kafka: string | null;
     readonly store: string;
   };
 }

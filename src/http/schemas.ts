@@ -64,6 +64,27 @@ const topicSettings = {
     description: "A partition with an older uncompacted record is compacted whatever its ratio; or unlimited.",
     examples: ["1d", "unlimited"],
   },
+  "timestampType?": { enum: ["create", "append"], description: "Whose time a record has." },
+  "timestampBehindMax?": {
+    type: "string",
+    description: "How long before now the time of a record may be, or unlimited.",
+    examples: ["unlimited"],
+  },
+  "timestampAheadMax?": {
+    type: "string",
+    description: "How long after now, or unlimited.",
+    examples: ["1h", "unlimited"],
+  },
+  "compression?": {
+    enum: ["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"],
+    description: "The codec in which batches are kept; producer keeps them as they came.",
+  },
+  "minInsyncReplicas?": {
+    type: "integer",
+    minimum: 1,
+    default: 1,
+    description: "Of a cluster; the embedded log has one replica, which is not changed by it.",
+  },
 };
 
 export const components = {
@@ -165,7 +186,7 @@ export const components = {
       version: integer,
       reader: object({ host: string, port: integer, database: string, user: string }),
     }),
-    addresses: object({ http: string, store: string }),
+    addresses: object({ http: string, kafka: nullable(string), store: string }),
   }),
   Readiness: object({
     ready: boolean,

@@ -7,6 +7,7 @@
 
 import type { Clock } from "../base/clock.ts";
 import { MillraceError } from "../base/errors.ts";
+import { assertNoSecrets } from "../catalog/catalogue-records.ts";
 import type { Engine, TopicInfo } from "../engine/engine.ts";
 import { decodeCommitted, nextOffsetOf } from "../engine/records.ts";
 import { eventJson } from "../feeds/event-json.ts";
@@ -74,6 +75,7 @@ export async function readPage(
   clock: Clock,
   signal: AbortSignal,
 ): Promise<Page> {
+  assertNoSecrets(topic.name);
   const endMs = clock.monotonicMs() + limits.waitMs;
   const page = { events: [] as string[], bytesLeft: limits.bytesMax };
   for (;;) {
@@ -109,7 +111,7 @@ export async function waitForTopic(
   const endMs = clock.monotonicMs() + waitMs;
   for (const { partition, offset } of token.positions) {
     for (;;) {
-      const { lastStable } = engine.offsets(topic.name, partition);
+      const { lastStable } = await engine.offsets(topic.name, partition);
       if (lastStable >= offset) break;
       const leftMs = endMs - clock.monotonicMs();
       if (leftMs <= 0) {
@@ -129,7 +131,7 @@ async function start(
   from: From,
   token: TopicToken | null,
 ): Promise<number> {
-  const { logStart, lastStable } = engine.offsets(topic, partition);
+  const { logStart, lastStable } = await engine.offsets(topic, partition);
   switch (from.kind) {
     case "earliest":
       return logStart;

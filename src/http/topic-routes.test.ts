@@ -112,6 +112,11 @@ test("a topic is created with settings that people write, shown with them, and c
     tombstoneRetention: "1d",
     compactionLag: "0ms",
     compactionLagMax: "unlimited",
+    timestampType: "create",
+    timestampBehindMax: "unlimited",
+    timestampAheadMax: "unlimited",
+    compression: "producer",
+    minInsyncReplicas: 1,
   });
   assert.deepEqual(topic.partitions[2], { partition: 2, logStart: 0, highWatermark: 0, lastStable: 0, leaderEpoch: 0 });
   assert.equal((await put(house.door, "/v1/topics/clicks", settings)).status, 200);
@@ -140,6 +145,10 @@ test("settings and names that cannot be used are refused, each with its code", a
     { segmentAge: "unlimited" },
     { retention: "0s" },
     { compactionLagMax: "0ms" },
+    { timestampType: "LogAppendTime" },
+    { timestampAheadMax: 5 },
+    { compression: "brotli" },
+    { minInsyncReplicas: 0 },
     { retention: "99999999999999d" },
     { partition: 3 },
     { __proto__: 1, constructor: 1 },
@@ -160,6 +169,18 @@ test("settings and names that cannot be used are refused, each with its code", a
   assert.equal((await put(house.door, "/v1/topics/plain")).status, 201);
 });
 
+test("an event whose time is too far from now is refused, and one of a topic of append time has that time", async () => {
+  await using house = await openHouse();
+  await put(house.door, "/v1/topics/clicks", { timestampBehindMax: "1h" });
+  assert.equal(
+    await refusal(house.post("/v1/topics/clicks", { value: 1, timestamp: 5 })),
+    "400 RECORD_TIMESTAMP_INVALID",
+  );
+  assert.equal((await house.post("/v1/topics/clicks", { value: 1 })).status, 200);
+  await patch(house.door, "/v1/topics/clicks", { timestampType: "append" });
+  assert.equal((await house.post("/v1/topics/clicks", { value: 2, timestamp: 5 })).status, 200);
+});
+
 test("PATCH changes the settings that are named and leaves the others, and adds partitions", async () => {
   await using house = await openHouse();
   await put(house.door, "/v1/topics/clicks", { partitions: 2, retention: "7d", maxBatch: "512KB" });
@@ -174,6 +195,9 @@ test("PATCH changes the settings that are named and leaves the others, and adds 
     tombstoneRetention: "2h",
     compactionLag: "1m",
     compactionLagMax: "12h",
+    timestampType: "append",
+    timestampAheadMax: "1h",
+    compression: "zstd",
   };
   const answer = await patch(house.door, "/v1/topics/clicks", wanted);
   assert.equal(answer.status, 200, answer.text);

@@ -51,7 +51,10 @@ export function topicRoutes(deps: HttpDoorDependencies, limits: HttpLimits): rea
       parameters: [],
       answers: { 200: { about: "The topics.", schema: list(ref("Topic")) } },
       errors: [],
-      handle: () => json({ items: engine.topics().map((topic) => topicJson(engine, topic)), next: null }),
+      handle: async () => {
+        const items = await Promise.all(engine.topics().map((topic) => topicJson(engine, topic)));
+        return json({ items, next: null });
+      },
     },
     {
       method: "GET",
@@ -62,7 +65,7 @@ export function topicRoutes(deps: HttpDoorDependencies, limits: HttpLimits): rea
       parameters: [],
       answers: { 200: { about: "The topic.", schema: ref("Topic") } },
       errors: ["TOPIC_UNKNOWN"],
-      handle: (call) => json(topicJson(engine, topicOf(engine, call))),
+      handle: async (call) => json(await topicJson(engine, topicOf(engine, call))),
     },
     {
       method: "PUT",
@@ -87,7 +90,7 @@ export function topicRoutes(deps: HttpDoorDependencies, limits: HttpLimits): rea
         const known = engine.topic(name) !== undefined;
         const topic = await asRequested(engine.createTopic(name, settings));
         const location = `/v1/topics/${encodeURIComponent(name)}`;
-        return json(topicJson(engine, topic), known ? 200 : 201, known ? {} : { location });
+        return json(await topicJson(engine, topic), known ? 200 : 201, known ? {} : { location });
       },
     },
     {
@@ -103,7 +106,7 @@ export function topicRoutes(deps: HttpDoorDependencies, limits: HttpLimits): rea
       handle: async (call) => {
         const { name } = writableTopicOf(engine, call);
         const settings = await readSettings(call);
-        return json(topicJson(engine, await asRequested(engine.alterTopic(name, settings))));
+        return json(await topicJson(engine, await asRequested(engine.alterTopic(name, settings))));
       },
     },
     {
@@ -137,7 +140,14 @@ export function topicRoutes(deps: HttpDoorDependencies, limits: HttpLimits): rea
         "application/octet-stream": { description: "One raw value.", type: "string", format: "binary" },
       },
       answers: { 200: { about: "Where they are; Millrace-Token is the token.", schema: ref("Appended") } },
-      errors: [...writeErrors, ...bodyErrors, "RECORD_INVALID", "RECORD_TOO_LARGE", "PARTITION_UNKNOWN"],
+      errors: [
+        ...writeErrors,
+        ...bodyErrors,
+        "RECORD_INVALID",
+        "RECORD_TIMESTAMP_INVALID",
+        "RECORD_TOO_LARGE",
+        "PARTITION_UNKNOWN",
+      ],
       handle: async (call) => {
         const topic = writableTopicOf(engine, call);
         refuseIdempotencyKey(call);
@@ -258,25 +268,25 @@ function eventsReply(events: readonly string[], next: string) {
   });
 }
 
-function topicJson(engine: Engine, topic: TopicInfo): Record<string, unknown> {
-  const partitions = [...Array(topic.settings.partitions).keys()].map((partition) =>
-    offsetsJson(engine, topic, partition),
+async function topicJson(engine: Engine, topic: TopicInfo): Promise<Record<string, unknown>> {
+  const partitions = await Promise.all(
+    [...Array(topic.settings.partitions).keys()].map((partition) => offsetsJson(engine, topic, partition)),
   );
   return {
     name: topic.name,
     id: topic.id,
     readOnly: topic.readOnly,
     createdAt: new Date(topic.createdMs).toISOString(),
-    sizeBytes: engine.sizeBytes(topic.name),
+    sizeBytes: await engine.sizeBytes(topic.name),
     settings: printTopicSettings(topic.settings),
     partitions,
   };
 }
 
 /** A partition that the disk failed under tells that in place of its offsets, and hides no other. */
-function offsetsJson(engine: Engine, { name }: TopicInfo, partition: number): Record<string, unknown> {
+async function offsetsJson(engine: Engine, { name }: TopicInfo, partition: number): Promise<Record<string, unknown>> {
   try {
-    const { logStart, highWatermark, lastStable, leaderEpoch } = engine.offsets(name, partition);
+    const { logStart, highWatermark, lastStable, leaderEpoch } = await engine.offsets(name, partition);
     return { partition, logStart, highWatermark, lastStable, leaderEpoch };
   } catch (thrown) {
     const error = errorJson(MillraceError.from(thrown));

@@ -26,6 +26,11 @@ test("what is printed reads back as itself", () => {
     tombstoneRetentionMs: 0,
     dirtyRatioMin: 0.015,
     compactionLagMaxMs: 90_000,
+    timestampType: "append",
+    timestampBeforeMaxMs: 0,
+    timestampAfterMaxMs: 3_600_000,
+    compression: "lz4",
+    minInsyncReplicas: 2,
   };
   assert.deepEqual(parseTopicSettings(printTopicSettings(bounded)), bounded);
   assert.equal(printDuration(604_800_000), "7d");
@@ -46,6 +51,11 @@ test("any JSON is settings or REQUEST_INVALID", () => {
     "tombstoneRetention",
     "compactionLag",
     "compactionLagMax",
+    "timestampType",
+    "timestampBehindMax",
+    "timestampAheadMax",
+    "compression",
+    "minInsyncReplicas",
     "x",
   );
   fc.assert(

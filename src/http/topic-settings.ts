@@ -6,9 +6,11 @@
 import { MillraceError } from "../base/errors.ts";
 import { parseDurationMs, parseSizeBytes } from "../base/units.ts";
 import type { TopicSettings } from "../engine/engine.ts";
+import { compressions } from "../engine/topic-settings.ts";
 import { nearest } from "./nearest.ts";
 
 const partitionsMax = 1_024;
+const replicasMax = 2 ** 31 - 1;
 const batchBytesBounds = { min: 1_024, max: 64 * 1024 * 1024 };
 const segmentBytesBounds = { min: 1024 * 1024, max: 1024 * 1024 * 1024 };
 
@@ -62,6 +64,29 @@ const readers: Readonly<Record<string, (value: unknown, out: Mutable<TopicSettin
     out.compactionLagMaxMs =
       value === "unlimited" ? null : unit("compactionLagMax", value, parseDurationMs, "or unlimited");
   },
+  timestampType(value, out) {
+    if (value !== "create" && value !== "append") throw invalid("timestampType", value, "It is create or append.");
+    out.timestampType = value;
+  },
+  timestampBehindMax(value, out) {
+    out.timestampBeforeMaxMs =
+      value === "unlimited" ? null : unit("timestampBehindMax", value, parseDurationMs, "or unlimited");
+  },
+  timestampAheadMax(value, out) {
+    out.timestampAfterMaxMs =
+      value === "unlimited" ? null : unit("timestampAheadMax", value, parseDurationMs, "or unlimited");
+  },
+  compression(value, out) {
+    const compression = compressions.find((one) => one === value);
+    if (!compression) throw invalid("compression", value, `It is ${compressions.join(", ")}.`);
+    out.compression = compression;
+  },
+  minInsyncReplicas(value, out) {
+    if (!Number.isInteger(value) || (value as number) < 1 || (value as number) > replicasMax) {
+      throw invalid("minInsyncReplicas", value, `It is a whole number from 1 to ${replicasMax}.`);
+    }
+    out.minInsyncReplicas = value as number;
+  },
 };
 
 /** Throws `REQUEST_INVALID`, naming the setting. */
@@ -109,8 +134,17 @@ export function printTopicSettings(settings: TopicSettings): Record<string, unkn
     dirtyRatio: settings.dirtyRatioMin,
     tombstoneRetention: printDuration(settings.tombstoneRetentionMs),
     compactionLag: printDuration(settings.compactionLagMinMs),
-    compactionLagMax: settings.compactionLagMaxMs === null ? "unlimited" : printDuration(settings.compactionLagMaxMs),
+    compactionLagMax: printBound(settings.compactionLagMaxMs),
+    timestampType: settings.timestampType,
+    timestampBehindMax: printBound(settings.timestampBeforeMaxMs),
+    timestampAheadMax: printBound(settings.timestampAfterMaxMs),
+    compression: settings.compression,
+    minInsyncReplicas: settings.minInsyncReplicas,
   };
+}
+
+function printBound(ms: number | null): string {
+  return ms === null ? "unlimited" : printDuration(ms);
 }
 
 /** The largest unit that divides it: 604800000 is `7d`. */

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { silentDiagnostics } from "../base/diagnostics.ts";
+import { MillraceError } from "../base/errors.ts";
 import { seededRandom } from "../base/random.ts";
 import { SimulatedDisk } from "../base/simulated-disk.ts";
 import { decodeBatch } from "../records/batch-records.ts";
@@ -100,26 +101,39 @@ test("the partition's state is that of the page", async () => {
   assert.deepEqual(await readPartitionState(disk, { topic: "t", topicId, partition: 0, directory: "/p" }), content);
 });
 
-test("the catalogue is that of the page, and one of format 1 has its later settings by default", async () => {
+test("the catalogue is that of the page, and older ones have their later settings by default", async () => {
   const disk = new SimulatedDisk(seededRandom(1));
   await disk.makeDirectory("/log");
   const content = JSON.parse(blocks("topic-catalogue", "json")[0] as string);
-  await writeCheckedFile(disk, "/log/catalogue", "catalogue", 2, content);
+  await writeCheckedFile(disk, "/log/catalogue", "catalogue", 3, content);
   const catalogue = await TopicCatalogue.open(disk, "/log", seededRandom(1));
   assert.deepEqual(catalogue.topics, content.topics);
-  const { segmentMs, dirtyRatioMin, tombstoneRetentionMs, compactionLagMinMs, compactionLagMaxMs, ...older } =
-    content.topics[0].settings;
-  await writeCheckedFile(disk, "/log/catalogue", "catalogue", 1, {
-    ...content,
-    topics: [{ ...content.topics[0], settings: older }],
-  });
-  assert.deepEqual((await TopicCatalogue.open(disk, "/log", seededRandom(1))).topics, content.topics);
+  const { configs: _, settings, ...topic } = content.topics[0];
+  const { timestampType, timestampBeforeMaxMs, timestampAfterMaxMs, compression, minInsyncReplicas, ...ofFormat2 } =
+    settings;
+  const { segmentMs, dirtyRatioMin, tombstoneRetentionMs, compactionLagMinMs, compactionLagMaxMs, ...ofFormat1 } =
+    ofFormat2;
+  for (const [i, older] of [ofFormat1, ofFormat2].entries()) {
+    await writeCheckedFile(disk, "/log/catalogue", "catalogue", i + 1, {
+      ...content,
+      topics: [{ ...topic, settings: older }],
+    });
+    assert.deepEqual((await TopicCatalogue.open(disk, "/log", seededRandom(1))).topics, [{ ...topic, settings }]);
+  }
+  const wrong = { ...content, topics: [{ ...content.topics[0], configs: { "retention.ms": 5 } }] };
+  await writeCheckedFile(disk, "/log/catalogue", "catalogue", 3, wrong);
+  await assert.rejects(TopicCatalogue.open(disk, "/log", seededRandom(1)), (error) =>
+    MillraceError.is(error, "LOG_DAMAGED"),
+  );
 });
 
-test("the record of a decision is that of the page", () => {
-  const content = JSON.parse(blocks("transaction-state", "json")[0] as string);
-  const { version, ...state } = content;
-  assert.equal(version, 1);
-  const [stored] = decodeTransactionRecords(encodeTransactionRecord({ transactionalId: "unit", ...state }, 0)) ?? [];
-  assert.deepEqual(stored, { kind: "state", offset: 0, timestamp: 0, record: { transactionalId: "unit", ...content } });
+test("the records of decisions are those of the page", () => {
+  for (const [i, block] of blocks("transaction-state", "json").entries()) {
+    const { version, ...state } = JSON.parse(block);
+    assert.equal(version, i + 1);
+    const encoded = encodeTransactionRecord({ transactionalId: "unit", ...state }, 0);
+    const [stored] = decodeTransactionRecords(encoded) ?? [];
+    assert.deepEqual(stored, { kind: "state", offset: 0, timestamp: 0, record: { transactionalId: "unit", ...state } });
+    assert.equal(JSON.parse(String([...decodeBatch(encoded)][0]?.value)).version, version);
+  }
 });

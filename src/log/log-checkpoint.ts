@@ -8,7 +8,7 @@ import type { Disk } from "../base/disk.ts";
 import { isCount, isRecord, readCheckedFile, writeCheckedFile } from "./checked-file.ts";
 import type { JournalPosition } from "./journal.ts";
 import type { PartitionCheckpoint } from "./partition-recovery.ts";
-import type { ProducerState } from "./transaction-records.ts";
+import { isWireState, type ProducerState } from "./transaction-records.ts";
 
 const checkpointFormat = 2;
 
@@ -79,6 +79,7 @@ function isContent(content: unknown): boolean {
 
 function isProducer(entry: unknown): boolean {
   if (!isRecord(entry) || typeof entry.transactionalId !== "string") return false;
+  if (entry.wire !== undefined && !isWireState(entry.wire)) return false;
   return isCount(entry.producerId) && isCount(entry.epoch) && Number.isFinite(entry.usedMs);
 }
 

@@ -14,8 +14,15 @@ import type { Disk } from "../base/disk.ts";
 import { MillraceError } from "../base/errors.ts";
 import { Gate } from "../base/gate.ts";
 import type { Random } from "../base/random.ts";
-import { batchAttributes, isTransactional, readBatchHeader } from "../records/batch-header.ts";
-import { checkAppendable } from "../records/batch-validator.ts";
+import { admitBatch } from "../records/batch-admission.ts";
+import {
+  attributeMask,
+  batchAttributes,
+  batchMaxTimestamp,
+  batchProducerId,
+  isTransactional,
+  readBatchHeader,
+} from "../records/batch-header.ts";
 import { Checkpointer } from "./checkpointer.ts";
 import { DiskReserve } from "./disk-reserve.ts";
 import { FilePool } from "./file-pool.ts";
@@ -25,13 +32,13 @@ import { type LogCheckpoint, readLogCheckpoint } from "./log-checkpoint.ts";
 import { defaultLogLimits, type LogContext, type LogLimits } from "./log-context.ts";
 import { Maintenance } from "./maintenance.ts";
 import type { Partition, Placed } from "./partition.ts";
-import { refusalOf } from "./producer-refusals.ts";
+import { partitionMissing, producerFenced, refusalOf } from "./producer-refusals.ts";
 import { SegmentIndexes } from "./segment-index.ts";
 import { TailCache } from "./tail-cache.ts";
 import { type LogTopic, type LogTopicSettings, laterTopicSettings, TopicCatalogue } from "./topic-catalogue.ts";
 import { Topics, topicUnknown } from "./topics.ts";
-import { TransactionCoordinator } from "./transaction-coordinator.ts";
-import { transactionsTopic } from "./transaction-records.ts";
+import { TransactionCoordinator, type WireOrigin } from "./transaction-coordinator.ts";
+import { type ProducerIdentity, transactionsTopic } from "./transaction-records.ts";
 import { LogProducer } from "./transactions.ts";
 import { WriteMemory } from "./write-memory.ts";
 
@@ -42,6 +49,11 @@ export interface LogOptions {
   readonly random: Random;
   readonly diagnostics: Diagnostics;
   readonly limits?: Partial<LogLimits>;
+}
+
+export interface Appended extends Placed {
+  /** The time that the log gave its records; -1 in a topic where they have their writer's. */
+  readonly appendTimeMs: number;
 }
 
 const transactionsSettings: LogTopicSettings = {
@@ -142,22 +154,34 @@ export class Log {
   }
 
   /** The name and settings have been checked. Durable when it resolves. */
-  createTopic(name: string, settings: LogTopicSettings, readOnly: boolean): Promise<LogTopic> {
+  createTopic(
+    name: string,
+    settings: LogTopicSettings,
+    readOnly: boolean,
+    configs?: LogTopic["configs"],
+  ): Promise<LogTopic> {
     this.#assertOpen();
-    return this.#change(async () => this.#topics.get(name) ?? (await this.#topics.create(name, settings, readOnly)));
+    return this.#change(
+      async () => this.#topics.get(name) ?? (await this.#topics.create(name, settings, readOnly, configs)),
+    );
   }
 
   /**
-   * `alter` makes checked settings of those that hold when its turn has come; it takes no partition away.
+   * `alter` makes checked settings of those that hold when its turn has come; it takes no partition away. `configs` takes
+   * the place of those that were kept.
    * Throws `TOPIC_UNKNOWN`, `TOPIC_READ_ONLY`.
    */
-  alterTopic(name: string, alter: (settings: LogTopicSettings) => LogTopicSettings): Promise<LogTopic> {
+  alterTopic(
+    name: string,
+    alter: (settings: LogTopicSettings) => LogTopicSettings,
+    configs?: LogTopic["configs"],
+  ): Promise<LogTopic> {
     this.#assertOpen();
     if (name === transactionsTopic) throw ownTopic(name);
     return this.#change(async () => {
       const topic = this.#topics.get(name);
       if (!topic) throw topicUnknown(name);
-      return await this.#topics.alter(name, alter(topic.settings));
+      return await this.#topics.alter(name, alter(topic.settings), configs);
     });
   }
 
@@ -169,19 +193,23 @@ export class Log {
   }
 
   /**
-   * Resolves when durable; a batch that its producer has sent before is answered with the offsets that it has.
-   * Throws `TOPIC_UNKNOWN`, `PARTITION_UNKNOWN`, `BATCH_CORRUPT`, `RECORD_TOO_LARGE`, `RECORD_INVALID`, `DISK_LOW`,
-   * `PARTITION_FAILED`, and of producers `PRODUCER_FENCED`, `PRODUCER_SEQUENCE_INVALID`, `PRODUCER_UNKNOWN`,
-   * `TRANSACTION_INVALID`, `PRODUCERS_EXHAUSTED`.
+   * Resolves when durable; a batch that its producer has sent before is answered with the offsets that it has. A transactional
+   * one without a sequence is taken in read-only topics: so a coordinator in this process writes there for a client.
+   * Throws `TOPIC_UNKNOWN`, `PARTITION_UNKNOWN`, `BATCH_CORRUPT`, `RECORD_TOO_LARGE`, `RECORD_INVALID`,
+   * `RECORD_TIMESTAMP_INVALID`, `DISK_LOW`, `PARTITION_FAILED`, and of producers `PRODUCER_FENCED`, `PRODUCER_SEQUENCE_INVALID`, `PRODUCER_UNKNOWN`,
+   * `TRANSACTION_INVALID`, `TRANSACTION_PARTITION_MISSING`, `PRODUCERS_EXHAUSTED`.
    */
-  async append(topic: string, partition: number, batch: Buffer): Promise<Placed> {
+  async append(topic: string, partition: number, batch: Buffer, origin: WireOrigin = {}): Promise<Appended> {
     const room = this.#context.memory.room();
     if (room) await room;
-    const into = this.#admit(topic, partition, batch);
-    const producer = readBatchHeader(batch);
-    const placed = producer.producerId < 0 ? this.#place(into, batch) : this.#placeOfProducer(into, batch);
+    const { into, admitted } = this.#admit(topic, partition, batch);
+    const hasAppendTime = (batchAttributes(admitted) & attributeMask.logAppendTime) !== 0;
+    const { placed, timestamp } =
+      batchProducerId(admitted) < 0
+        ? { placed: this.#place(into, admitted), timestamp: batchMaxTimestamp(admitted) }
+        : this.#placeOfProducer(into, admitted, origin);
     await into.durable(placed.lastOffset + 1);
-    return placed;
+    return { ...placed, appendTimeMs: hasAppendTime ? timestamp : -1 };
   }
 
   async initProducer(
@@ -190,12 +218,28 @@ export class Log {
   ): Promise<LogProducer> {
     const { transactions } = this;
     const state = await transactions.init(transactionalId, options.timeoutMs ?? null);
-    const place = (topic: string, partition: number, batch: Buffer, stamp: (partition: Partition) => void) => {
-      const into = this.#admit(topic, partition, batch);
-      stamp(into);
-      return { partition: into, placed: this.#place(into, batch) };
+    const place = (
+      topic: string,
+      partition: number,
+      batch: Buffer,
+      stamp: (partition: Partition, admitted: Buffer) => void,
+    ) => {
+      const { into, admitted } = this.#admit(topic, partition, batch);
+      stamp(into, admitted);
+      return { partition: into, placed: this.#place(into, admitted) };
     };
     return new LogProducer(transactions, place, state);
+  }
+
+  /** Aborts, whole, the transaction that a producer has open in a partition; nothing when it has none. Throws `PRODUCER_FENCED`. */
+  async abortIn(topic: string, partition: number, producer: ProducerIdentity): Promise<void> {
+    const { producers } = this.partition(topic, partition);
+    const known = producers.describe().find(({ producerId }) => producerId === producer.producerId);
+    if (!known) return;
+    if (producer.epoch < known.epoch)
+      throw producerFenced(this.partition(topic, partition).place, producer, known.epoch);
+    const holder = producers.isOpen(producer.producerId) ? this.transactions.holderOf(producer) : undefined;
+    if (holder !== undefined) await this.transactions.abort(holder);
   }
 
   sizeBytes(topic: string): number {
@@ -302,16 +346,17 @@ export class Log {
     return [...needed];
   }
 
-  /** The partition that takes the batch, which has been checked. */
-  #admit(topic: string, partition: number, batch: Buffer): Partition {
+  /** The partition that takes the batch, and the batch as it is kept, by the topic's settings. */
+  #admit(topic: string, partition: number, batch: Buffer): { readonly into: Partition; readonly admitted: Buffer } {
     const into = this.partition(topic, partition);
-    const settings = this.#topics.get(topic)?.settings;
+    const known = this.#topics.get(topic);
+    if (!known) throw topicUnknown(topic);
     if (topic === transactionsTopic) throw ownTopic(topic);
-    const keysRequired = settings?.cleanup !== "delete";
-    checkAppendable(batch, settings?.batchBytesMax ?? 0, topic, { keysRequired });
-    this.#reserve.admit(batch.length);
+    const place = { topic, partition, isOwn: known.readOnly };
+    const admitted = admitBatch(batch, place, known.settings, this.#context.clock.now());
+    this.#reserve.admit(admitted.length);
     if (into.failure) throw into.failure;
-    return into;
+    return { into, admitted };
   }
 
   #place(into: Partition, batch: Buffer): Placed {
@@ -321,20 +366,27 @@ export class Log {
     return placed;
   }
 
-  #placeOfProducer(into: Partition, batch: Buffer): Placed {
+  #placeOfProducer(
+    into: Partition,
+    batch: Buffer,
+    origin: WireOrigin,
+  ): { readonly placed: Placed; readonly timestamp: number } {
     const header = readBatchHeader(batch);
     const isInTransaction = isTransactional(batchAttributes(batch));
     const identity = { producerId: header.producerId, epoch: header.producerEpoch };
-    const work = isInTransaction ? this.transactions.join(identity) : undefined;
-    const decision = into.decide(batch, isInTransaction ? 2 : 1);
+    const work = isInTransaction ? this.transactions.join(identity, into, origin) : undefined;
+    const version = isInTransaction ? (origin.transactionVersion ?? 2) : 1;
+    const isNumbered = header.baseSequence >= 0 || !this.#topics.get(into.place.topic)?.readOnly;
+    const decision = into.decide(batch, version, isNumbered);
     if (decision.outcome === "duplicate") {
-      const { baseOffset, lastOffset } = decision;
-      return { baseOffset, lastOffset, leaderEpoch: into.leaderEpoch };
+      const { baseOffset, lastOffset, timestamp } = decision;
+      return { placed: { baseOffset, lastOffset, leaderEpoch: into.leaderEpoch }, timestamp };
     }
+    if (isInTransaction && !work) throw partitionMissing(into.place, identity);
     if (decision.outcome !== "append") throw refusalOf(decision, into.place, identity);
     const placed = this.#place(into, batch);
     work?.touched.set(into, { endOffset: placed.lastOffset + 1, sequence: 0 });
-    return placed;
+    return { placed, timestamp: header.maxTimestamp };
   }
 
   #checkpointSoon(): void {

@@ -6,7 +6,7 @@ import { batchMaxTimestamp } from "../records/batch-header.ts";
 import type { LogContext, PartitionPlace } from "./log-context.ts";
 import type { PartitionWriter } from "./partition-writer.ts";
 import type { Segment } from "./segment.ts";
-import { firstOfTime, type IndexedSegment, SegmentReader } from "./segment-reader.ts";
+import { type FoundRecord, firstOfTime, type IndexedSegment, laterOf, SegmentReader } from "./segment-reader.ts";
 import type { PartitionSegments } from "./segments.ts";
 import type { PartitionTail } from "./tail-cache.ts";
 
@@ -34,21 +34,33 @@ export class PartitionReader {
     return this.#tail.read(offset, end, bytesMax) ?? (await this.#readOlder(offset, end, bytesMax));
   }
 
-  /** The first offset in [from, end) whose record is not older. */
-  async offsetForTime(timestampMs: number, from: number, end: number): Promise<number | undefined> {
+  /** The first record in [from, end) that is not older. */
+  async recordForTime(timestampMs: number, from: number, end: number): Promise<FoundRecord | undefined> {
     // Taken now: it may go to a segment meanwhile.
     const inMemory = this.#writer.unflushed(this.#segments.writtenEnd, end, Number.POSITIVE_INFINITY);
     const { list } = this.#segments;
     for (let at = 0; at < list.length; at++) {
-      const found = await this.#reader.offsetForTime(await this.#indexed(list, at), timestampMs, from, end);
-      if (found !== undefined) return found;
+      const found = await this.#reader.recordForTime(await this.#indexed(list, at), timestampMs, from, end);
+      if (found) return found;
     }
     for (const batch of inMemory) {
       if (batchMaxTimestamp(batch) < timestampMs) continue;
       const found = firstOfTime(batch, timestampMs, from);
-      if (found !== undefined) return found;
+      if (found) return found;
     }
     return undefined;
+  }
+
+  /** The first of the records in [from, end) with the latest time of all. */
+  async latestRecord(from: number, end: number): Promise<FoundRecord | undefined> {
+    const inMemory = this.#writer.unflushed(this.#segments.writtenEnd, end, Number.POSITIVE_INFINITY);
+    const { list } = this.#segments;
+    let latest: FoundRecord | undefined;
+    for (let at = 0; at < list.length; at++) {
+      latest = await this.#reader.latestRecord(await this.#indexed(list, at), from, end, latest);
+    }
+    for (const batch of inMemory) latest = laterOf(batch, from, latest);
+    return latest;
   }
 
   /** From the segments, or from what is in none of them yet. */

@@ -22,6 +22,7 @@ import type { AbortedRange, ProducerTable } from "./producer-table.ts";
 import { ReadWaiters } from "./read-waiters.ts";
 import type { Segment } from "./segment.ts";
 import { abortedPath, indexPath, type SegmentIndex } from "./segment-index.ts";
+import type { FoundRecord } from "./segment-reader.ts";
 import { PartitionSegments } from "./segments.ts";
 import type { PartitionTail } from "./tail-cache.ts";
 
@@ -173,8 +174,8 @@ export class Partition {
   }
 
   /** Whether a batch of an idempotent or transactional producer may be appended now. */
-  decide(batch: Buffer, version: TransactionVersion): ProducerDecision {
-    return this.#usable().producers.decide(readBatchHeader(batch), this.#nextOffset, version);
+  decide(batch: Buffer, version: TransactionVersion, isNumbered = true): ProducerDecision {
+    return this.#usable().producers.decide(readBatchHeader(batch), this.#nextOffset, version, isNumbered);
   }
 
   /**
@@ -275,11 +276,32 @@ export class Partition {
     await this.#waiters.wait(offset, committed, waitMs, signal);
   }
 
+  /** Wakes once, when something at `offset` can be read or nothing ever can; undefined when that is so already. */
+  watch(offset: number, committed: boolean, wake: () => void): (() => void) | undefined {
+    if (this.failure || offset < (committed ? this.lastStable : this.highWatermark)) return undefined;
+    return this.#waiters.watch(offset, committed, wake);
+  }
+
+  /** The high watermark when there is none. */
   async offsetForTime(timestampMs: number): Promise<number> {
     return await this.#steadily(async ({ reader }) => {
       const { logStart, highWatermark } = this;
-      return (await reader.offsetForTime(timestampMs, logStart, highWatermark)) ?? highWatermark;
+      return (await reader.recordForTime(timestampMs, logStart, highWatermark))?.offset ?? highWatermark;
     });
+  }
+
+  /** The first record that is not older; null when there is none. */
+  async recordForTime(timestampMs: number): Promise<FoundRecord | null> {
+    return await this.#steadily(
+      async ({ reader }) => (await reader.recordForTime(timestampMs, this.logStart, this.highWatermark)) ?? null,
+    );
+  }
+
+  /** The first of the records with the latest time; null when there is none. */
+  async latestRecord(): Promise<FoundRecord | null> {
+    return await this.#steadily(
+      async ({ reader }) => (await reader.latestRecord(this.logStart, this.highWatermark)) ?? null,
+    );
   }
 
   /** Where the records of an epoch end; undefined when it is older than all that is known. */

@@ -4,20 +4,18 @@ import type { PartitionPlace } from "./log-context.ts";
 import type { ProducerDecision } from "./producer.ts";
 import type { ProducerIdentity } from "./transaction-records.ts";
 
+type Place = Pick<PartitionPlace, "topic" | "partition">;
+
 export function refusalOf(
   decision: Exclude<ProducerDecision, { outcome: "append" | "duplicate" }>,
-  { topic, partition }: PartitionPlace,
+  { topic, partition }: Place,
   identity: ProducerIdentity,
 ): MillraceError {
   const where = `partition ${partition} of topic ${topic}`;
   const details = { topic, partition, ...identity };
   switch (decision.outcome) {
     case "fenced":
-      return new MillraceError(
-        "PRODUCER_FENCED",
-        `producer ${identity.producerId} writes to ${where} under epoch ${identity.epoch}, which has ended`,
-        { details: { ...details, knownEpoch: decision.epoch } },
-      );
+      return producerFenced({ topic, partition }, identity, decision.epoch);
     case "out-of-order":
       return new MillraceError(
         "PRODUCER_SEQUENCE_INVALID",
@@ -40,4 +38,25 @@ export function refusalOf(
         { hint: "Wait until some of the open transactions have ended.", details },
       );
   }
+}
+
+export function producerFenced(
+  { topic, partition }: Place,
+  { producerId, epoch }: ProducerIdentity,
+  knownEpoch: number,
+): MillraceError {
+  return new MillraceError(
+    "PRODUCER_FENCED",
+    `producer ${producerId} writes to partition ${partition} of topic ${topic} under epoch ${epoch}, which has ended`,
+    { details: { topic, partition, producerId, epoch, knownEpoch } },
+  );
+}
+
+/** Under version 1 of transactions. */
+export function partitionMissing({ topic, partition }: Place, { producerId, epoch }: ProducerIdentity): MillraceError {
+  return new MillraceError(
+    "TRANSACTION_PARTITION_MISSING",
+    `partition ${partition} of topic ${topic} was not added to a transaction of producer ${producerId}`,
+    { details: { topic, partition, producerId, epoch } },
+  );
 }

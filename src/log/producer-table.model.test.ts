@@ -64,25 +64,25 @@ class Model {
     return ended.at(-1)?.batch.producerEpoch ?? -1;
   }
 
-  decide(asked: ProducerBatch, nextOffset: number, version: TransactionVersion): string {
+  decide(asked: ProducerBatch, nextOffset: number, version: TransactionVersion, isNumbered: boolean): string {
     const { producerId: id, producerEpoch, baseSequence } = asked;
     const transactional = (asked.attributes & attributeMask.transactional) !== 0;
     const last = (each: ProducerBatch) => (each.baseSequence + each.lastOffset - each.baseOffset) % sequences;
     if (!this.events.has(id)) {
       const free = nextOffset > 0 && !(transactional && version === 2);
-      if (baseSequence !== 0 && !free) return "out-of-order 0";
+      if (isNumbered && baseSequence !== 0 && !free) return "out-of-order 0";
       return [...this.events.keys()].filter((each) => this.open(each)).length >= this.#countMax ? "full" : "append";
     }
     const epoch = this.epoch(id);
     const batches = this.batches(id);
     if (producerEpoch < epoch) return `fenced ${epoch}`;
     const same = batches.slice(-5).filter((each) => each.baseSequence === baseSequence && last(each) === last(asked));
-    const duplicate = producerEpoch === epoch ? same.at(-1) : undefined;
+    const duplicate = isNumbered && producerEpoch === epoch ? same.at(-1) : undefined;
     if (duplicate) return `duplicate ${duplicate.baseOffset} ${duplicate.lastOffset}`;
     if (version === 2 && transactional && producerEpoch <= this.endedEpoch(id)) return `fenced ${epoch}`;
     const previous = producerEpoch === epoch ? batches.at(-1) : undefined;
     const expected = previous ? (last(previous) + 1) % sequences : 0;
-    if (baseSequence !== expected) return `out-of-order ${expected}`;
+    if (isNumbered && baseSequence !== expected) return `out-of-order ${expected}`;
     const open = this.open(id);
     if (!open || (transactional && producerEpoch === open.batch.producerEpoch)) return "append";
     return `invalid-transaction-state ${open.batch.baseOffset}`;
@@ -115,6 +115,8 @@ const operation = fc.record({
   /** Which of the last batches is sent again. */
   back: fc.integer({ min: 1, max: 7 }),
   transactional: fc.boolean(),
+  /** A coordinator's batches are not, and transactional. */
+  isNumbered: fc.integer({ min: 0, max: 9 }).map((n) => n > 0),
   version: fc.constantFrom<TransactionVersion>(1, 2),
   /** Takes in what was not decided to be appended, as reading back would. */
   forced: fc.integer({ min: 0, max: 9 }).map((n) => n === 0),
@@ -132,7 +134,8 @@ test("the table does what looking through all batches ever seen does", () => {
         const model = new Model(countMax);
         let nextOffset = 0;
         let nowMs = 0;
-        for (const { kind, producerId, count, transactional, version, forced, afterMs, ...steps } of operations) {
+        for (const { kind, producerId, count, version, isNumbered, forced, afterMs, ...steps } of operations) {
+          const transactional = steps.transactional || !isNumbered;
           nowMs += afterMs;
           const epoch = model.epoch(producerId);
           const producerEpoch = Math.max(0, Math.max(0, epoch) + steps.epochStep);
@@ -147,11 +150,11 @@ test("the table does what looking through all batches ever seen does", () => {
             const added = batch({
               ...common,
               transactional,
-              baseSequence: repeated?.baseSequence ?? baseSequence,
+              baseSequence: isNumbered ? (repeated?.baseSequence ?? baseSequence) : -1,
               count: repeated ? repeated.lastOffset - repeated.baseOffset + 1 : count,
             });
-            const decision = table.decide(added, nextOffset, version);
-            assert.equal(printed(decision), model.decide(added, nextOffset, version));
+            const decision = table.decide(added, nextOffset, version, isNumbered);
+            assert.equal(printed(decision), model.decide(added, nextOffset, version, isNumbered));
             outcomes.add(decision.outcome);
             if (decision.outcome !== "append" && !forced) continue;
             table.apply(added, nowMs);

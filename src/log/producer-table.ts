@@ -70,9 +70,10 @@ export class ProducerTable {
   /**
    * Whether a batch may be appended. `nextOffset` is the partition's: where it is 0, no record was ever held, and a
    * producer that is not known begins at sequence 0; otherwise its state may have expired, and any sequence is taken
-   * (KIP-360), except in a transaction of version 2, which has no state from before.
+   * (KIP-360), except in a transaction of version 2, which has no state from before. What is not numbered is held against
+   * epochs and open transactions only.
    */
-  decide(batch: ProducerBatch, nextOffset: number, version: TransactionVersion): ProducerDecision {
+  decide(batch: ProducerBatch, nextOffset: number, version: TransactionVersion, isNumbered = true): ProducerDecision {
     const { producerId, producerEpoch, baseSequence, attributes } = batch;
     if (producerId < 0) return append;
     const producer = this.#held?.byId.get(producerId);
@@ -83,10 +84,11 @@ export class ProducerTable {
     const isVersion2 = version === 2 && isTransactional(attributes);
     if (!producer) {
       const anySequence = nextOffset > 0 && !isVersion2;
-      if (baseSequence !== 0 && !(anySequence && baseSequence > 0)) return { outcome: "out-of-order", expected: 0 };
+      if (isNumbered && baseSequence !== 0 && !(anySequence && baseSequence > 0))
+        return { outcome: "out-of-order", expected: 0 };
       return this.#isFull ? full : append;
     }
-    return producer.decide(batch, isVersion2);
+    return producer.decide(batch, isVersion2, isNumbered);
   }
 
   /**

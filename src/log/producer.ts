@@ -118,17 +118,20 @@ export class Producer {
     return this.#keptCount > 0 ? this.#at(this.#keptCount - 1, keptField.lastOffset) : this.lastOffset;
   }
 
-  /** For a batch of records; `isVersion2` says that it is of a transaction of that version. */
-  decide(batch: ProducerBatch, isVersion2: boolean): ProducerDecision {
+  /**
+   * For a batch of records; `isVersion2` says that it is of a transaction of that version, `isNumbered` that its sequence
+   * counts.
+   */
+  decide(batch: ProducerBatch, isVersion2: boolean, isNumbered: boolean): ProducerDecision {
     const { producerEpoch, baseSequence, attributes } = batch;
     if (producerEpoch < this.epoch) return { outcome: "fenced", epoch: this.epoch };
     const isSameEpoch = producerEpoch === this.epoch;
-    const known = isSameEpoch ? this.#find(baseSequence, lastSequenceOf(batch)) : none;
+    const known = isSameEpoch && isNumbered ? this.#find(baseSequence, lastSequenceOf(batch)) : none;
     if (known !== none) return this.#duplicate(known);
     // A batch that was still on its way when its transaction ended must not begin another one.
     if (isVersion2 && producerEpoch <= this.endedEpoch) return { outcome: "fenced", epoch: this.epoch };
     const expected = isSameEpoch ? (this.#lastSequence + 1) & sequenceMask : 0;
-    if (baseSequence !== expected) return { outcome: "out-of-order", expected };
+    if (isNumbered && baseSequence !== expected) return { outcome: "out-of-order", expected };
     if (this.isOpen && (!isTransactional(attributes) || producerEpoch > this.openEpoch)) {
       return { outcome: "invalid-transaction-state", firstOffset: this.firstOffset };
     }

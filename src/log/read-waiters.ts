@@ -51,6 +51,18 @@ export class ReadWaiters {
     });
   }
 
+  /** Wakes once, when something at `offset` can be read or nothing ever can; the answer takes the wish back. */
+  watch(offset: number, committed: boolean, wake: () => void): () => void {
+    const done = () => this.#waiting.delete(waiter);
+    const once = () => {
+      done();
+      wake();
+    };
+    const waiter: Waiter = { offset, committed, wake: once, fail: once };
+    this.#waiting.add(waiter);
+    return done;
+  }
+
   /** The partition can be read up to here now. */
   advanced(highWatermark: number, lastStable: number): void {
     for (const waiter of this.#waiting)

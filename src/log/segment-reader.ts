@@ -1,6 +1,7 @@
 /** Reads whole batches of one partition from its segments on the disk. Every batch that is handed out has its checksum checked. */
 import { MillraceError } from "../base/errors.ts";
 import {
+  batchField,
   batchHeaderBytes,
   batchLastOffset,
   batchMaxTimestamp,
@@ -14,6 +15,12 @@ import type { LogContext, PartitionPlace } from "./log-context.ts";
 import { indexIntervalBytes, type OffsetIndex } from "./offset-index.ts";
 import { damaged, type Segment, segmentHeaderBytes } from "./segment.ts";
 import { isCleanedSegment } from "./segment-name.ts";
+
+export interface FoundRecord {
+  readonly offset: number;
+  readonly timestampMs: number;
+  readonly leaderEpoch: number;
+}
 
 const readBytesMin = 64 * 1024;
 const readBytesMax = 8 * 1024 * 1024;
@@ -74,11 +81,16 @@ export class SegmentReader {
     return isRightPlace ? batches : undefined;
   }
 
-  /** The first offset in [from, end) whose record is not older. */
-  async offsetForTime(at: IndexedSegment, timestampMs: number, from: number, end: number): Promise<number | undefined> {
+  /** The first record in [from, end) that is not older. */
+  async recordForTime(
+    at: IndexedSegment,
+    timestampMs: number,
+    from: number,
+    end: number,
+  ): Promise<FoundRecord | undefined> {
     if (at.index.maxTimestamp < timestampMs) return undefined;
     const start = at.index.positionOfTime(timestampMs) ?? segmentHeaderBytes;
-    let found: number | undefined;
+    let found: FoundRecord | undefined;
     await this.#walk(at, start, readBytesMin, (batch) => {
       if (readInt64(batch, 0) >= end) return false;
       if (batchMaxTimestamp(batch) < timestampMs || batchLastOffset(batch) < from) return true;
@@ -86,6 +98,27 @@ export class SegmentReader {
       return found === undefined;
     });
     return found;
+  }
+
+  /** The first of the records in [from, end) that are later than `latest` and all others; else `latest`. */
+  async latestRecord(
+    at: IndexedSegment,
+    from: number,
+    end: number,
+    latest: FoundRecord | undefined,
+  ): Promise<FoundRecord | undefined> {
+    // Where the index names the segment's latest time, most often it is a record's. Retired and compacted ones may have had it.
+    const { maxTimestamp } = at.index;
+    if (latest && maxTimestamp <= latest.timestampMs) return latest;
+    const found = await this.recordForTime(at, maxTimestamp, from, end);
+    if (found) return found;
+    let later = latest;
+    await this.#walk(at, segmentHeaderBytes, readBytesMin, (batch) => {
+      if (readInt64(batch, 0) >= end) return false;
+      if (batchLastOffset(batch) >= from) later = laterOf(batch, from, later);
+      return true;
+    });
+    return later;
   }
 
   /** Calls `visit` with each batch from a batch's place on, until it answers false or the segment ends. */
@@ -160,9 +193,25 @@ export class SegmentReader {
   }
 }
 
-/** In one batch: the first offset from `from` on whose record is not older. */
-export function firstOfTime(batch: Buffer, timestampMs: number, from: number): number | undefined {
+/** In one batch: the first record from `from` on that is not older. */
+export function firstOfTime(batch: Buffer, timestampMs: number, from: number): FoundRecord | undefined {
   const records = new BatchRecords().open(batch);
-  while (records.next()) if (records.timestamp >= timestampMs && records.offset >= from) return records.offset;
+  while (records.next()) if (records.timestamp >= timestampMs && records.offset >= from) return found(batch, records);
   return undefined;
+}
+
+/** The first of the batch's records from `from` on that are later than `latest` and the others; else `latest`. */
+export function laterOf(batch: Buffer, from: number, latest: FoundRecord | undefined): FoundRecord | undefined {
+  if (latest && batchMaxTimestamp(batch) <= latest.timestampMs) return latest;
+  let later = latest;
+  const records = new BatchRecords().open(batch);
+  while (records.next()) {
+    if (records.offset < from || (later && records.timestamp <= later.timestampMs)) continue;
+    later = found(batch, records);
+  }
+  return later;
+}
+
+function found(batch: Buffer, { offset, timestamp }: BatchRecords): FoundRecord {
+  return { offset, timestampMs: timestamp, leaderEpoch: batch.readInt32BE(batchField.leaderEpoch) };
 }

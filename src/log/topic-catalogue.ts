@@ -8,7 +8,7 @@ import { MillraceError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import { isCount, isRecord, readCheckedFile, writeCheckedFile } from "./checked-file.ts";
 
-const catalogueFormat = 2;
+const catalogueFormat = 3;
 
 export interface LogTopicSettings {
   readonly partitions: number;
@@ -23,15 +23,25 @@ export interface LogTopicSettings {
   readonly tombstoneRetentionMs: number;
   readonly compactionLagMinMs: number;
   readonly compactionLagMaxMs: number | null;
+  readonly timestampType: "create" | "append";
+  readonly timestampBeforeMaxMs: number | null;
+  readonly timestampAfterMaxMs: number | null;
+  readonly compression: "producer" | "uncompressed" | "gzip" | "snappy" | "lz4" | "zstd";
+  readonly minInsyncReplicas: number;
 }
 
-/** For topics of format 1, and for the log's own. */
+/** For topics of formats 1 and 2, and for the log's own. */
 export const laterTopicSettings = {
   segmentMs: 7 * 24 * 3_600_000,
   dirtyRatioMin: 0.5,
   tombstoneRetentionMs: 24 * 3_600_000,
   compactionLagMinMs: 0,
   compactionLagMaxMs: null,
+  timestampType: "create",
+  timestampBeforeMaxMs: null,
+  timestampAfterMaxMs: null,
+  compression: "producer",
+  minInsyncReplicas: 1,
 } as const;
 
 export interface LogTopic {
@@ -41,6 +51,8 @@ export interface LogTopic {
   readonly settings: LogTopicSettings;
   readonly readOnly: boolean;
   readonly createdMs: number;
+  /** Kafka's names and texts of what was set under them; absent when nothing was. */
+  readonly configs?: Readonly<Record<string, string>>;
 }
 
 interface Content {
@@ -135,8 +147,13 @@ function isContent(content: unknown): content is Content {
       typeof topic.name === "string" &&
       typeof topic.id === "string" &&
       isRecord(topic.settings) &&
-      isCount(topic.settings.partitions),
+      isCount(topic.settings.partitions) &&
+      (topic.configs === undefined || isTexts(topic.configs)),
   );
+}
+
+function isTexts(content: unknown): boolean {
+  return isRecord(content) && Object.values(content).every((text) => typeof text === "string");
 }
 
 function complete({ logId, topics }: Content): Content {

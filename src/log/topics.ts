@@ -101,8 +101,14 @@ export class Topics {
   }
 
   /** Durable when it resolves. */
-  async create(name: string, settings: LogTopicSettings, readOnly: boolean): Promise<LogTopic> {
-    const topic: LogTopic = { name, id: this.#random.uuid(), settings, readOnly, createdMs: this.#context.clock.now() };
+  async create(
+    name: string,
+    settings: LogTopicSettings,
+    readOnly: boolean,
+    configs?: LogTopic["configs"],
+  ): Promise<LogTopic> {
+    const made = { name, id: this.#random.uuid(), settings, readOnly, createdMs: this.#context.clock.now() };
+    const topic = withConfigs(made, configs);
     const { disk } = this.#context;
     await disk.makeDirectory(this.#topicDirectory(topic.id));
     const open: OpenTopic = { settings: partitionSettings(settings), partitions: [] };
@@ -115,11 +121,11 @@ export class Topics {
   }
 
   /** Other settings, and perhaps more partitions; never fewer. Throws `TOPIC_UNKNOWN`. */
-  async alter(name: string, settings: LogTopicSettings): Promise<LogTopic> {
+  async alter(name: string, settings: LogTopicSettings, configs?: LogTopic["configs"]): Promise<LogTopic> {
     const topic = this.#catalogue.get(name);
     const open = this.#open.get(name);
     if (!topic || !open) throw topicUnknown(name);
-    const altered: LogTopic = { ...topic, settings };
+    const altered = withConfigs({ ...topic, settings }, configs ?? topic.configs);
     if (settings.durability === "fsync" && topic.settings.durability === "os") await this.#makeDurable(open);
     const grown: OpenTopic = { settings: open.settings, partitions: [...open.partitions] };
     // Folders that a start finds behind the last partition of the catalogue are made anew.
@@ -236,6 +242,11 @@ export function topicUnknown(topic: string): MillraceError {
     hint: "Run millrace topics list to see the topics.",
     details: { topic },
   });
+}
+
+/** Without the field where there are none. */
+function withConfigs({ configs: _, ...topic }: LogTopic, configs: LogTopic["configs"]): LogTopic {
+  return configs && Object.keys(configs).length > 0 ? { ...topic, configs } : topic;
 }
 
 function partitionSettings(settings: LogTopicSettings): PartitionSettings {

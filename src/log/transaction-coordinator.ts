@@ -1,10 +1,13 @@
 /**
- * Transactions over many partitions (KIP-98, in the form of KIP-890: the epoch grows with every transaction).
+ * Transactions over many partitions (KIP-98), of code in this process and of clients behind a protocol. In this process the
+ * epoch grows with every transaction (KIP-890); a client decides by the version of its calls whether it does.
  *
  * One durable record in `_millrace.transactions` decides, and becomes durable no earlier than the data (`Partition.ahead`):
  * where all of it goes through the journal, one sync makes both durable. After it the markers are appended, all in one
- * turn, and need no sync: a start reads the decision and writes them again. What is not decided is aborted by the next
- * start, by the next holder of the transactional id, or when its time is up.
+ * turn, and need no sync: a start reads the decision and writes them again. What this process has not decided is aborted by
+ * the next start, by the next holder of the transactional id, or when its time is up; what a client has open goes on
+ * after a start. Not here: what a client may do (transaction-decisions.ts), what a start makes of what it finds
+ * (transaction-recovery.ts).
  */
 import { MillraceError } from "../base/errors.ts";
 import { encodeControlBatch } from "../records/batch-builder.ts";
@@ -12,7 +15,10 @@ import { batchBaseOffset, batchLastOffset } from "../records/batch-header.ts";
 import type { TransactionsCheckpoint } from "./log-checkpoint.ts";
 import type { LogContext } from "./log-context.ts";
 import type { Partition } from "./partition.ts";
+import type { TransactionVersion } from "./producer.ts";
+import { ProducerIds } from "./producer-ids.ts";
 import { damaged } from "./segment.ts";
+import { decideEnd, decideInit, decideJoin, isEpochLast, notOpen, refusal } from "./transaction-decisions.ts";
 import {
   type Decision,
   decodeTransactionRecords,
@@ -23,71 +29,77 @@ import {
   type ProducerState,
   type StoredTransactionRecord,
   type TransactionRecord,
+  type WireState,
 } from "./transaction-records.ts";
+import { Decisions, type FoundTransaction, planRecovery } from "./transaction-recovery.ts";
+import {
+  describe,
+  endsOf,
+  knownOf,
+  newWork,
+  type OpenWork,
+  type Slot,
+  TransactionalIds,
+  type TransactionDescription,
+  withOpen,
+  workOf,
+  writtenIn,
+} from "./transactional-ids.ts";
 
-const epochMax = 32_767;
-/** Producer ids are reserved so many at a time, so that handing one out costs nothing. */
-const idsPerReservation = 1000;
+const wireIdsMaxDefault = 100_000;
 
-export interface Touched {
-  /** Behind the last batch. */
-  endOffset: number;
-  /** Of the next record, where the log counts them. */
-  sequence: number;
-}
-
-/** An open transaction. */
-export interface OpenWork {
-  readonly startedMs: number;
-  readonly touched: Map<Partition, Touched>;
-}
-
-type Phase =
-  | { readonly kind: "none" }
-  | { readonly kind: "open"; readonly work: OpenWork }
-  | { readonly kind: "ending"; readonly work: OpenWork; readonly ended: Promise<void> }
-  /** Its next epoch is on its way to the disk. */
-  | { readonly kind: "fencing" };
-
-interface Slot {
-  readonly transactionalId: string;
-  state: ProducerState | undefined;
-  phase: Phase;
-  usedMs: number;
-  /** Takings of one id follow each other. */
-  queue: Promise<unknown>;
-}
-
-export interface TransactionDescription extends ProducerIdentity {
-  readonly transactionalId: string;
-  readonly state: "empty" | "ongoing" | "ending";
+/** Who takes an id. */
+interface Taking {
   readonly timeoutMs: number | null;
-  /** Undefined when none is open. */
-  readonly startedMs: number | undefined;
-  readonly partitions: readonly { readonly topic: string; readonly partition: number }[];
+  /** Undefined for a holder in this process. */
+  readonly wire?: WireState;
+  /** What a client says it has. */
+  readonly expected?: ProducerIdentity;
+  /** Nobody takes it, unless this is still open when its turn has come. */
+  readonly toAbort?: OpenWork;
+}
+
+interface DecisionToMake {
+  readonly next: ProducerState;
+  readonly record: TransactionRecord;
+  readonly batch: Buffer;
+}
+
+/** How a batch of a client came. */
+export interface WireOrigin {
+  /** Under version 1 a partition is added to a transaction before it is written to. */
+  readonly transactionVersion?: TransactionVersion;
+  /** The id that was named beside the batch. */
+  readonly transactionalId?: string;
 }
 
 export class TransactionCoordinator {
   readonly #context: LogContext;
   readonly #partition: Partition;
-  readonly #slots = new Map<string, Slot>();
-  readonly #byProducerId = new Map<number, Slot>();
+  readonly #ids = new TransactionalIds();
   /** Offsets of records whose effect is not yet applied. */
   readonly #inFlight = new Set<number>();
-  #nextProducerId = 1;
-  #reservedTo = 1;
-  #reserving: Promise<void> | undefined;
+  readonly #producerIds: ProducerIds;
+  readonly #wireIdsMax: number;
 
-  constructor(context: LogContext, partition: Partition) {
+  /** `wireIdsMax` bounds the ids of clients: beyond, those that were not used for longest are forgotten, which fences their holders. */
+  constructor(context: LogContext, partition: Partition, wireIdsMax = wireIdsMaxDefault) {
     this.#context = context;
+    this.#wireIdsMax = wireIdsMax;
     this.#partition = partition;
+    this.#producerIds = new ProducerIds((to) =>
+      this.#record(encodeReservation(to, this.#context.clock.now()), () => undefined),
+    );
   }
 
-  /** Reads the records behind the checkpoint, and ends in `partitions` what was open when the log went down. */
+  /**
+   * Reads the records behind the checkpoint, and ends in `partitions` what was open when the log went down, but for what
+   * clients have open. Throws `PARTITION_DAMAGED`, `LOG_FORMAT_NEWER`.
+   */
   async recover(checkpoint: TransactionsCheckpoint | undefined, partitions: readonly Partition[]): Promise<void> {
     for (const { usedMs, ...state } of checkpoint?.producers ?? []) this.#learn(state, usedMs);
-    this.#reservedTo = Math.max(this.#reservedTo, checkpoint?.nextProducerId ?? 1);
-    const decisions = new Map<string, Decision>();
+    this.#producerIds.reserved(checkpoint?.nextProducerId ?? 1);
+    const decisions = new Decisions();
     let offset = Math.max(checkpoint?.transactionsOffset ?? 0, this.#partition.logStart);
     for (;;) {
       const { batches } = await this.#partition.read(offset, false, 1024 * 1024);
@@ -95,26 +107,24 @@ export class TransactionCoordinator {
       // Also behind batches in which compaction has left no record.
       offset = batchLastOffset(batches.at(-1) as Buffer) + 1;
       for (const stored of batches.flatMap((batch) => this.#decode(batch))) {
-        if (stored.kind === "reserved") this.#reservedTo = Math.max(this.#reservedTo, stored.nextProducerId);
-        else if (stored.kind === "forgotten") this.#forget(stored.transactionalId);
+        if (stored.kind === "reserved") this.#producerIds.reserved(stored.nextProducerId);
+        else if (stored.kind === "forgotten") this.#ids.forget(stored.transactionalId);
         else {
-          const { decided, ...state } = stored.record;
-          this.#learn(state, stored.timestamp);
-          if (decided) decisions.set(`${decided.producerId}:${decided.epoch}`, decided.outcome);
+          this.#learn(stored.record, stored.timestamp);
+          if (stored.record.decided) decisions.add(stored.record.decided);
         }
       }
     }
-    // What was reserved may have been handed out.
-    this.#nextProducerId = Math.max(this.#nextProducerId, this.#reservedTo);
-    this.#reservedTo = this.#nextProducerId;
-    await this.#fenceInterrupted(partitions, decisions);
-    for (const partition of partitions) {
-      if (partition.failure) continue;
-      for (const open of partition.openTransactions()) {
-        const outcome = decisions.get(`${open.producerId}:${open.epoch}`) ?? "abort";
-        partition.appendMarker(encodeControlBatch(outcome, open, this.#context.clock.now()));
-      }
+    this.#producerIds.start();
+    const found = partitions.flatMap((partition) => {
+      return partition.failure ? [] : partition.openTransactions().map((transaction) => ({ partition, transaction }));
+    });
+    const plan = planRecovery(found, decisions, (producerId) => this.#ids.ofProducer(producerId)?.state);
+    await this.#fenceInterrupted(plan.interrupted);
+    for (const { partition, transaction, outcome } of plan.ended) {
+      partition.appendMarker(encodeControlBatch(outcome, transaction, this.#context.clock.now()));
     }
+    this.#goOn(plan.goesOn, partitions);
   }
 
   /** Throws `PARTITION_DAMAGED` for a record that is none of ours: a decision must not be passed over. */
@@ -132,32 +142,45 @@ export class TransactionCoordinator {
 
   /** Records below `transactionsOffset` have been applied: their markers are appended, though not synced. */
   snapshot(): TransactionsCheckpoint {
-    const producers = [...this.#slots.values()].flatMap(({ state, usedMs }) => (state ? [{ ...state, usedMs }] : []));
+    const producers = [...this.#ids.values()].flatMap((slot) => {
+      return slot.state ? [{ ...withOpen(slot.state, workOf(slot.phase)), usedMs: slot.usedMs }] : [];
+    });
     return {
       transactionsOffset: Math.min(this.#partition.nextOffset, ...this.#inFlight),
       producers,
-      // An id whose epochs were used up took its next one without a reservation.
-      nextProducerId: Math.max(this.#reservedTo, this.#nextProducerId),
+      nextProducerId: this.#producerIds.reservedTo,
     };
   }
 
   /** A producer id that nobody else has or had, for idempotent appends. */
-  async newProducerId(): Promise<number> {
-    while (this.#nextProducerId >= this.#reservedTo) {
-      this.#reserving ??= this.#reserve().finally(() => {
-        this.#reserving = undefined;
-      });
-      await this.#reserving;
-    }
-    return this.#nextProducerId++;
+  newProducerId(): Promise<number> {
+    return this.#producerIds.take();
   }
 
-  /** Fences whoever held the id and aborts its open transaction; waits for one that is being committed. */
+  /**
+   * For code in this process: fences whoever held the id and aborts its open transaction; waits for one that is being
+   * committed.
+   */
   init(transactionalId: string, timeoutMs: number | null): Promise<ProducerState> {
-    const slot = this.#slot(transactionalId);
-    const taken = slot.queue.then(() => this.#take(slot, timeoutMs));
-    slot.queue = taken.catch(() => undefined);
-    return taken;
+    return this.#inTurn(this.#ids.slot(transactionalId, this.#context.clock.now()), { timeoutMs });
+  }
+
+  /**
+   * For a client: the same, and with what it says it has only when that is so, or when the call is a repetition.
+   * Throws `PRODUCER_FENCED`.
+   */
+  async initByWire(
+    transactionalId: string,
+    timeoutMs: number | null,
+    expected?: ProducerIdentity,
+  ): Promise<ProducerState> {
+    const state = await this.#inTurn(this.#ids.slot(transactionalId, this.#context.clock.now()), {
+      timeoutMs,
+      wire: {},
+      ...(expected && { expected }),
+    });
+    if (this.#ids.size > this.#wireIdsMax) await this.#makeRoom();
+    return state;
   }
 
   /** Throws `PRODUCER_FENCED`, and `TRANSACTION_INVALID` while another transaction is open. */
@@ -170,20 +193,48 @@ export class TransactionCoordinator {
   }
 
   /**
-   * The open transaction of a producer that names itself in its batches; it begins with the first of them.
-   * Throws `PRODUCER_UNKNOWN`, `PRODUCER_FENCED`, `TRANSACTION_INVALID` while it is being ended.
+   * The open transaction of a client that names itself in its batches. Under version 2 it begins with the first of them; under
+   * version 1 it is undefined unless `partition` was added to it. Throws `PRODUCER_UNKNOWN`, `PRODUCER_FENCED`,
+   * `TRANSACTION_INVALID` while it is being ended.
    */
-  join(identity: ProducerIdentity): OpenWork {
-    const slot = this.#byProducerId.get(identity.producerId);
-    if (!slot) {
-      throw new MillraceError("PRODUCER_UNKNOWN", `no transactional id has the producer id ${identity.producerId}`, {
-        details: { ...identity },
+  join(producer: ProducerIdentity, partition: Partition, origin: WireOrigin = {}): OpenWork | undefined {
+    const slot = this.#ids.ofProducer(producer.producerId);
+    const { transactionalId = slot?.transactionalId, transactionVersion = 2 } = origin;
+    if (!slot?.state?.wire || slot.transactionalId !== transactionalId) {
+      throw new MillraceError("PRODUCER_UNKNOWN", `no transactional id has the producer id ${producer.producerId}`, {
+        details: { producerId: producer.producerId, epoch: producer.epoch },
       });
     }
-    this.#current(slot.transactionalId, identity);
-    if (slot.phase.kind === "none") return this.#open(slot);
-    if (slot.phase.kind === "open") return slot.phase.work;
-    throw notOpen(slot.transactionalId);
+    const decision = decideJoin(knownOf(slot), producer);
+    if (decision.kind === "refused") {
+      throw refusal(decision.why === "concurrent" ? "invalid" : decision.why, slot.transactionalId, producer);
+    }
+    const { phase } = slot;
+    if (transactionVersion === 1) {
+      return phase.kind === "open" && phase.work.touched.has(partition) ? phase.work : undefined;
+    }
+    return phase.kind === "open" ? phase.work : this.#open(slot);
+  }
+
+  /**
+   * Adds partitions to a client's open transaction, or begins one with them; resolves when that is durable. Throws
+   * `PRODUCER_UNKNOWN`, `PRODUCER_FENCED`, and `TRANSACTION_CONCURRENT` while the one before is being ended.
+   */
+  async addPartitions(
+    transactionalId: string,
+    producer: ProducerIdentity,
+    partitions: readonly Partition[],
+  ): Promise<void> {
+    const slot = this.#ids.get(transactionalId);
+    const decision = decideJoin(knownOf(slot), producer);
+    if (decision.kind === "refused" || !slot) throw refusedBy(decision, transactionalId, producer);
+    const isNew = slot.phase.kind !== "open";
+    const work = slot.phase.kind === "open" ? slot.phase.work : this.#open(slot);
+    const added = partitions.filter((partition) => !work.touched.has(partition));
+    for (const partition of added) work.touched.set(partition, { endOffset: 0, sequence: 0 });
+    if (isNew || added.length > 0) await this.#store(slot, work);
+    // Those that are there already may have been added in this turn.
+    else if (work.storedEnd > 0) await this.#partition.durable(work.storedEnd);
   }
 
   /** Throws `PRODUCER_FENCED` and `TRANSACTION_INVALID`. */
@@ -193,35 +244,55 @@ export class TransactionCoordinator {
   }
 
   /**
-   * Ends the open transaction; resolves when that is durable and readable, with the producer's next epoch. When data
-   * cannot be made durable the transaction is aborted, and the reason thrown. Throws `PRODUCER_FENCED`, `TRANSACTION_INVALID`.
+   * For code in this process: ends the open transaction; resolves when that is durable and readable, with the producer's next
+   * epoch. When data cannot be made durable the transaction is aborted, and the reason thrown. Throws `PRODUCER_FENCED`,
+   * `TRANSACTION_INVALID`.
    */
   async end(transactionalId: string, identity: ProducerIdentity, outcome: Decision): Promise<ProducerState> {
     const slot = this.#current(transactionalId, identity);
     if (slot.phase.kind !== "open") throw notOpen(transactionalId);
-    const { work } = slot.phase;
-    const ended = this.#end(slot, work, outcome);
-    slot.phase = { kind: "ending", work, ended };
-    try {
-      await ended;
-    } finally {
-      if (slot.phase.kind === "ending") slot.phase = { kind: "none" };
-    }
-    return slot.state as ProducerState;
+    return await this.#finish(slot, slot.phase.work, outcome, 2);
+  }
+
+  /**
+   * For a client: the same, or what a repetition of the call is answered. Under version 1 the epoch stays, unless data could not be
+   * made durable. Throws `PRODUCER_UNKNOWN`, `PRODUCER_FENCED`, `TRANSACTION_INVALID`, `TRANSACTION_CONCURRENT`.
+   */
+  async endByWire(
+    transactionalId: string,
+    producer: ProducerIdentity,
+    outcome: Decision,
+    version: TransactionVersion = 2,
+  ): Promise<ProducerState> {
+    const slot = this.#ids.get(transactionalId);
+    const decision = decideEnd(knownOf(slot), producer, outcome, version);
+    if (decision.kind === "refused" || !slot?.state) throw refusedBy(decision, transactionalId, producer);
+    if (decision.kind === "same") return slot.state;
+    const work = slot.phase.kind === "open" ? slot.phase.work : newWork(this.#context.clock.now());
+    return await this.#finish(slot, work, outcome, version);
   }
 
   /** Aborts the open transaction of an id, whoever holds it, and fences that one. False when there is none. */
   async abort(transactionalId: string): Promise<boolean> {
-    const slot = this.#slots.get(transactionalId);
+    const slot = this.#ids.get(transactionalId);
     if (!slot?.state || slot.phase.kind !== "open") return false;
-    await this.init(transactionalId, slot.state.timeoutMs ?? null);
+    const timeoutMs = slot.state.timeoutMs ?? null;
+    const wire: WireState = { ended: { outcome: "abort", transactionVersion: 2 } };
+    const toAbort = slot.phase.work;
+    await this.#inTurn(slot, slot.state.wire ? { timeoutMs, wire, toAbort } : { timeoutMs, toAbort });
     return true;
   }
 
-  /** Aborts what has been open for longer than its timeout. */
+  /** The id whose open transaction this is; undefined when none is, or not of this epoch. */
+  holderOf({ producerId, epoch }: ProducerIdentity): string | undefined {
+    const slot = this.#ids.ofProducer(producerId);
+    return slot?.state?.epoch === epoch && slot.phase.kind === "open" ? slot.transactionalId : undefined;
+  }
+
+  /** Aborts what has been open for longer than its timeout, and makes durable since when the others are. */
   async expire(): Promise<void> {
     const nowMs = this.#context.clock.now();
-    for (const { transactionalId, state, phase } of [...this.#slots.values()]) {
+    for (const { transactionalId, state, phase } of [...this.#ids.values()]) {
       const timeoutMs = state?.timeoutMs ?? null;
       if (phase.kind !== "open" || timeoutMs === null || nowMs - phase.work.startedMs <= timeoutMs) continue;
       this.#context.diagnostics.warn("a transaction was open for longer than its timeout and is aborted", {
@@ -230,24 +301,29 @@ export class TransactionCoordinator {
       });
       await this.abort(transactionalId);
     }
+    const stored: Promise<void>[] = [];
+    for (const slot of this.#ids.values()) {
+      if (slot.phase.kind !== "open" || !slot.state?.wire || slot.phase.work.storedEnd > 0) continue;
+      stored.push(this.#store(slot, slot.phase.work));
+    }
+    await Promise.all(stored);
   }
 
   /** Forgets ids that nobody has used for so long. */
   async forgetIdle(olderThanMs: number): Promise<void> {
     const nowMs = this.#context.clock.now();
-    for (const slot of [...this.#slots.values()]) {
+    for (const slot of [...this.#ids.values()]) {
       if (slot.phase.kind !== "none" || !slot.state || nowMs - slot.usedMs < olderThanMs) continue;
-      slot.phase = { kind: "fencing" };
-      await this.#record(encodeForgottenId(slot.transactionalId, nowMs), () => this.#forget(slot.transactionalId));
+      await this.#forgetDurably(slot);
     }
   }
 
   list(): TransactionDescription[] {
-    return [...this.#slots.values()].flatMap((slot) => describe(slot) ?? []);
+    return [...this.#ids.values()].flatMap((slot) => describe(slot) ?? []);
   }
 
   describe(transactionalId: string): TransactionDescription | undefined {
-    const slot = this.#slots.get(transactionalId);
+    const slot = this.#ids.get(transactionalId);
     return slot && describe(slot);
   }
 
@@ -255,22 +331,41 @@ export class TransactionCoordinator {
    * Who had a transaction open that nobody decided must not go on with it: a part of it will be aborted. Durable before
    * the markers are, or a second start would not know.
    */
-  async #fenceInterrupted(partitions: readonly Partition[], decisions: ReadonlyMap<string, Decision>): Promise<void> {
-    for (const partition of partitions) {
-      if (partition.failure) continue;
-      for (const { producerId, epoch } of partition.openTransactions()) {
-        const state = this.#byProducerId.get(producerId)?.state;
-        if (!state || state.epoch !== epoch || decisions.has(`${producerId}:${epoch}`)) continue;
-        const next = this.#after(state);
-        const nowMs = this.#context.clock.now();
-        const record: TransactionRecord = { ...next, decided: { outcome: "abort", producerId, epoch } };
-        await this.#record(encodeTransactionRecord(record, nowMs), () => this.#learn(next, nowMs));
+  async #fenceInterrupted(states: Iterable<ProducerState>): Promise<void> {
+    for (const state of states) {
+      const { producerId, epoch } = state;
+      const next = this.#after(state);
+      const nowMs = this.#context.clock.now();
+      const record: TransactionRecord = { ...next, decided: { outcome: "abort", producerId, epoch } };
+      await this.#record(encodeTransactionRecord(record, nowMs), () => this.#learn(next, nowMs));
+    }
+  }
+
+  /** What clients have open, as far as it is durable; what else they sent they send again. */
+  #goOn(parts: ReadonlyMap<string, readonly FoundTransaction<Partition>[]>, partitions: readonly Partition[]): void {
+    const nowMs = this.#context.clock.now();
+    let byPlace: Map<string, Partition> | undefined;
+    for (const slot of this.#ids.values()) {
+      const { open: stored, ...wire } = slot.state?.wire ?? {};
+      const found = parts.get(slot.transactionalId) ?? [];
+      if (!slot.state?.wire || (!stored && found.length === 0)) continue;
+      slot.state = { ...slot.state, wire };
+      const startedMs = Math.min(nowMs, stored?.startedMs ?? nowMs, ...found.map((each) => each.transaction.startedMs));
+      const work: OpenWork = { ...newWork(startedMs), storedEnd: stored ? this.#partition.nextOffset : 0 };
+      byPlace ??= new Map(partitions.map((each) => [`${each.place.topicId}/${each.place.partition}`, each]));
+      for (const [topicId, number] of stored?.partitions ?? []) {
+        const partition = byPlace.get(`${topicId}/${number}`);
+        // What one that does not serve has of it is not known: the transaction cannot be committed.
+        const endOffset = partition?.failure ? Number.POSITIVE_INFINITY : 0;
+        if (partition) work.touched.set(partition, { endOffset, sequence: 0 });
       }
+      for (const { partition } of found) work.touched.set(partition, { endOffset: partition.nextOffset, sequence: 0 });
+      slot.phase = { kind: "open", work };
     }
   }
 
   #current(transactionalId: string, { producerId, epoch }: ProducerIdentity): Slot {
-    const slot = this.#slots.get(transactionalId);
+    const slot = this.#ids.get(transactionalId);
     const { state, phase } = slot ?? {};
     if (slot && state?.producerId === producerId && state.epoch === epoch && phase?.kind !== "fencing") return slot;
     throw new MillraceError("PRODUCER_FENCED", `a newer producer has taken over ${transactionalId}`, {
@@ -279,54 +374,121 @@ export class TransactionCoordinator {
   }
 
   #open(slot: Slot): OpenWork {
-    const work: OpenWork = { startedMs: this.#context.clock.now(), touched: new Map() };
+    const work = newWork(this.#context.clock.now());
     slot.phase = { kind: "open", work };
     slot.usedMs = work.startedMs;
     return work;
   }
 
-  async #end(slot: Slot, work: OpenWork, outcome: Decision): Promise<void> {
-    if (work.touched.size === 0) return;
-    if (outcome === "commit") {
-      try {
-        await this.#secure(work);
-      } catch (error) {
-        await this.#decide(slot, work, "abort");
-        throw error;
-      }
-    }
-    await this.#decide(slot, work, outcome);
+  /** Makes durable that it is open, since when, and which partitions were added to it. */
+  async #store(slot: Slot, work: OpenWork): Promise<void> {
+    const record = withOpen(slot.state as ProducerState, work);
+    slot.usedMs = this.#context.clock.now();
+    const { lastOffset } = this.#partition.append(encodeTransactionRecord(record, slot.usedMs));
+    work.storedEnd = lastOffset + 1;
+    // As a decision: one that comes behind it must not go to the segment along with it.
+    await this.#partition.ahead(work.storedEnd);
+    await this.#partition.durable(work.storedEnd);
   }
 
-  /** Afterwards, in the same turn, a decision may be appended: it cannot become durable before the data. */
-  async #secure({ touched }: OpenWork): Promise<void> {
-    // Each call is made in this turn. One that throws must not leave the promises of others to nobody.
-    await Promise.all([...touched].map(async ([partition, { endOffset }]) => partition.ahead(endOffset)));
-    if (!this.#partition.followsJournal) {
-      await Promise.all([...touched].map(async ([partition, { endOffset }]) => partition.durable(endOffset)));
+  async #finish(slot: Slot, work: OpenWork, outcome: Decision, version: TransactionVersion): Promise<ProducerState> {
+    const ended = this.#end(slot, work, outcome, version);
+    slot.phase = { kind: "ending", work, outcome, ended };
+    try {
+      await ended;
+    } finally {
+      if (slot.phase.kind === "ending") slot.phase = { kind: "none" };
     }
-    for (const { failure } of touched.keys()) if (failure) throw failure;
+    return slot.state as ProducerState;
+  }
+
+  async #end(slot: Slot, work: OpenWork, outcome: Decision, version: TransactionVersion): Promise<void> {
+    if (work.touched.size === 0 && !slot.state?.wire) return;
+    let decision = this.#decisionOf(slot, work, outcome, version);
+    // Where the epoch goes on, what is aborted must be there too: its end in each partition is told from then on.
+    while (outcome === "commit" || decision.record.decided?.ends) {
+      try {
+        await this.#putAhead(work, slot.state);
+        // From here on in the same turn: the decision cannot become durable before the data.
+        const isSmall = decision.batch.length < this.#context.limits.directBytesMin;
+        if (!isSmall || !this.#partition.followsJournal) await this.#makeDurable(work, slot.state);
+        for (const [{ failure }] of writtenIn(work, slot.state)) if (failure) throw failure;
+        break;
+      } catch (error) {
+        const isDeleted = slot.state?.wire !== undefined && MillraceError.is(error, "TOPIC_UNKNOWN");
+        decision = this.#decisionOf(slot, work, isDeleted ? outcome : "abort", isDeleted ? version : 2);
+        if (isDeleted) continue;
+        await this.#decide(slot, work, decision);
+        if (outcome === "commit") throw error;
+        return;
+      }
+    }
+    await this.#decide(slot, work, decision);
+  }
+
+  /** Each call is made in this turn. One that throws must not leave the promises of others to nobody. */
+  async #putAhead(work: OpenWork, state: ProducerState | undefined): Promise<void> {
+    const written = writtenIn(work, state);
+    await Promise.all(written.map(async ([partition, endOffset]) => partition.ahead(endOffset)));
+  }
+
+  async #makeDurable(work: OpenWork, state: ProducerState | undefined): Promise<void> {
+    const written = writtenIn(work, state);
+    await Promise.all(written.map(async ([partition, endOffset]) => partition.durable(endOffset)));
   }
 
   /** The producer's next epoch is part of the same record. */
-  async #decide(slot: Slot, work: OpenWork, outcome: Decision): Promise<void> {
+  #decisionOf(slot: Slot, work: OpenWork, outcome: Decision, version: TransactionVersion): DecisionToMake {
+    const before = slot.state as ProducerState;
+    const { producerId, epoch } = before;
+    const ends = version === 1 ? endsOf(work, before) : undefined;
+    const moved = ends ? before : this.#after(before);
+    const previous = ends ? before.wire?.previous : { producerId, epoch };
+    const ended = { outcome, transactionVersion: version };
+    const next = before.wire ? { ...moved, wire: { ...(previous && { previous }), ended } } : moved;
+    const record: TransactionRecord = { ...next, decided: { outcome, producerId, epoch, ...(ends && { ends }) } };
+    return { next, record, batch: encodeTransactionRecord(record, this.#context.clock.now()) };
+  }
+
+  async #decide(slot: Slot, work: OpenWork, { next, record, batch }: DecisionToMake): Promise<void> {
     const { producerId, epoch } = slot.state as ProducerState;
-    const next = this.#after(slot.state as ProducerState);
-    const record: TransactionRecord = { ...next, decided: { outcome, producerId, epoch } };
-    await this.#record(encodeTransactionRecord(record, this.#context.clock.now()), () => {
+    await this.#record(batch, () => {
       this.#learn(next, this.#context.clock.now());
-      this.#mark(outcome, { producerId, epoch }, work);
+      if (record.decided) this.#mark(record.decided.outcome, { producerId, epoch }, work);
     });
   }
 
-  async #take(slot: Slot, timeoutMs: number | null): Promise<ProducerState> {
+  #inTurn(slot: Slot, taking: Taking): Promise<ProducerState> {
+    slot.takers++;
+    const taken = slot.queue
+      .then(() => this.#take(slot, taking))
+      .finally(() => {
+        slot.takers--;
+      });
+    slot.queue = taken.catch(() => undefined);
+    return taken;
+  }
+
+  async #take(slot: Slot, { timeoutMs, wire, expected, toAbort }: Taking): Promise<ProducerState> {
     if (slot.phase.kind === "ending") await slot.phase.ended.catch(() => undefined);
-    const open = slot.phase.kind === "open" ? slot.phase.work : undefined;
-    slot.phase = { kind: "fencing" };
+    if (toAbort && slot.state && workOf(slot.phase) !== toAbort) return slot.state;
+    const { transactionalId, state: before } = slot;
+    const decision = decideInit(knownOf(slot), expected);
+    if (decision.kind === "refused") throw refusal(decision.why, transactionalId, expected as ProducerIdentity);
+    const open = workOf(slot.phase);
+    slot.phase = { kind: "fencing", work: open };
     try {
-      const before = slot.state;
-      const { producerId, epoch } = before ? this.#after(before) : { producerId: await this.newProducerId(), epoch: 0 };
-      const next: ProducerState = { transactionalId: slot.transactionalId, producerId, epoch, timeoutMs };
+      let identity: ProducerIdentity = before ?? { producerId: await this.newProducerId(), epoch: 0 };
+      if (before && decision.kind !== "same") identity = this.#after(before);
+      const previous = decision.kind === "same" ? before?.wire?.previous : decision.previous;
+      const { producerId, epoch } = identity;
+      const next: ProducerState = {
+        transactionalId,
+        producerId,
+        epoch,
+        timeoutMs,
+        ...(wire && { wire: { ...wire, ...(previous && { previous }) } }),
+      };
       const decided = before &&
         open && { outcome: "abort" as const, producerId: before.producerId, epoch: before.epoch };
       const record: TransactionRecord = { ...next, ...(decided && { decided }) };
@@ -354,71 +516,52 @@ export class TransactionCoordinator {
 
   #mark(outcome: Decision, producer: ProducerIdentity, { touched }: OpenWork): void {
     const nowMs = this.#context.clock.now();
-    for (const partition of touched.keys()) {
+    for (const [partition, { endOffset }] of touched) {
       // A partition that failed or was deleted meanwhile gets its marker when it is read back, if ever.
-      if (!partition.failure) partition.appendMarker(encodeControlBatch(outcome, producer, nowMs));
+      if (endOffset > 0 && !partition.failure) partition.appendMarker(encodeControlBatch(outcome, producer, nowMs));
     }
   }
 
   #after(state: ProducerState): ProducerState {
-    if (state.epoch < epochMax) return { ...state, epoch: state.epoch + 1 };
+    if (!isEpochLast(state)) return { ...state, epoch: state.epoch + 1 };
     // The record that carries it also reserves it: ids in use are learnt from records.
-    return { ...state, producerId: this.#nextProducerId++, epoch: 0 };
-  }
-
-  async #reserve(): Promise<void> {
-    const to = this.#nextProducerId + idsPerReservation;
-    await this.#record(encodeReservation(to, this.#context.clock.now()), () => {
-      this.#reservedTo = Math.max(this.#reservedTo, to);
-    });
+    return { ...state, producerId: this.#producerIds.takeUnreserved(), epoch: 0 };
   }
 
   #learn(state: ProducerState, usedMs: number): void {
-    const slot = this.#slot(state.transactionalId);
-    if (slot.state) this.#byProducerId.delete(slot.state.producerId);
-    slot.state = state;
-    slot.usedMs = usedMs;
-    this.#byProducerId.set(state.producerId, slot);
-    this.#nextProducerId = Math.max(this.#nextProducerId, state.producerId + 1);
+    this.#ids.learn(state, usedMs);
+    this.#producerIds.used(state.producerId);
   }
 
-  #forget(transactionalId: string): void {
-    const slot = this.#slots.get(transactionalId);
-    if (slot?.state) this.#byProducerId.delete(slot.state.producerId);
-    this.#slots.delete(transactionalId);
+  async #makeRoom(): Promise<void> {
+    for (const slot of this.#ids.values()) {
+      if (this.#ids.size <= this.#wireIdsMax) return;
+      if (slot.phase.kind === "none" && slot.state?.wire) await this.#forgetDurably(slot);
+    }
   }
 
-  #slot(transactionalId: string): Slot {
-    const known = this.#slots.get(transactionalId);
-    if (known) return known;
-    const slot: Slot = {
-      transactionalId,
-      state: undefined,
-      phase: { kind: "none" },
-      usedMs: this.#context.clock.now(),
-      queue: Promise.resolve(),
-    };
-    this.#slots.set(transactionalId, slot);
-    return slot;
+  /** Who takes the id meanwhile takes it as a new one. */
+  #forgetDurably(slot: Slot): Promise<void> {
+    const forgotten = slot.queue.then(async () => {
+      if (slot.phase.kind !== "none" || !slot.state) return;
+      slot.phase = { kind: "fencing", work: undefined };
+      try {
+        await this.#record(encodeForgottenId(slot.transactionalId, this.#context.clock.now()), () => {
+          this.#ids.forget(slot.transactionalId);
+        });
+      } finally {
+        slot.phase = { kind: "none" };
+      }
+    });
+    slot.queue = forgotten.catch(() => undefined);
+    return forgotten;
   }
 }
 
-function describe({ transactionalId, state, phase }: Slot): TransactionDescription | undefined {
-  if (!state) return undefined;
-  const work = phase.kind === "open" || phase.kind === "ending" ? phase.work : undefined;
-  return {
-    transactionalId,
-    producerId: state.producerId,
-    epoch: state.epoch,
-    state: phase.kind === "open" ? "ongoing" : phase.kind === "none" ? "empty" : "ending",
-    timeoutMs: state.timeoutMs ?? null,
-    startedMs: work?.startedMs,
-    partitions: [...(work?.touched.keys() ?? [])].map(({ place: { topic, partition } }) => ({ topic, partition })),
-  };
-}
-
-function notOpen(transactionalId: string): MillraceError {
-  return new MillraceError("TRANSACTION_INVALID", `the transaction of ${transactionalId} is not open`, {
-    details: { transactionalId },
-  });
+function refusedBy(
+  decision: ReturnType<typeof decideJoin | typeof decideEnd>,
+  transactionalId: string,
+  producer: ProducerIdentity,
+): MillraceError {
+  return refusal(decision.kind === "refused" ? decision.why : "unknown", transactionalId, producer);
 }

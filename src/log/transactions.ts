@@ -1,15 +1,16 @@
 /** A transactional id in the hands of code in this process, and its transactions (the rules are the coordinator's). */
 import { stampTransaction } from "../records/batch-header.ts";
 import type { Partition, Placed } from "./partition.ts";
-import type { OpenWork, TransactionCoordinator } from "./transaction-coordinator.ts";
+import type { TransactionCoordinator } from "./transaction-coordinator.ts";
 import type { Decision, ProducerIdentity, ProducerState } from "./transaction-records.ts";
+import type { OpenWork } from "./transactional-ids.ts";
 
-/** How a transaction's batch gets into a partition; `stamp` is called with the checked batch before it gets its offset. */
+/** How a transaction's batch gets into a partition; `stamp` is called with the batch that is kept, before it gets its offset. */
 export type PlaceBatch = (
   topic: string,
   partition: number,
   batch: Buffer,
-  stamp: (partition: Partition) => void,
+  stamp: (partition: Partition, admitted: Buffer) => void,
 ) => { readonly partition: Partition; readonly placed: Placed };
 
 export interface PlacedIn extends Placed {
@@ -52,8 +53,8 @@ export class LogProducer {
 
   /** For its transaction. */
   place(topic: string, partition: number, batch: Buffer, work: OpenWork): ReturnType<PlaceBatch> {
-    return this.#place(topic, partition, batch, (into) =>
-      stampTransaction(batch, this.producerId, this.epoch, work.touched.get(into)?.sequence ?? 0),
+    return this.#place(topic, partition, batch, (into, admitted) =>
+      stampTransaction(admitted, this.producerId, this.epoch, work.touched.get(into)?.sequence ?? 0),
     );
   }
 

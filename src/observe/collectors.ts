@@ -2,22 +2,31 @@
 import type { Clock } from "../base/clock.ts";
 import type { Metrics, Sample } from "../base/metrics.ts";
 import type { SourceStatus } from "../capture/source.ts";
-import type { Engine } from "../engine/engine.ts";
+import type { Answer, Engine, PartitionOffsets } from "../engine/engine.ts";
 import type { Views } from "../views/view-info.ts";
 
-/** Sizes and offsets of every topic. */
+/** Sizes and offsets of every topic. Where an engine has to ask for them, those of the look before are told. */
 export function collectLog(metrics: Metrics, engine: Engine): void {
-  metrics.collect("gauge", "millrace_log_bytes", "Bytes on disk of a topic.", () =>
-    engine.topics().map((topic) => ({ labels: { topic: topic.name }, value: engine.sizeBytes(topic.name) })),
-  );
+  const sizes = new LastLook<number>();
+  const offsets = new LastLook<PartitionOffsets>();
+  metrics.collect("gauge", "millrace_log_bytes", "Bytes on disk of a topic.", () => {
+    const topics = engine.topics();
+    sizes.keepOnly(topics.map(({ id }) => id));
+    return topics.map(({ id, name }) => ({
+      labels: { topic: name },
+      value: sizes.of(id, () => engine.sizeBytes(name)) ?? null,
+    }));
+  });
   const perPartition = (pick: "highWatermark" | "logStart" | "lastStable") =>
     function* (): Iterable<Sample> {
-      for (const { name, settings } of engine.topics()) {
+      const topics = engine.topics();
+      offsets.keepOnly(
+        topics.flatMap(({ id, settings }) => Array.from({ length: settings.partitions }, (_, i) => `${id}/${i}`)),
+      );
+      for (const { id, name, settings } of topics) {
         for (let partition = 0; partition < settings.partitions; partition++) {
-          yield {
-            labels: { topic: name, partition: String(partition) },
-            value: offsetOf(engine, name, partition, pick),
-          };
+          const known = offsets.of(`${id}/${partition}`, () => engine.offsets(name, partition));
+          yield { labels: { topic: name, partition: String(partition) }, value: known?.[pick] ?? null };
         }
       }
     };
@@ -36,17 +45,33 @@ export function collectLog(metrics: Metrics, engine: Engine): void {
   metrics.collect("gauge", "millrace_log_start", "The first retained offset.", perPartition("logStart"));
 }
 
-/** Null where the partition has failed. */
-function offsetOf(
-  engine: Engine,
-  topic: string,
-  partition: number,
-  pick: "highWatermark" | "logStart" | "lastStable",
-): number | null {
-  try {
-    return engine.offsets(topic, partition)[pick];
-  } catch {
-    return null;
+/** What was answered last, for those who cannot wait for an answer. As large as what it is told to keep. */
+class LastLook<T> {
+  readonly #known = new Map<string, T>();
+  readonly #asked = new Set<string>();
+
+  /** Undefined where nothing is known, or where asking failed. */
+  of(key: string, ask: () => Answer<T>): T | undefined {
+    if (this.#asked.has(key)) return this.#known.get(key);
+    try {
+      const answer = ask();
+      if (!(answer instanceof Promise)) return answer;
+      this.#asked.add(key);
+      answer
+        .then(
+          (value) => this.#known.set(key, value),
+          () => this.#known.delete(key),
+        )
+        .finally(() => this.#asked.delete(key));
+    } catch {
+      return undefined;
+    }
+    return this.#known.get(key);
+  }
+
+  keepOnly(keys: readonly string[]): void {
+    const kept = new Set(keys);
+    for (const key of this.#known.keys()) if (!kept.has(key)) this.#known.delete(key);
   }
 }
 

@@ -113,7 +113,7 @@ export class ProgressTable {
   }
 
   async #read(): Promise<void> {
-    const { lastStable } = this.engine.offsets(progressTopic, 0);
+    const { lastStable } = await this.engine.offsets(progressTopic, 0);
     while (this.#nextOffset < lastStable) {
       const offset = this.#nextOffset;
       const result = await this.engine.read({
@@ -147,7 +147,7 @@ export class ProgressTable {
     const found = await readCheckedFile(at.disk, at.file, checkpointName, checkpointFormat);
     if (found.kind === "missing") return;
     const checkpoint = found.kind === "read" ? (found.value as Checkpoint) : undefined;
-    const doubt = found.kind === "damaged" ? found.reason : this.#doubt(checkpoint);
+    const doubt = found.kind === "damaged" ? found.reason : await this.#doubt(checkpoint);
     if (doubt !== undefined || !checkpoint) {
       this.#diagnostics.warn("the checkpoint of progress cannot be used; the topic is read from its beginning", {
         file: at.file,
@@ -159,8 +159,8 @@ export class ProgressTable {
     this.#nextOffset = checkpoint.nextOffset;
   }
 
-  #doubt(checkpoint: Checkpoint | undefined): string | undefined {
-    const { leaderEpoch, lastStable, logStart } = this.engine.offsets(progressTopic, 0);
+  async #doubt(checkpoint: Checkpoint | undefined): Promise<string | undefined> {
+    const { leaderEpoch, lastStable, logStart } = await this.engine.offsets(progressTopic, 0);
     if (checkpoint?.logId !== this.engine.logId || checkpoint.topicId !== this.#topic.id) return "it is of another log";
     if (checkpoint.leaderEpoch !== leaderEpoch) return "the topic was cut since";
     if (!(checkpoint.nextOffset >= logStart && checkpoint.nextOffset <= lastStable)) return "it does not fit the topic";
@@ -173,7 +173,7 @@ export class ProgressTable {
     const checkpoint: Checkpoint = {
       logId: this.engine.logId,
       topicId: this.#topic.id,
-      leaderEpoch: this.engine.offsets(progressTopic, 0).leaderEpoch,
+      leaderEpoch: this.engine.leaderEpoch(progressTopic, 0),
       nextOffset: this.#nextOffset,
       units: [...this.#units].map(([unit, { ownerEpoch, progress }]) =>
         // JSON knows no undefined in an array.

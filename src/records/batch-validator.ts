@@ -1,6 +1,7 @@
 /**
  * Checks of a record batch that came from outside. Whatever the bytes are, the only failures are `BATCH_CORRUPT`
- * (checksum or form) and those of the limits that the caller asks for.
+ * (checksum or form) and those of the limits that the caller asks for. What a topic's settings ask of its records is
+ * batch-admission.ts.
  */
 import { MillraceError } from "../base/errors.ts";
 import {
@@ -15,6 +16,8 @@ import {
 import { BatchRecords } from "./batch-records.ts";
 import { codecMax, unknownCodec } from "./compression.ts";
 import { readInt64 } from "./int64.ts";
+
+const countFault = "its count of records cannot be";
 
 /** Larger than any batch that a setting may allow: a length beyond it is damage. */
 export const batchBytesLimit = 256 * 1024 * 1024;
@@ -56,8 +59,7 @@ export function headerFault(bytes: Buffer, position: number, end: number): strin
   if (sizeBytes < batchHeaderBytes || sizeBytes > batchBytesLimit) return "its length cannot be";
   const recordCount = bytes.readInt32BE(position + batchField.recordCount);
   const lastOffsetDelta = bytes.readInt32BE(position + batchField.lastOffsetDelta);
-  if (lastOffsetDelta < 0 || recordCount < 0 || recordCount > lastOffsetDelta + 1)
-    return "its count of records cannot be";
+  if (lastOffsetDelta < 0 || recordCount < 0 || recordCount > lastOffsetDelta + 1) return countFault;
   const baseOffset = readInt64(bytes, position + batchField.baseOffset);
   if (!(baseOffset >= 0) || !Number.isSafeInteger(baseOffset + lastOffsetDelta + 1)) return "its offset cannot be";
   for (const field of [batchField.baseTimestamp, batchField.maxTimestamp, batchField.producerId]) {
@@ -66,63 +68,55 @@ export function headerFault(bytes: Buffer, position: number, end: number): strin
   return undefined;
 }
 
-export interface AppendChecks {
-  /** For compacted topics: each record is looked at, and must have a key. Left out, compressed records stay unopened. */
-  readonly keysRequired?: boolean;
-  /** What compressed records may take, where they are looked at. */
-  readonly recordsBytesMax?: number;
-}
-
 /**
  * What the log takes from a writer: a checked batch, not empty, of a codec that is known, no marker, and as many records
- * as offsets. Throws `BATCH_CORRUPT`, `RECORD_TOO_LARGE`, `RECORD_INVALID`.
+ * as offsets. In a topic that only this process writes (`isOwn`) a transactional batch needs no sequence: so a coordinator
+ * writes for its clients. Throws `BATCH_CORRUPT`, `RECORD_TOO_LARGE`, `RECORD_INVALID`.
  */
-export function checkAppendable(batch: Buffer, batchBytesMax: number, topic: string, checks: AppendChecks = {}): void {
-  if (batch.length > batchBytesMax) {
-    throw new MillraceError(
-      "RECORD_TOO_LARGE",
-      `a batch of ${batch.length} bytes is larger than the ${batchBytesMax} that topic ${topic} takes`,
-      { hint: "Send smaller records, or raise the topic's batchBytesMax.", details: { topic, batchBytesMax } },
-    );
-  }
-  checkBatch(batch);
+export function checkAppendable(batch: Buffer, batchBytesMax: number, topic: string, isOwn = false): void {
+  if (batch.length > batchBytesMax) throw batchTooLarge(batch.length, batchBytesMax, topic);
+  checkBatchOfWriter(batch, topic);
   const attributes = batch.readInt16BE(batchField.attributes);
   const recordCount = batch.readInt32BE(batchField.recordCount);
-  if (recordCount < 1 || recordCount !== batch.readInt32BE(batchField.lastOffsetDelta) + 1) {
-    corrupt("its count of records cannot be");
+  if (attributes & attributeMask.control) refuse(topic, "takes no control batch from a writer");
+  if (attributes & attributeMask.deleteHorizon) refuse(topic, "takes no batch with a delete horizon from a writer");
+  const hasProducer = readInt64(batch, batchField.producerId) >= 0;
+  const isInTransaction = (attributes & attributeMask.transactional) !== 0;
+  if (isInTransaction && !hasProducer) {
+    refuse(topic, "takes no transactional batch without a producer");
   }
-  if (attributes & attributeMask.control) {
-    throw new MillraceError("RECORD_INVALID", `topic ${topic} takes no control batch from a writer`);
-  }
-  if (attributes & attributeMask.deleteHorizon) {
-    throw new MillraceError("RECORD_INVALID", `topic ${topic} takes no batch with a delete horizon from a writer`);
-  }
-  if (attributes & attributeMask.transactional && readInt64(batch, batchField.producerId) < 0) {
-    throw new MillraceError("RECORD_INVALID", `topic ${topic} takes no transactional batch without a producer`);
-  }
+  const baseSequence = batch.readInt32BE(batchField.baseSequence);
+  const isNumbered = baseSequence >= 0 || (isOwn && isInTransaction && baseSequence === -1);
+  if (hasProducer && !isNumbered) refuse(topic, `takes no batch of a producer with the sequence ${baseSequence}`);
   const codecNumber = attributes & attributeMask.codec;
   if (codecNumber > codecMax) throw unknownCodec(codecNumber);
   const recordsBytesMin = codecNumber === 0 ? recordCount : 1;
-  if (batch.length < batchHeaderBytes + recordsBytesMin) corrupt("it is too short for its records");
-  if (checks.keysRequired) checkKeys(batch, topic, checks.recordsBytesMax);
+  if (batch.length < batchHeaderBytes + recordsBytesMin)
+    refuse(topic, "takes no batch that is too short for its records");
 }
 
-/** Each record has a key, and there are as many as the header says. */
-function checkKeys(batch: Buffer, topic: string, recordsBytesMax: number | undefined): void {
-  const records = new BatchRecords().open(batch, recordsBytesMax);
-  for (let index = 0; records.next(); index++) {
-    if (records.offset !== batchBaseOffset(batch) + index) outOfOrder();
-    if (records.keyBytes < 0) {
-      throw new MillraceError(
-        "RECORD_INVALID",
-        `record ${index} of a batch has no key, and topic ${topic} is compacted`,
-        {
-          hint: "Give each record of a compacted topic a key: compaction keeps the last record of each.",
-          details: { topic, recordIndex: index },
-        },
-      );
-    }
-  }
+/**
+ * As `checkBatch`. A count that cannot be is told apart from damage: `RECORD_INVALID`, for a client would send a damaged
+ * batch again.
+ */
+function checkBatchOfWriter(batch: Buffer, topic: string): void {
+  const fault = headerFault(batch, 0, batch.length);
+  if (fault && fault !== countFault) corrupt(fault);
+  if (batchSizeBytes(batch) !== batch.length) corrupt("its length is not that of its bytes");
+  if (!hasRightChecksum(batch)) corrupt("its checksum does not match");
+  const recordCount = batch.readInt32BE(batchField.recordCount);
+  const offsetCount = batch.readInt32BE(batchField.lastOffsetDelta) + 1;
+  if (recordCount >= 1 && recordCount === offsetCount) return;
+  refuse(topic, `takes no batch of ${recordCount} records for ${offsetCount} offsets`);
+}
+
+/** After its records were compressed anew, or as it came. */
+export function batchTooLarge(sizeBytes: number, batchBytesMax: number, topic: string): MillraceError {
+  return new MillraceError(
+    "RECORD_TOO_LARGE",
+    `a batch of ${sizeBytes} bytes is larger than the ${batchBytesMax} that topic ${topic} takes`,
+    { hint: "Send smaller records, or raise the topic's batchBytesMax.", details: { topic, batchBytesMax } },
+  );
 }
 
 /** Whole batches of `bytes`, one after the other; the rest is cut. Nothing is checked: for bytes that the log has checked. */
@@ -139,6 +133,10 @@ export function splitBatches(bytes: Buffer): Buffer[] {
 
 function outOfOrder(): never {
   corrupt("its records are not in the order of their offsets");
+}
+
+function refuse(topic: string, why: string): never {
+  throw new MillraceError("RECORD_INVALID", `topic ${topic} ${why}`, { details: { topic } });
 }
 
 function corrupt(fault: string): never {

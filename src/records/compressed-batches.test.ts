@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MillraceError } from "../base/errors.ts";
 import { seededRandom } from "../base/random.ts";
+import { admitBatch } from "./batch-admission.ts";
 import { BatchBuilder, encodeBatch } from "./batch-builder.ts";
 import { attributeMask, batchCodec, batchField, writeBatchChecksum } from "./batch-header.ts";
 import { BatchRecords, decodeBatch } from "./batch-records.ts";
@@ -15,7 +16,15 @@ const seed = Number(process.env.MILLRACE_TEST_SEED ?? Date.now() % 1_000_000);
 console.log(`compressed batches: seed ${seed}`);
 
 const codecs = [codec.gzip, codec.snappy, codec.lz4, codec.zstd];
-const keyed = { keysRequired: true };
+const keyed = {
+  cleanup: "compact",
+  batchBytesMax: 100_000,
+  timestampType: "create",
+  timestampBeforeMaxMs: null,
+  timestampAfterMaxMs: null,
+  compression: "producer",
+} as const;
+const place = { topic: "t", partition: 0, isOwn: false };
 
 function refusal(check: () => unknown): MillraceError | undefined {
   try {
@@ -88,17 +97,17 @@ test("compressed records stay unopened unless they are to be looked at", () => {
     batch.fill(0xee, 61);
     writeBatchChecksum(batch);
     checkAppendable(batch, 100_000, "t");
-    assert.equal(refusal(() => checkAppendable(batch, 100_000, "t", keyed))?.code, "BATCH_CORRUPT");
+    assert.equal(refusal(() => admitBatch(batch, place, keyed, 0))?.code, "RECORD_INVALID");
   }
 });
 
 test("a compacted topic takes no record without a key, and the refusal names the record", () => {
   for (const codecNumber of [codec.none, ...codecs]) {
-    const error = refusal(() => checkAppendable(encodeBatch(recordedShort, 0, codecNumber), 100_000, "t", keyed));
+    const error = refusal(() => admitBatch(encodeBatch(recordedShort, 0, codecNumber), place, keyed, 0));
     assert.equal(error?.code, "RECORD_INVALID");
     assert.equal(error?.details.recordIndex, 3);
     const withKeys = recordedShort.filter(({ key }) => key !== null);
-    checkAppendable(encodeBatch(withKeys, 0, codecNumber), 100_000, "t", keyed);
+    admitBatch(encodeBatch(withKeys, 0, codecNumber), place, keyed, 0);
   }
 });
 
@@ -110,7 +119,7 @@ test("a batch with fewer or more records than its header says is refused where r
       batch.writeInt32BE(count, batchField.recordCount);
       batch.writeInt32BE(count - 1, batchField.lastOffsetDelta);
       writeBatchChecksum(batch);
-      assert.equal(refusal(() => checkAppendable(batch, 100_000, "t", keyed))?.code, "BATCH_CORRUPT");
+      assert.equal(refusal(() => admitBatch(batch, place, keyed, 0))?.code, "RECORD_INVALID");
       assert.equal(refusal(() => checkBatchWhole(batch))?.code, "BATCH_CORRUPT");
     }
   }
@@ -120,8 +129,7 @@ test("records that decompress beyond the limit are refused where they are looked
   for (const codecNumber of codecs) {
     const batch = encodeBatch([{ key: Buffer.from("k"), value: Buffer.alloc(100_000) }], 0, codecNumber);
     checkAppendable(batch, 100_000, "t");
-    const checks = { ...keyed, recordsBytesMax: 50_000 };
-    assert.equal(refusal(() => checkAppendable(batch, 100_000, "t", checks))?.code, "RECORD_TOO_LARGE");
+    assert.equal(refusal(() => admitBatch(batch, place, keyed, 0, 50_000))?.code, "RECORD_TOO_LARGE");
     assert.equal(refusal(() => checkBatchWhole(batch, 50_000))?.code, "RECORD_TOO_LARGE");
   }
 });
@@ -143,7 +151,8 @@ test("whatever a compressed batch is, checking and rewriting it only ever answer
     writeBatchChecksum(changed);
     const checks = [
       () => checkBatchWhole(changed, 300_000),
-      () => checkAppendable(changed, 100_000, "t", { ...keyed, recordsBytesMax: 300_000 }),
+      () => admitBatch(Buffer.from(changed), place, keyed, 0, 300_000),
+      () => admitBatch(Buffer.from(changed), place, { ...keyed, compression: "zstd" }, 0, 300_000),
       () => {
         checkBatchWhole(changed, 300_000);
         checkBatchWhole(rebuildBatch(changed, (records) => records.offset % 2 === 0, 1_800_000_000_000));

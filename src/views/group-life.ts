@@ -102,7 +102,7 @@ function* positionsAt({ settings }: GroupContext, advance: Advance): Generator<S
   for (const [topic, nextOffset] of advance.to) {
     const info = settings.engine.topic(topic);
     if (!info) continue;
-    const { leaderEpoch } = settings.engine.offsets(topic, 0);
+    const leaderEpoch = settings.engine.leaderEpoch(topic, 0);
     yield { topic, topicId: info.id, partition: 0, nextOffset, leaderEpoch, baseOffset: nextOffset };
   }
 }

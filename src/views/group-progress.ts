@@ -72,7 +72,7 @@ export class GroupProgress {
     if (nextOffset === undefined) return known;
     const topicId = this.#engine.topic(topic)?.id;
     if (topicId === undefined) return known;
-    const { leaderEpoch } = this.#engine.offsets(topic, 0);
+    const leaderEpoch = this.#engine.leaderEpoch(topic, 0);
     return { topic, topicId, partition: 0, nextOffset, leaderEpoch, baseOffset: known?.baseOffset ?? 0 };
   }
 

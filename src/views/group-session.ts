@@ -63,7 +63,7 @@ export class GroupSession {
     await prepareStore(client, engine.logId, settings.readerRole);
     const row = await takeGroup(client, name, owner.epoch, generationAfter(null, owner.noted));
     const books = await readBookkeeping(client, name, row);
-    checkPositions(ofThisLog(books, settings), engine);
+    await checkPositions(ofThisLog(books, settings), engine);
     const applier = await Applier.open(client, name, row);
     takeBooks(state, books);
     const context = { settings, state, applier, owner, signal: ended.signal, definitions };

@@ -15,22 +15,22 @@ const log: Pick<Engine, "topic" | "offsets"> = {
 const at = (more: Partial<StoredPosition>): StoredPosition => {
   return { topic: "t", topicId: "id-1", partition: 0, nextOffset: 10, leaderEpoch: 2, baseOffset: 0, ...more };
 };
-const refusal = (position: StoredPosition): string => {
+const refusal = async (position: StoredPosition): Promise<string> => {
   try {
-    checkPositions([position], log);
+    await checkPositions([position], log);
     return "none";
   } catch (error) {
     return MillraceError.from(error).code;
   }
 };
 
-test("positions inside the log are accepted, and those that it does not have are refused", () => {
-  assert.equal(refusal(at({})), "none");
-  assert.equal(refusal(at({ leaderEpoch: 1, nextOffset: 3 })), "none");
-  assert.equal(refusal(at({ nextOffset: 11 })), "STORE_AHEAD_OF_LOG");
-  assert.equal(refusal(at({ leaderEpoch: 3 })), "STORE_AHEAD_OF_LOG");
-  assert.equal(refusal(at({ topic: "gone" })), "STORE_AHEAD_OF_LOG");
-  assert.equal(refusal(at({ topicId: "id-0" })), "STORE_OF_ANOTHER_LOG");
+test("positions inside the log are accepted, and those that it does not have are refused", async () => {
+  assert.equal(await refusal(at({})), "none");
+  assert.equal(await refusal(at({ leaderEpoch: 1, nextOffset: 3 })), "none");
+  assert.equal(await refusal(at({ nextOffset: 11 })), "STORE_AHEAD_OF_LOG");
+  assert.equal(await refusal(at({ leaderEpoch: 3 })), "STORE_AHEAD_OF_LOG");
+  assert.equal(await refusal(at({ topic: "gone" })), "STORE_AHEAD_OF_LOG");
+  assert.equal(await refusal(at({ topicId: "id-0" })), "STORE_OF_ANOTHER_LOG");
 });
 
 test("a store that was lost or came back earlier goes on with a generation that nobody has seen", () => {

@@ -1,5 +1,5 @@
 /**
- * Where a group stands in the log, and whether the log still is the one that it stood in. Pure; in the way of KIP-320,
+ * Where a group stands in the log, and whether the log still is the one that it stood in. In the way of KIP-320,
  * a position is (log id, topic id, partition, offset, leader epoch).
  */
 import { MillraceError } from "../base/errors.ts";
@@ -19,7 +19,7 @@ export interface StoredPosition {
 type LogFacts = Pick<Engine, "topic" | "offsets">;
 
 /** Throws `STORE_AHEAD_OF_LOG`, `STORE_OF_ANOTHER_LOG`. */
-export function checkPositions(positions: readonly StoredPosition[], log: LogFacts): void {
+export async function checkPositions(positions: readonly StoredPosition[], log: LogFacts): Promise<void> {
   for (const position of positions) {
     const topic = log.topic(position.topic);
     if (topic && topic.id !== position.topicId) {
@@ -30,7 +30,7 @@ export function checkPositions(positions: readonly StoredPosition[], log: LogFac
       );
     }
     if (!topic && position.nextOffset === 0) continue;
-    const end = topic ? log.offsets(position.topic, position.partition) : null;
+    const end = topic ? await log.offsets(position.topic, position.partition) : null;
     if (end === null || position.nextOffset > end.highWatermark || position.leaderEpoch > end.leaderEpoch) {
       throw new MillraceError(
         "STORE_AHEAD_OF_LOG",

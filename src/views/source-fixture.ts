@@ -160,7 +160,8 @@ export class SourceFixture {
     const log = this.#producer.begin();
     const touched = await this.#rows(log, rows, op, "");
     const all: Record<string, number> = {};
-    if (allTopics) for (const { topic } of this.tables) all[topic] = this.#engine.offsets(topic, 0).highWatermark;
+    if (allTopics)
+      for (const { topic } of this.tables) all[topic] = (await this.#engine.offsets(topic, 0)).highWatermark;
     await this.#append(log, `${this.name}.transaction`, events({ ...all, ...touched }).map(eventRecord));
     await log.commit();
   }

@@ -206,7 +206,7 @@ export async function readEverything(engine: Engine): Promise<Seen> {
     if (name.startsWith("_millrace.")) continue;
     for (let partition = 0; partition < settings.partitions; partition++) {
       const values = new Map<number, string>();
-      const { lastStable } = engine.offsets(name, partition);
+      const { lastStable } = await engine.offsets(name, partition);
       for (let offset = 0; offset < lastStable; ) {
         const result = await engine.read({
           topic: name,

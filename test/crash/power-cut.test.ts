@@ -63,7 +63,7 @@ async function goOn(engine: Awaited<ReturnType<typeof openOn>>): Promise<void> {
   await transaction.commit();
   for (const { name, settings } of engine.topics()) {
     for (let partition = 0; partition < settings.partitions; partition++) {
-      const { lastStable, highWatermark } = engine.offsets(name, partition);
+      const { lastStable, highWatermark } = await engine.offsets(name, partition);
       assert.equal(lastStable, highWatermark, `a transaction is still open in ${name}/${partition}`);
     }
   }

@@ -9,6 +9,9 @@ import { Partition } from "../../src/log/partition.ts";
 import { PartitionWriter } from "../../src/log/partition-writer.ts";
 import { segmentHeaderBytes } from "../../src/log/segment.ts";
 import { SegmentReader } from "../../src/log/segment-reader.ts";
+import type { DecidedTransaction } from "../../src/log/transaction-records.ts";
+import { Decisions } from "../../src/log/transaction-recovery.ts";
+import { TransactionalIds } from "../../src/log/transactional-ids.ts";
 import { batchBaseOffset, batchLastOffset, batchSizeBytes } from "../../src/records/batch-header.ts";
 import { crc32c } from "../../src/records/crc32c.ts";
 import { writeInt64 } from "../../src/records/int64.ts";
@@ -57,6 +60,31 @@ export const canaries: readonly Canary[] = [
       }),
   },
   {
+    what: "a start that takes a decision for that of a later transaction of the same epoch",
+    break: () => {
+      const { add } = Decisions.prototype;
+      return mock.method(Decisions.prototype, "add", function (this: Decisions, decided: DecidedTransaction) {
+        const { ends, ...without } = decided;
+        add.call(this, without);
+      });
+    },
+  },
+  {
+    what: "a start that does not know where partitions were added to a client's transaction",
+    break: () => {
+      const { learn } = TransactionalIds.prototype;
+      return mock.method(
+        TransactionalIds.prototype,
+        "learn",
+        function (this: TransactionalIds, ...args: LearnArguments) {
+          const [{ wire, ...state }, usedMs] = args;
+          const { open, ...kept } = wire ?? {};
+          learn.call(this, wire ? { ...state, wire: kept } : state, usedMs);
+        },
+      );
+    },
+  },
+  {
     what: "a reader that begins where a wrong index leads it",
     options: { beforeStart: misleadIndexes },
     break: () =>
@@ -77,6 +105,7 @@ export const canaries: readonly Canary[] = [
   },
 ];
 
+type LearnArguments = Parameters<TransactionalIds["learn"]>;
 type ReadArguments = Parameters<SegmentReader["read"]>;
 const readAll = SegmentReader.prototype.read;
 

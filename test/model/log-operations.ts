@@ -8,7 +8,16 @@ import { writeInt64 } from "../../src/records/int64.ts";
 import type { LogHistory } from "./log-history.ts";
 import { type Act, type ModelBatch, type ModelPartition, type ModelTopic, nameOf, placeOf } from "./log-model.ts";
 import { readChecked, type Scan } from "./log-reading.ts";
-import { type Holder, type Lane, newHolder, newWireHolder, type Sender, type WireHolder } from "./log-writers.ts";
+import {
+  type Holder,
+  type Lane,
+  newHolder,
+  newWireHolder,
+  type Sender,
+  type SentBatch,
+  type WireAct,
+  type WireHolder,
+} from "./log-writers.ts";
 
 const topicsMax = 4;
 const partitionsMax = 3;
@@ -21,7 +30,7 @@ type Concerned = ModelTopic | Holder | WireHolder;
 export class LogOperations {
   readonly #history: LogHistory;
   #holders: Holder[] = [newHolder("here-1"), newHolder("here-2"), newHolder("here-3")];
-  #wireHolders: WireHolder[] = [newWireHolder("wire-1"), newWireHolder("wire-2")];
+  readonly #wireHolders: readonly WireHolder[] = [newWireHolder("wire-1", 1), newWireHolder("wire-2", 2)];
   #senders: Sender[] = [];
   #topicNumber = 0;
   #keyNumber = 0;
@@ -39,7 +48,7 @@ export class LogOperations {
     if (kind < 30) return this.#endSomeHere();
     if (kind < 33) return this.#goOnByWire();
     if (kind < 36) return this.#endSomeByWire();
-    if (kind < 37) return this.#takeOver();
+    if (kind < 37) return this.#below(2) === 0 ? this.#takeOver() : this.#takeOverByWire();
     if (kind < 46) return this.#read();
     if (kind < 48) return this.#findTime();
     if (kind < 49) return this.#deleteRecords();
@@ -53,21 +62,34 @@ export class LogOperations {
     return kind < 67 ? this.#transactHere() : this.#transactByWire();
   }
 
-  /** Nothing is on its way any more; open transactions were aborted. */
+  /** Nothing is on its way any more; what was open in this process was aborted. */
   restarted(): void {
     this.#holders = this.#holders.map(({ id }) => newHolder(id));
-    this.#wireHolders = this.#wireHolders.map(({ id }) => newWireHolder(id));
+    for (const holder of this.#wireHolders) holder.busy = false;
     for (const sender of this.#senders) sender.busy = false;
   }
 
-  firstOpenOffset(partition: ModelPartition): number {
-    let first = Number.POSITIVE_INFINITY;
-    for (const { open } of [...this.#holders, ...this.#wireHolders]) {
-      for (const batch of open?.act.batches ?? []) {
-        if (batch.partition === partition) first = Math.min(first, batch.offset ?? Number.POSITIVE_INFINITY);
+  /** The last stable offset is that of the transactions that are open, and of those of which nobody knows. */
+  assertLastStable(partition: ModelPartition): void {
+    const { lastStable, highWatermark, logStart } = this.#history.log.partition(partition.topic.name, partition.number);
+    const known = [...this.#holders.flatMap(({ open }) => open ?? [])].map(({ act }) => ({ act, isCertain: true }));
+    for (const { open, left } of this.#wireHolders) {
+      if (open) known.push({ act: open.act, isCertain: !open.ending });
+      for (const act of left) known.push({ act, isCertain: false });
+    }
+    let latest = highWatermark;
+    const possible = new Set([highWatermark]);
+    for (const { act, isCertain } of known) {
+      for (const { offset } of act.batches.filter((batch) => batch.partition === partition && !batch.isGone)) {
+        if (offset === undefined || offset >= highWatermark) continue;
+        possible.add(Math.max(offset, logStart));
+        // What was retired may be forgotten by a start.
+        if (isCertain && !isRetired(partition, offset)) latest = Math.min(latest, offset);
       }
     }
-    return first;
+    const where = `the last stable offset of ${placeOf(partition)}`;
+    assert.ok(lastStable <= Math.max(latest, logStart), `${where} is ${lastStable}, and ${latest} is undecided`);
+    assert.ok(possible.has(lastStable), `${where} is ${lastStable}, and not one of ${[...possible]}`);
   }
 
   async createTopic(): Promise<void> {
@@ -139,6 +161,79 @@ export class LogOperations {
     }
   }
 
+  /** What clients had open goes on, as they know it; what was not answered they send again. */
+  async goOnByWire(): Promise<void> {
+    for (const holder of this.#wireHolders) {
+      const { id, version, identity, open } = holder;
+      const known = this.#history.log.transactions.describe(id);
+      if (known?.state !== "ongoing") holder.left = [];
+      const sent = [...holder.sequences.values()].flatMap(({ last }) => last ?? []);
+      const isLost = [...sent, ...(open?.act.batches ?? [])].some(({ isGone, offset, partition }) => {
+        return offset !== undefined && (isGone || isRetired(partition, offset));
+      });
+      if (!identity || isLost) {
+        this.#leave(holder);
+        continue;
+      }
+      holder.isStuck = false;
+      if (!open) continue;
+      if (open.unanswered?.batch.partition.topic.state !== "there") open.unanswered = undefined;
+      if (version === 2) open.startedBeforeMs = Math.max(open.startedBeforeMs, this.#now());
+      const isWritten = open.act.batches.some(
+        ({ isDurable, partition }) => isDurable && partition.topic.state === "there",
+      );
+      if (!open.ending && (isWritten || (open.added.size > 0 && !open.unanswered))) {
+        const { state, producerId, epoch } = known ?? {};
+        assert.deepEqual(
+          [state, producerId, epoch],
+          ["ongoing", identity.producerId, identity.epoch],
+          `${id} was open`,
+        );
+      }
+      // Nothing of it is left where its topics are gone.
+      if (!isWritten && !open.ending && !open.unanswered && known?.state !== "ongoing") this.#leave(holder);
+      else if (open.ending) await this.#endAgainByWire(holder, open.ending);
+      else if (open.unanswered) await this.#sendAgainByWire(holder, open, open.unanswered);
+    }
+  }
+
+  async #endAgainByWire(holder: WireHolder, ending: NonNullable<WireAct["ending"]>): Promise<void> {
+    this.#trace(`${holder.id} asks again to ${ending.outcome}`);
+    const isThere = holder.open?.act.batches.some(({ partition }) => partition.topic.state === "there");
+    if (ending.mustWork && isThere) return this.#endNowByWire(holder, ending.outcome);
+    // It may have been aborted in its place, or there is nothing left of it.
+    try {
+      await this.#endNowByWire(holder, ending.outcome);
+    } catch (error) {
+      const { code } = error as { code?: string };
+      if (code !== "TRANSACTION_INVALID" && code !== "PRODUCER_FENCED") throw error;
+      if (holder.open) holder.open.act.fate = holder.open.act.fate === "acknowledged" ? "acknowledged" : "never";
+      this.#leave(holder);
+    }
+  }
+
+  async #sendAgainByWire(holder: WireHolder, open: WireAct, { batch, sequence }: SentBatch): Promise<void> {
+    open.unanswered = undefined;
+    if (!batch.isDurable) {
+      batch.isGone = false;
+      batch.offset = undefined;
+    }
+    this.#trace(`again ${nameOf(batch)}`);
+    const { partition } = batch;
+    const isAdded = holder.version === 2 || open.added.has(partition);
+    if (!isAdded && !(await this.#addByWire(holder, open, [partition]))) return;
+    await this.#sendByWire(holder, open, { batch, sequence });
+  }
+
+  /** Whoever goes on with it has to take the id again. */
+  #leave(holder: WireHolder): void {
+    if (holder.open) holder.left.push(holder.open.act);
+    holder.open = undefined;
+    holder.identity = undefined;
+    holder.isStuck = false;
+    holder.sequences.clear();
+  }
+
   async #append(): Promise<void> {
     const partition = this.#somePartition();
     if (!partition) return;
@@ -151,8 +246,9 @@ export class LogOperations {
   async #appendNow(batch: ModelBatch, bytes: Buffer, ...holder: WireHolder[]): Promise<boolean> {
     const { partition, act, records } = batch;
     const { topic } = partition;
+    const origin = { transactionVersion: holder[0]?.version ?? 2 };
     const placed = await this.#attempt(
-      () => this.#history.log.append(topic.name, partition.number, Buffer.from(bytes)),
+      () => this.#history.log.append(topic.name, partition.number, Buffer.from(bytes), origin),
       topic,
       ...holder,
     );
@@ -277,7 +373,7 @@ export class LogOperations {
   }
 
   async #transactByWire(): Promise<void> {
-    const holder = this.#pick(this.#wireHolders.filter(({ busy }) => !busy));
+    const holder = this.#freeWireHolder();
     if (!holder) return;
     holder.busy = true;
     for (let appends = 2 + this.#below(3); appends > 0; appends--) await this.#appendByWire(holder);
@@ -373,8 +469,12 @@ export class LogOperations {
     }
   }
 
+  #freeWireHolder(isOpen = false): WireHolder | undefined {
+    return this.#pick(this.#wireHolders.filter(({ busy, isStuck, open }) => !busy && !isStuck && (!isOpen || open)));
+  }
+
   async #goOnByWire(): Promise<void> {
-    const holder = this.#pick(this.#wireHolders.filter(({ busy }) => !busy));
+    const holder = this.#freeWireHolder();
     if (!holder) return;
     holder.busy = true;
     await this.#appendByWire(holder);
@@ -382,37 +482,109 @@ export class LogOperations {
   }
 
   async #appendByWire(holder: WireHolder): Promise<void> {
-    if (!holder.identity) {
-      holder.timeoutMs = this.#pick([null, null, 15_000]);
-      this.#trace(`init ${holder.id}`);
-      holder.identity = await this.#attempt(() => this.#history.log.transactions.init(holder.id, holder.timeoutMs));
-      return;
-    }
-    if (!holder.open) {
-      const act = this.#history.model.newAct("never");
-      holder.open = { act, startedMs: this.#now(), startedBeforeMs: Number.POSITIVE_INFINITY, sequences: new Map() };
-    }
-    const { open } = holder;
-    const { act, sequences } = open;
+    if (holder.isStuck) return;
+    if (!holder.identity) return await this.#initByWire(holder);
     const partition = this.#somePartition();
     if (!partition) return;
-    const batch = this.#newBatch(act, partition);
-    const { producerId, epoch } = holder.identity;
-    const sequence = sequences.get(partition) ?? 0;
-    stampTransaction(batch.bytes, producerId, epoch, sequence);
+    if (holder.version === 1 && !holder.open?.asked.has(partition) && this.#below(6) === 0) {
+      return await this.#appendOutside(holder, partition);
+    }
+    const startedMs = this.#now();
+    holder.open ??= {
+      act: this.#history.model.newAct("never"),
+      startedMs,
+      startedBeforeMs: Number.POSITIVE_INFINITY,
+      added: new Set(),
+      asked: new Set(),
+      unanswered: undefined,
+      ending: undefined,
+    };
+    const { open } = holder;
+    if (holder.version === 1 && !open.added.has(partition)) {
+      const other = this.#below(2) === 0 ? this.#pick(partition.topic.partitions) : undefined;
+      if (!(await this.#addByWire(holder, open, other ? [partition, other] : [partition]))) return;
+    }
+    const batch = this.#newBatch(open.act, partition);
+    const sequence = holder.sequences.get(partition)?.nextSequence ?? 0;
+    stampTransaction(batch.bytes, holder.identity.producerId, holder.identity.epoch, sequence);
+    await this.#sendByWire(holder, open, { batch, sequence });
+  }
+
+  async #initByWire(holder: WireHolder, expected?: WireHolder["identity"]): Promise<void> {
+    holder.timeoutMs = this.#pick([null, null, 15_000]);
+    const { id, timeoutMs } = holder;
+    this.#trace(`init ${id}`);
+    if (holder.open) holder.left.push(holder.open.act);
+    holder.open = undefined;
+    holder.sequences.clear();
+    holder.identity = await this.#attempt(() => this.#history.log.transactions.initByWire(id, timeoutMs, expected));
+    if (holder.identity) holder.left = [];
+  }
+
+  /** Under version 1 it belongs to no transaction. */
+  async #appendOutside({ identity, id, sequences }: WireHolder, partition: ModelPartition): Promise<void> {
+    if (!identity) return;
+    const batch = this.#newBatch(this.#history.model.newAct("never"), partition);
+    stampTransaction(batch.bytes, identity.producerId, identity.epoch, sequences.get(partition)?.nextSequence ?? 0);
+    this.#trace(`${id} appends ${nameOf(batch)} without adding ${placeOf(partition)}`);
+    const { topic, number } = partition;
+    const append = () => this.#history.log.append(topic.name, number, batch.bytes, { transactionVersion: 1 });
+    await this.#assertRefused(
+      append,
+      ["TRANSACTION_PARTITION_MISSING", ...(this.#history.isFaulty ? ["PRODUCER_FENCED"] : [])],
+      topic,
+      ...this.#wireHolders.filter((holder) => holder.id === id),
+    );
+  }
+
+  /** All of one topic. Answers whether it is acknowledged. */
+  async #addByWire(holder: WireHolder, open: WireAct, partitions: readonly ModelPartition[]): Promise<boolean> {
+    const { id, identity } = holder;
+    const { log } = this.#history;
+    const { topic } = partitions[0] as ModelPartition;
+    this.#trace(`${id} adds ${partitions.map(placeOf)}`);
+    for (const partition of partitions) open.asked.add(partition);
+    const done = await this.#attempt(
+      async () => {
+        const into = partitions.map(({ number }) => log.partition(topic.name, number));
+        await log.transactions.addPartitions(id, identity as NonNullable<typeof identity>, into);
+        return true;
+      },
+      topic,
+      holder,
+    );
+    if (!done) {
+      this.#notAnswered(holder, partitions[0] as ModelPartition);
+      return false;
+    }
+    for (const partition of partitions) open.added.add(partition);
+    open.startedBeforeMs = Math.min(open.startedBeforeMs, this.#now());
+    return true;
+  }
+
+  async #sendByWire(holder: WireHolder, open: WireAct, sent: SentBatch): Promise<void> {
+    const { batch, sequence } = sent;
+    const { partition } = batch;
+    const { producerId, epoch } = holder.identity as NonNullable<WireHolder["identity"]>;
     this.#trace(`${holder.id} (${producerId}:${epoch}) appends ${nameOf(batch)} ${batch.bytes.length} bytes`);
     if (await this.#appendNow(batch, batch.bytes, holder)) {
-      sequences.set(partition, sequence + batch.records.length);
+      holder.sequences.set(partition, { nextSequence: sequence + batch.records.length, last: batch });
       open.startedBeforeMs = Math.min(open.startedBeforeMs, this.#now());
-    } else if (partition.topic.state === "there") {
-      // Whether it is in the log nobody knows: such a producer begins anew.
-      holder.open = undefined;
-      holder.identity = undefined;
+      return;
     }
+    open.unanswered = sent;
+    this.#notAnswered(holder, partition);
+  }
+
+  /** The epoch has ended, or nobody knows whether it was done: then the same is asked for again after a start. */
+  #notAnswered(holder: WireHolder, partition: ModelPartition): void {
+    if (this.#isLate(holder)) this.#leave(holder);
+    else if (partition.topic.state === "there") holder.isStuck = true;
+    else if (holder.open) holder.open.unanswered = undefined;
   }
 
   async #endSomeByWire(): Promise<void> {
-    const holder = this.#pick(this.#wireHolders.filter(({ busy, open }) => !busy && open));
+    const holder = this.#freeWireHolder(true);
     if (!holder) return;
     holder.busy = true;
     await this.#endByWire(holder);
@@ -420,18 +592,60 @@ export class LogOperations {
   }
 
   async #endByWire(holder: WireHolder): Promise<void> {
-    if (!holder.open || !holder.identity || holder.open.act.batches.length === 0) return;
-    const { act } = holder.open;
-    const { identity, id } = holder;
-    const outcome = this.#below(3) === 0 ? "abort" : "commit";
+    const { open, isStuck } = holder;
+    if (!open || !holder.identity || isStuck) return;
+    if (open.act.batches.length === 0 && open.added.size === 0) return;
+    await this.#endNowByWire(holder, this.#below(3) === 0 ? "abort" : "commit");
+  }
+
+  async #endNowByWire(holder: WireHolder, outcome: "commit" | "abort"): Promise<void> {
+    const { id, identity, version, open } = holder as WireHolder & {
+      identity: NonNullable<WireHolder["identity"]>;
+      open: WireAct;
+    };
+    const { act } = open;
     this.#trace(`${id} ends act ${act.number} ${outcome}`);
-    if (outcome === "commit") act.fate = "unknown";
+    if (outcome === "commit" && act.batches.length > 0) act.fate = "unknown";
     const topics = act.batches.map(({ partition }) => partition.topic);
-    const end = () => this.#history.log.transactions.end(id, identity, outcome);
-    const next = await this.#attempt(async () => end(), ...topics, holder);
+    const end = async () => this.#history.log.transactions.endByWire(id, identity, outcome, version);
+    const next = await this.#attempt(end, ...topics, holder);
+    if (!next) {
+      // Without a topic it was aborted; else it is asked for again.
+      if (this.#history.isFaulty && !this.#isLate(holder) && topics.every(({ state }) => state === "there")) {
+        open.ending = { outcome, mustWork: this.#history.disk.isOff };
+        holder.isStuck = true;
+      } else this.#leave(holder);
+      return;
+    }
+    assert.equal(next.producerId, identity.producerId);
+    // Where the disk fails the epoch may end with an abort.
+    const mayEnd = version === 2 || (this.#history.isFaulty && outcome === "abort");
+    assert.ok(next.epoch === identity.epoch + 1 ? mayEnd : version === 1 && next.epoch === identity.epoch);
     holder.open = undefined;
-    if (next && outcome === "commit") this.#committed(act);
+    if (outcome === "commit") this.#committed(act);
     holder.identity = next;
+    if (next.epoch !== identity.epoch) holder.sequences.clear();
+    if (this.#below(3) > 0) return;
+    // Who asks again is answered the same.
+    if (version === 1 && next.epoch !== identity.epoch) return;
+    const again = await this.#attempt(end);
+    if (again) assert.deepEqual([again.producerId, again.epoch], [next.producerId, next.epoch]);
+  }
+
+  /** A client says which producer it has, and gets its next epoch. */
+  async #takeOverByWire(): Promise<void> {
+    const holder = this.#freeWireHolder();
+    if (!holder) return;
+    holder.busy = true;
+    const { identity, id } = holder;
+    await this.#initByWire(holder, identity);
+    const next = holder.identity;
+    if (next && identity) {
+      assert.deepEqual([next.producerId, next.epoch], [identity.producerId, identity.epoch + 1]);
+      const end = async () => this.#history.log.transactions.endByWire(id, identity, "commit", 1);
+      await this.#assertRefused(end, this.#fenced);
+    }
+    holder.busy = false;
   }
 
   /** Somebody else takes an id; whoever held it is fenced. */
@@ -557,7 +771,8 @@ export class LogOperations {
 
   /** Whose transaction has been open for longer than it may be. */
   #late(): (Holder | WireHolder)[] {
-    return [...this.#holders, ...this.#wireHolders].filter((holder) => !holder.busy && this.#isLate(holder));
+    const free = [...this.#holders, ...this.#wireHolders.filter(({ isStuck }) => !isStuck)];
+    return free.filter((holder) => !holder.busy && this.#isLate(holder));
   }
 
   #isLate({ open, timeoutMs }: Holder | WireHolder): boolean {
@@ -578,13 +793,12 @@ export class LogOperations {
       holder.mustAbort = false;
       await this.#assertRefused(() => transaction.commit(), this.#fenced);
     } else if (holder.identity) {
-      const { identity } = holder;
-      const touched = holder.open && holder.open.act.batches.length > 0;
-      holder.identity = undefined;
-      holder.open = undefined;
+      const { identity, version } = holder;
+      const touched = holder.open && (holder.open.act.batches.length > 0 || holder.open.added.size > 0);
+      this.#leave(holder);
       // Without a batch the log knows of no transaction.
       if (!touched) return;
-      const end = async () => this.#history.log.transactions.end(holder.id, identity, "commit");
+      const end = async () => this.#history.log.transactions.endByWire(holder.id, identity, "commit", version);
       await this.#assertRefused(end, this.#fenced);
     }
   }
@@ -723,7 +937,7 @@ export class LogOperations {
     });
   }
 
-  async #assertRefused(act: () => Promise<unknown>, codes: readonly string[], ...topics: ModelTopic[]): Promise<void> {
+  async #assertRefused(act: () => Promise<unknown>, codes: readonly string[], ...topics: Concerned[]): Promise<void> {
     try {
       await act();
     } catch (error) {
@@ -769,4 +983,9 @@ function stampProducer(bytes: Buffer, producerId: number, sequence: number): voi
   bytes.writeInt16BE(0, batchField.producerEpoch);
   bytes.writeInt32BE(sequence, batchField.baseSequence);
   writeBatchChecksum(bytes);
+}
+
+/** It may be gone, and with it what a start knows of its producer. */
+function isRetired({ topic, logStart, logStartMax }: ModelPartition, offset: number): boolean {
+  return offset < Math.max(logStart, logStartMax) || topic.isRetired;
 }

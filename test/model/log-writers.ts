@@ -1,4 +1,5 @@
 /** Those who write in the generated histories: what each has open, and what it may send next. */
+import type { TransactionVersion } from "../../src/log/producer.ts";
 import type { LogProducer, LogTransaction } from "../../src/log/transactions.ts";
 import type { Act, ModelBatch, ModelPartition } from "./log-model.ts";
 
@@ -21,13 +22,36 @@ export interface Holder {
   mustAbort: boolean;
 }
 
-/** Names itself in its batches, as clients behind a protocol do. */
+/** Names itself in its batches, as clients behind a protocol do, and outlives the log's restarts. */
 export interface WireHolder {
   readonly id: string;
+  readonly version: TransactionVersion;
   identity: { readonly producerId: number; readonly epoch: number } | undefined;
-  open: (OpenAct & { readonly sequences: Map<ModelPartition, number> }) | undefined;
+  open: WireAct | undefined;
+  /** Those that it has given up, and the log may have open until the id is taken again. */
+  left: Act[];
+  /** What it sends next: under version 1 they count on over transactions. */
+  readonly sequences: Map<ModelPartition, WireLane>;
   timeoutMs: number | null;
   busy: boolean;
+  /** A call was not answered: it waits for a start, and calls again. */
+  isStuck: boolean;
+}
+
+export interface WireAct extends OpenAct {
+  /** Under version 1: those that may be written to. */
+  readonly added: Set<ModelPartition>;
+  /** And those that may have been added. */
+  readonly asked: Set<ModelPartition>;
+  /** Not answered. */
+  unanswered: SentBatch | undefined;
+  /** Asked for, and not answered. It must be done when it is asked for again, unless the disk refused it alone. */
+  ending: { readonly outcome: "commit" | "abort"; readonly mustWork: boolean } | undefined;
+}
+
+export interface WireLane {
+  nextSequence: number;
+  last: ModelBatch | undefined;
 }
 
 export interface SentBatch {
@@ -55,6 +79,16 @@ export function newHolder(id: string): Holder {
   return { id, producer: undefined, open: undefined, timeoutMs: null, busy: false, mustAbort: false };
 }
 
-export function newWireHolder(id: string): WireHolder {
-  return { id, identity: undefined, open: undefined, timeoutMs: null, busy: false };
+export function newWireHolder(id: string, version: TransactionVersion): WireHolder {
+  return {
+    id,
+    version,
+    identity: undefined,
+    open: undefined,
+    left: [],
+    sequences: new Map(),
+    timeoutMs: null,
+    busy: false,
+    isStuck: false,
+  };
 }

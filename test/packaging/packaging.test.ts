@@ -10,7 +10,7 @@ import { eventually } from "../support/program.ts";
 import { environment, type Outcome, type Packed, packAll, run } from "./packed.ts";
 
 const repository = new URL("../../", import.meta.url).pathname;
-const anyPort = { MILLRACE_PORT: "0", MILLRACE_STORE_PORT: "0" };
+const anyPort = { MILLRACE_PORT: "0", MILLRACE_STORE_PORT: "0", MILLRACE_KAFKA_PORT: "0" };
 
 const schema = `
   create table customers (id integer primary key, name text not null);

@@ -34,7 +34,7 @@ const lines = (records: readonly DecodedRecord[] | undefined) =>
 /** What a read_committed reader gets. */
 async function read(engine: Engine, topic: string, partition: number): Promise<string[]> {
   const found: string[] = [];
-  const { lastStable } = engine.offsets(topic, partition);
+  const { lastStable } = await engine.offsets(topic, partition);
   for (let offset = 0; offset < lastStable; ) {
     const result = await engine.read({ topic, partition, offset, isolation: "read_committed", bytesMax: 1000 });
     found.push(...decodeCommitted(result, offset).map((record) => `${record.offset} ${record.value}`));

@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../src/base/clock.ts";
+import type { RunningFile } from "../../src/running-file.ts";
 
 export interface ProgramOptions {
   /** What Node.js runs, with its arguments: `examples/shop/start.ts`, or `src/cli/millrace.ts start app.ts`. */
@@ -18,6 +19,8 @@ export interface ProgramOptions {
 
 export interface Program {
   readonly address: string;
+  /** `bootstrap.servers` */
+  readonly kafka: string;
   readonly data: string;
   readonly process: ChildProcess;
   /** The last that it printed, for a failing test. */
@@ -54,6 +57,7 @@ export async function runProgram(options: ProgramOptions): Promise<Program> {
       ...process.env,
       MILLRACE_PORT: "0",
       MILLRACE_STORE_PORT: "0",
+      MILLRACE_KAFKA_PORT: "0",
       NO_COLOR: "1",
       ...options.env,
       MILLRACE_DATA: data,
@@ -81,10 +85,11 @@ export async function runProgram(options: ProgramOptions): Promise<Program> {
       if (options.data === undefined) rmSync(data, { recursive: true, force: true });
       throw new Error(`the program ended with ${child.exitCode ?? child.signalCode}:\n${words}`);
     }
-    const address = runningAddress(data, child.pid);
-    if (address !== undefined && (await answers(address))) {
+    const addresses = runningAddresses(data, child.pid);
+    if (addresses !== undefined && (await answers(addresses.http))) {
       return {
-        address,
+        address: addresses.http,
+        kafka: addresses.kafka ?? "",
         data,
         process: child,
         words: () => words,
@@ -97,10 +102,10 @@ export async function runProgram(options: ProgramOptions): Promise<Program> {
   }
 }
 
-function runningAddress(data: string, pid: number | undefined): string | undefined {
+function runningAddresses(data: string, pid: number | undefined): RunningFile["addresses"] | undefined {
   try {
-    const running = JSON.parse(readFileSync(join(data, "running.json"), "utf8"));
-    return running.pid === pid ? running.addresses.http : undefined;
+    const running = JSON.parse(readFileSync(join(data, "running.json"), "utf8")) as RunningFile;
+    return running.pid === pid ? running.addresses : undefined;
   } catch {
     return undefined;
   }

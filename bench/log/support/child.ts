@@ -3,6 +3,7 @@ import { fork } from "node:child_process";
 import { once } from "node:events";
 
 export interface Child extends AsyncDisposable {
+  readonly pid: number;
   /** The next message; rejects when the process ends before. */
   message(): Promise<unknown>;
   /** SIGKILL; resolves when the process is gone. */
@@ -25,6 +26,7 @@ export function runChild(script: URL, args: readonly string[], nodeArguments: re
     await gone;
   };
   return {
+    pid: child.pid ?? 0,
     message() {
       if (messages.length > 0) return Promise.resolve(messages.shift());
       if (child.exitCode !== null || child.signalCode !== null) {

@@ -64,6 +64,11 @@ export async function examine(
     finding("data directory", () => dataDirectory(settings.dataDirectory, running)),
     finding("topics", () => durability(settings.dataDirectory)),
     finding("HTTP port", () => port(settings.http, running, "MILLRACE_PORT")),
+    ...settings.kafka.listeners.map(({ name, port: wanted }) =>
+      finding(`Kafka ${name} port`, () =>
+        port({ port: wanted ?? 9092, required: wanted !== null }, running, "MILLRACE_KAFKA_PORT"),
+      ),
+    ),
     ...(settings.store === null
       ? [
           finding("store", () => embeddedStore(settings)),

@@ -8,10 +8,10 @@ import { SimulatedDisk } from "../../base/simulated-disk.ts";
 import { nextTurn } from "../../base/turn.ts";
 import { VirtualClock } from "../../base/virtual-clock.ts";
 import type { GroupsLog } from "../../log/groups/groups-log.ts";
-import type { Engine, TopicInfo } from "../engine.ts";
+import type { TopicInfo } from "../engine.ts";
 import { type GroupFixture, groupSuite } from "../group.suite.ts";
 import { ConsumerGroups } from "./consumer-groups.ts";
-import { openEmbeddedEngine } from "./embedded-engine.ts";
+import { type EmbeddedEngine, openEmbeddedEngine } from "./embedded-engine.ts";
 
 const dayMs = 24 * 3_600_000;
 /** Small files, so that a start costs little. */
@@ -20,12 +20,12 @@ const limits = { journalFileBytes: 64 * 1024, diskReserveBytes: 0 };
 class Fixture implements GroupFixture {
   readonly disk: SimulatedDisk;
   readonly clock: VirtualClock;
-  readonly engine: Engine;
+  readonly engine: EmbeddedEngine;
   readonly groups: ConsumerGroups;
   readonly retentionDays = 7;
   #next: Fixture | undefined;
 
-  private constructor(disk: SimulatedDisk, clock: VirtualClock, engine: Engine, diagnostics: Diagnostics) {
+  private constructor(disk: SimulatedDisk, clock: VirtualClock, engine: EmbeddedEngine, diagnostics: Diagnostics) {
     this.disk = disk;
     this.clock = clock;
     this.engine = engine;
@@ -48,11 +48,11 @@ class Fixture implements GroupFixture {
     for (let i = 0; i < 5; i++) await nextTurn();
   }
 
-  async expireAfterDays(days: number): Promise<void> {
+  readonly expireAfterDays = async (days: number): Promise<void> => {
     await this.advance(0);
     this.clock.jump(days * dayMs);
     await this.groups.expire();
-  }
+  };
 
   async reopen(): Promise<Fixture> {
     await this.groups.close();
@@ -84,7 +84,7 @@ const place = { topic: "orders", partition: 0 };
 const join = (groups: ConsumerGroups, more: object = {}) =>
   groups.joinGroup({ group: "g", topics: ["orders"], sessionTimeoutMs: 10_000, ...more });
 
-function seenThrough(engine: Engine, other: Partial<GroupsLog>): GroupsLog {
+function seenThrough(engine: EmbeddedEngine, other: Partial<GroupsLog>): GroupsLog {
   return {
     topic: engine.topic.bind(engine),
     createTopic: engine.createTopic.bind(engine),

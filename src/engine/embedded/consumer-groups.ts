@@ -19,6 +19,8 @@ import {
   type StoredGroup,
 } from "../../log/groups/offset-store.ts";
 import type { Transaction } from "../engine.ts";
+import { checkJoin } from "../group-checks.ts";
+import { MemberHandle, type MemberHost } from "../group-member.ts";
 import type {
   FetchedOffset,
   GroupDescription,
@@ -30,12 +32,18 @@ import type {
   OffsetCommit,
   TopicPartition,
 } from "../groups.ts";
-import { checkJoin } from "./group-checks.ts";
-import { EmbeddedMember, type MemberHost } from "./group-member.ts";
 import { LiveGroup, ownProtocolType } from "./live-group.ts";
 
 /** Kafka's offsets.retention.check.interval.ms. */
 const expireEveryMs = 10 * 60_000;
+
+/** Doors whose clients lead groups of their own (`broker/groups/group-directory.ts`). */
+export interface OutsideGroups {
+  /** Clients have members in the group, or are about to, though the log need not say so yet. */
+  isClaimed(group: string): boolean;
+  /** Topics that its members subscribe to, where that is known. */
+  subscribed(group: string): ReadonlySet<string> | undefined;
+}
 
 export interface ConsumerGroupsOptions {
   /** The engine's own log: an `Engine` is one. */
@@ -52,6 +60,7 @@ export class ConsumerGroups implements Groups {
   readonly #options: ConsumerGroupsOptions;
   readonly #live = new Map<string, LiveGroup>();
   readonly #startedMs: number;
+  #outside: OutsideGroups | undefined;
   #timer: Timer | undefined;
   #expiring: Promise<unknown> | undefined;
   #isClosed = false;
@@ -65,6 +74,11 @@ export class ConsumerGroups implements Groups {
     this.#expireLater();
   }
 
+  /** Groups that clients have are not for members in this process. */
+  leadOutside(outside: OutsideGroups): void {
+    this.#outside = outside;
+  }
+
   async joinGroup(options: JoinOptions): Promise<GroupMember> {
     const { group, assignor, member: wanted } = checkJoin(options);
     options.signal?.throwIfAborted();
@@ -73,10 +87,10 @@ export class ConsumerGroups implements Groups {
     const stored = await this.#stored(group);
     options.signal?.throwIfAborted();
     this.#assertOpen();
-    if (isForeign(stored?.metadata)) throw groupNotEmpty(group);
+    if (isForeign(stored?.metadata) || this.#outside?.isClaimed(group)) throw groupNotEmpty(group);
     const live = this.#live.get(group) ?? this.#begin(group, stored?.metadata?.generation ?? 0);
     const memberId = wanted.memberId ?? this.#options.random.uuid();
-    const handle = new EmbeddedMember(this.#hostOf(group, live), group, memberId, wanted.instanceId);
+    const handle = new MemberHandle(this.#hostOf(group, live), group, memberId, wanted.instanceId);
     try {
       live.join({ ...wanted, memberId }, assignor, handle);
     } catch (error) {
@@ -141,6 +155,11 @@ export class ConsumerGroups implements Groups {
     return { ...listing, assignor: live?.state.assignor ?? null, members: live?.members() ?? [] };
   }
 
+  /** In this process, right now. */
+  hasMembers(group: string): boolean {
+    return this.#live.get(group)?.isIdle === false;
+  }
+
   /** A topic was made or has grown: groups that subscribe to it are rebalanced now and not with the next heartbeat. */
   topicsChanged(): void {
     for (const live of this.#live.values()) live.refreshTopics();
@@ -155,7 +174,10 @@ export class ConsumerGroups implements Groups {
   /** Removes offsets and groups that nobody needs any more; runs by itself every ten minutes. */
   async expire(): Promise<{ readonly offsets: number; readonly groups: number }> {
     for (const stored of await this.offsets.groups()) await this.#keepEmpty(stored);
-    return await this.offsets.expire(this.#options.clock.now(), (group) => this.#live.get(group)?.subscribed);
+    return await this.offsets.expire(
+      this.#options.clock.now(),
+      (group) => this.#live.get(group)?.subscribed ?? this.#outside?.subscribed(group),
+    );
   }
 
   /** Members are told `LOG_CLOSED`. Before the engine is closed. */
@@ -219,7 +241,8 @@ export class ConsumerGroups implements Groups {
     this.#assertOpen();
     const stored = await this.#stored(group);
     const live = this.#live.get(group);
-    if ((live?.state.members.size ?? 0) > 0 || isForeign(stored?.metadata)) throw groupNotEmpty(group);
+    const isForeigners = isForeign(stored?.metadata) || this.#outside?.isClaimed(group) === true;
+    if ((live?.state.members.size ?? 0) > 0 || isForeigners) throw groupNotEmpty(group);
   }
 
   /** An earlier process ended without saying that its members were gone. */

@@ -7,18 +7,25 @@ import type {
   AppendRequest,
   AppendResult,
   Engine,
+  FoundRecord,
   PartitionOffsets,
+  ProducerIdentity,
   ProducerInfo,
   ReadRequest,
   ReadResult,
+  TopicConfigs,
   TopicInfo,
   TopicSettings,
   TransactionalProducer,
   Transactions,
 } from "../engine.ts";
-import type { Groups } from "../groups.ts";
 import { checkTopicName, checkTopicSettings, sameTopicSettings } from "../topic-settings.ts";
 import { ConsumerGroups } from "./consumer-groups.ts";
+
+type Options<Name extends "init" | "end", Place extends number> = Exclude<
+  Parameters<Transactions[Name]>[Place],
+  undefined
+>;
 
 /** Timers take no more. */
 const waitMsMax = 2 ** 31 - 1;
@@ -28,14 +35,23 @@ const waitMsMax = 2 ** 31 - 1;
  * What a crash left is read back first. Throws `LOG_FORMAT_NEWER`, and `LOG_DAMAGED` when the catalogue of
  * topics cannot be read; a damaged partition answers with that code and stops nothing else.
  */
-export async function openEmbeddedEngine(options: LogOptions): Promise<Engine> {
+export async function openEmbeddedEngine(options: LogOptions): Promise<EmbeddedEngine> {
   return new EmbeddedEngine(await Log.open(options), options);
 }
 
-class EmbeddedEngine implements Engine {
+export type ReadPlace = Pick<ReadRequest, "topic" | "partition" | "offset" | "isolation">;
+
+/** It answers at once what the port lets an engine take its time for. */
+export class EmbeddedEngine implements Engine {
   readonly #log: Log;
   readonly #quotas: ClientQuotas;
+  /** Made anew when the topics have changed. */
+  #byId: { readonly topics: readonly TopicInfo[]; readonly ids: ReadonlyMap<string, TopicInfo> } = {
+    topics: [],
+    ids: new Map(),
+  };
   readonly #groups: ConsumerGroups;
+  readonly #listeners = new Set<() => void>();
 
   constructor(log: Log, { clock, random, diagnostics }: LogOptions) {
     this.#log = log;
@@ -51,7 +67,7 @@ class EmbeddedEngine implements Engine {
     this.#groups = new ConsumerGroups({ engine, clock, random, diagnostics });
   }
 
-  get groups(): Groups {
+  get groups(): ConsumerGroups {
     return this.#groups;
   }
 
@@ -70,40 +86,58 @@ class EmbeddedEngine implements Engine {
   async createTopic(
     name: string,
     settings: Partial<TopicSettings> = {},
-    options: { readonly readOnly?: boolean } = {},
+    options: { readonly readOnly?: boolean; readonly configs?: TopicConfigs } = {},
   ): Promise<TopicInfo> {
     checkTopicName(name);
     const wanted = checkTopicSettings(settings);
-    const topic = await this.#log.createTopic(name, wanted, options.readOnly ?? false);
-    this.#groups.topicsChanged();
+    const topic = await this.#log.createTopic(name, wanted, options.readOnly ?? false, options.configs);
+    this.#topicsChanged();
     if (sameTopicSettings(topic.settings, wanted)) return topic;
     throw new MillraceError("TOPIC_EXISTS", `topic ${name} exists with other settings`, {
       details: { topic: name, settings: topic.settings },
     });
   }
 
-  async alterTopic(name: string, settings: Partial<TopicSettings>): Promise<TopicInfo> {
-    const altered = await this.#log.alterTopic(name, (known) => {
+  async alterTopic(
+    name: string,
+    settings: Partial<TopicSettings>,
+    options: { readonly configs?: TopicConfigs } = {},
+  ): Promise<TopicInfo> {
+    const alter = (known: TopicSettings) => {
       const wanted = checkTopicSettings({ ...known, ...settings });
       if (wanted.partitions >= known.partitions) return wanted;
       const message = `topic ${name} has ${known.partitions} partitions, and partitions are only ever added`;
       throw new MillraceError("SETTING_INVALID", message, { details: { setting: "partitions", topic: name } });
-    });
-    this.#groups.topicsChanged();
+    };
+    const altered = await this.#log.alterTopic(name, alter, options.configs);
+    this.#topicsChanged();
     return altered;
   }
 
   async deleteTopic(name: string): Promise<void> {
     await this.#log.deleteTopic(name);
     await this.#groups.topicDeleted(name);
+    this.#topicsChanged();
   }
 
   offsets(topic: string, partition: number): PartitionOffsets {
     return offsetsOf(this.#log.partition(topic, partition));
   }
 
+  leaderEpoch(topic: string, partition: number): number {
+    return this.#log.partition(topic, partition).leaderEpoch;
+  }
+
   async offsetForTime(topic: string, partition: number, timestampMs: number): Promise<number> {
     return await this.#log.partition(topic, partition).offsetForTime(timestampMs);
+  }
+
+  async recordForTime(topic: string, partition: number, timestampMs: number): Promise<FoundRecord | null> {
+    return await this.#log.partition(topic, partition).recordForTime(timestampMs);
+  }
+
+  async latestRecord(topic: string, partition: number): Promise<FoundRecord | null> {
+    return await this.#log.partition(topic, partition).latestRecord();
   }
 
   endOfEpoch(topic: string, partition: number, epoch: number) {
@@ -120,9 +154,10 @@ class EmbeddedEngine implements Engine {
     return this.#log.partition(topic, partition).producers.describe();
   }
 
-  async append({ topic, partition, batch, clientId }: AppendRequest): Promise<AppendResult> {
+  async append(request: AppendRequest): Promise<AppendResult> {
+    const { topic, partition, batch, clientId } = request;
     const sizeBytes = batch.length;
-    const placed = await this.#log.append(topic, partition, batch);
+    const placed = await this.#log.append(topic, partition, batch, request);
     return { topic, partition, ...placed, throttleMs: this.#used("produce", clientId, sizeBytes) };
   }
 
@@ -136,6 +171,27 @@ class EmbeddedEngine implements Engine {
     return { batches, aborted, ...offsetsOf(from), throttleMs: this.#used("fetch", clientId, sizeBytes) };
   }
 
+  topicById(id: string): TopicInfo | undefined {
+    const topics = this.#log.topics();
+    if (this.#byId.topics !== topics) this.#byId = { topics, ids: new Map(topics.map((topic) => [topic.id, topic])) };
+    return this.#byId.ids.get(id);
+  }
+
+  /** Calls when a topic was made, has grown or was deleted; the answer ends it. */
+  onTopicsChanged(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  partitionSizeBytes(topic: string, partition: number): number {
+    return this.#log.partition(topic, partition).sizeBytes;
+  }
+
+  /** Wakes once, when there is something to read at `offset` or nothing ever will be; undefined when that is so already. */
+  watch({ topic, partition, offset, isolation }: ReadPlace, wake: () => void): (() => void) | undefined {
+    return this.#log.partition(topic, partition).watch(offset, isolation === "read_committed", wake);
+  }
+
   async initProducer(
     transactionalId: string,
     options?: { readonly timeoutMs?: number | null },
@@ -143,16 +199,27 @@ class EmbeddedEngine implements Engine {
     return await this.#log.initProducer(transactionalId, options);
   }
 
-  get transactions(): Transactions {
+  get transactions() {
     const { transactions } = this.#log;
     return {
       newProducerId: async () => ({ producerId: await transactions.newProducerId(), epoch: 0 }),
-      init: (transactionalId, timeoutMs) => transactions.init(transactionalId, timeoutMs),
-      end: (transactionalId, producer, outcome) => transactions.end(transactionalId, producer, outcome),
+      init: async (transactionalId: string, timeoutMs: number | null, options: Options<"init", 2> = {}) =>
+        identityOf(await transactions.initByWire(transactionalId, timeoutMs, options.producer)),
+      addPartitions: async (transactionalId, producer, partitions) => {
+        const into = partitions.map(({ topic, partition }) => this.#log.partition(topic, partition));
+        await transactions.addPartitions(transactionalId, producer, into);
+      },
+      end: async (
+        transactionalId: string,
+        producer: ProducerIdentity,
+        outcome: "commit" | "abort",
+        options: Options<"end", 3> = {},
+      ) => identityOf(await transactions.endByWire(transactionalId, producer, outcome, options.transactionVersion)),
+      abortIn: (topic, partition, producer) => this.#log.abortIn(topic, partition, producer),
       list: () => transactions.list(),
       describe: (transactionalId) => transactions.describe(transactionalId),
       abort: (transactionalId) => transactions.abort(transactionalId),
-    };
+    } satisfies Transactions;
   }
 
   setQuota(kind: "produce" | "fetch", clientId: string | null, bytesPerSecond: number | undefined): void {
@@ -167,6 +234,11 @@ class EmbeddedEngine implements Engine {
         `a quota for client ${clientId} cannot be set: there are too many, or its name is too long`,
       );
     }
+  }
+
+  #topicsChanged(): void {
+    this.#groups.topicsChanged();
+    for (const listener of this.#listeners) listener();
   }
 
   #used(kind: "produce" | "fetch", clientId: string | undefined, bytes: number): number {
@@ -188,4 +260,8 @@ function offsetsOf(partition: Partition): PartitionOffsets {
   if (partition.failure) throw partition.failure;
   const { logStart, lastStable, highWatermark, leaderEpoch } = partition;
   return { logStart, lastStable, highWatermark, leaderEpoch };
+}
+
+function identityOf({ producerId, epoch }: ProducerIdentity): ProducerIdentity {
+  return { producerId, epoch };
 }

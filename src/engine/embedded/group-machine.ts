@@ -9,8 +9,8 @@
  * Always true: of no partition there are two `owned`; `told` is a part of `owned`, and of the target.
  */
 import type { ErrorCode } from "../../base/error-codes.ts";
+import { assignPartitions } from "../group-assignors.ts";
 import type { Assignor } from "../groups.ts";
-import { assignPartitions } from "./group-assignors.ts";
 
 export const membersMax = 1_000;
 /** Of all topics that a group's members subscribe to. */

@@ -8,8 +8,8 @@ import { test } from "node:test";
 import { silentDiagnostics } from "../../base/diagnostics.ts";
 import { type Random, seededRandom } from "../../base/random.ts";
 import { VirtualClock } from "../../base/virtual-clock.ts";
+import { MemberHandle, type MemberHost } from "../group-member.ts";
 import type { Assignor, Rebalance } from "../groups.ts";
-import { EmbeddedMember, type MemberHost } from "./group-member.ts";
 import { LiveGroup } from "./live-group.ts";
 
 /** `MILLRACE_TEST_RUNS` runs more histories. */
@@ -18,12 +18,12 @@ const steps = 60;
 
 /** A user of a member: what it works on, and what it is still letting go of. */
 class User {
-  readonly handle: EmbeddedMember;
+  readonly handle: MemberHandle;
   readonly holding = new Set<string>();
   readonly stopping: { readonly rebalance: Rebalance; readonly places: readonly string[] }[] = [];
   isSilent = false;
 
-  constructor(handle: EmbeddedMember) {
+  constructor(handle: MemberHandle) {
     this.handle = handle;
     this.add(handle.assignment.map(name));
   }
@@ -120,7 +120,7 @@ class Model {
     const isStatic = this.random.below(3) === 0;
     const memberId = `m${this.#names++}`;
     const instanceId = isStatic ? `i${this.random.below(3)}` : null;
-    const handle = new EmbeddedMember(this.#host(), "g", memberId, instanceId);
+    const handle = new MemberHandle(this.#host(), "g", memberId, instanceId);
     const topics = this.random.below(3) === 0 ? ["t", "u"] : ["t"];
     const timeouts = { sessionTimeoutMs: 5_000, rebalanceTimeoutMs: 8_000 };
     this.group.join({ memberId, instanceId, metadata: Buffer.alloc(0), topics, ...timeouts }, this.assignor, handle);

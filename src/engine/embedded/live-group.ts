@@ -6,6 +6,7 @@ import type { Clock, Timer } from "../../base/clock.ts";
 import type { Diagnostics } from "../../base/diagnostics.ts";
 import { MillraceError } from "../../base/errors.ts";
 import type { GroupMetadata } from "../../log/groups/group-records.ts";
+import { type MemberHandle, partitionOf } from "../group-member.ts";
 import type { MemberInfo } from "../groups.ts";
 import {
   decide,
@@ -18,7 +19,6 @@ import {
   nextDeadlineMs,
   type RemovalReason,
 } from "./group-machine.ts";
-import { type EmbeddedMember, partitionOf } from "./group-member.ts";
 
 export const ownProtocolType = "millrace";
 
@@ -35,7 +35,7 @@ export interface LiveGroupParts {
 
 export class LiveGroup {
   readonly #parts: LiveGroupParts;
-  readonly #handles = new Map<string, EmbeddedMember>();
+  readonly #handles = new Map<string, MemberHandle>();
   #state: GroupState;
   /** What is decided while effects are carried out waits its turn. */
   readonly #waiting: GroupEvent[] = [];
@@ -80,7 +80,7 @@ export class LiveGroup {
   }
 
   /** What the group answers is with the handle when it returns. Throws what `decide` refuses. */
-  join(member: JoiningMember, assignor: GroupState["assignor"], handle: EmbeddedMember): void {
+  join(member: JoiningMember, assignor: GroupState["assignor"], handle: MemberHandle): void {
     const counts = new Map(member.topics.map((topic) => [topic, this.#parts.partitionsOf(topic)]));
     let refused: MillraceError | undefined;
     this.#carryOut({ kind: "join", member, assignor: assignor ?? "sticky", counts }, (effect) => {

@@ -21,6 +21,9 @@ export interface GroupsAppend {
   readonly topic: string;
   readonly partition: number;
   readonly batch: Buffer;
+  /** Of a client's transaction. */
+  readonly transactionalId?: string;
+  readonly transactionVersion?: 1 | 2;
 }
 
 export interface GroupsPlaced {

@@ -8,8 +8,8 @@ import { silentDiagnostics } from "../../base/diagnostics.ts";
 import { type Random, seededRandom } from "../../base/random.ts";
 import { SimulatedDisk } from "../../base/simulated-disk.ts";
 import { VirtualClock } from "../../base/virtual-clock.ts";
-import { openEmbeddedEngine } from "../../engine/embedded/embedded-engine.ts";
-import type { Engine, Transaction } from "../../engine/engine.ts";
+import { type EmbeddedEngine, openEmbeddedEngine } from "../../engine/embedded/embedded-engine.ts";
+import type { Transaction } from "../../engine/engine.ts";
 import { OffsetStore } from "./offset-store.ts";
 
 /** `MILLRACE_TEST_RUNS` runs more histories. */
@@ -36,7 +36,7 @@ class Model {
   /** What was not aborted, in the order of the log. */
   writes: Write[] = [];
   readonly open: (Transaction | undefined)[] = [undefined, undefined];
-  engine!: Engine;
+  engine!: EmbeddedEngine;
   store!: OffsetStore;
   #offsets = 0;
 

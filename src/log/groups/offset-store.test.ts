@@ -6,8 +6,7 @@ import { MillraceError } from "../../base/errors.ts";
 import { seededRandom } from "../../base/random.ts";
 import { SimulatedDisk } from "../../base/simulated-disk.ts";
 import { VirtualClock } from "../../base/virtual-clock.ts";
-import { openEmbeddedEngine } from "../../engine/embedded/embedded-engine.ts";
-import type { Engine } from "../../engine/engine.ts";
+import { type EmbeddedEngine, openEmbeddedEngine } from "../../engine/embedded/embedded-engine.ts";
 import { encodeBatch } from "../../records/batch-builder.ts";
 import type { GroupMetadata } from "./group-records.ts";
 import { groupsPartitions, groupsTopic, partitionOfGroup } from "./groups-log.ts";
@@ -20,7 +19,7 @@ const limits = { journalFileBytes: 64 * 1024, diskReserveBytes: 0 };
 class Setting {
   readonly clock = new VirtualClock();
   readonly disk = new SimulatedDisk(seededRandom(1));
-  engine!: Engine;
+  engine!: EmbeddedEngine;
   store!: OffsetStore;
 
   static async open(settings: Partial<OffsetStoreSettings> = {}): Promise<Setting> {

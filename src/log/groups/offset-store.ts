@@ -10,6 +10,7 @@ import type { Clock } from "../../base/clock.ts";
 import type { Diagnostics } from "../../base/diagnostics.ts";
 import { MillraceError } from "../../base/errors.ts";
 import { encodeBatch } from "../../records/batch-builder.ts";
+import { stampTransaction } from "../../records/batch-header.ts";
 import { checkGroupName, checkOffsets, checkPlaces, type OffsetToCommit } from "./group-checks.ts";
 import {
   encodeGroupRecord,
@@ -19,6 +20,7 @@ import {
   type TopicPartition,
 } from "./group-records.ts";
 import {
+  type GroupsAppend,
   type GroupsLog,
   type GroupsPlaced,
   type GroupsTransaction,
@@ -64,6 +66,15 @@ export interface FetchedOffset extends TopicPartition {
   readonly committed: CommittedOffset | null;
   /** An open transaction may commit another one (KIP-447). */
   readonly isUnstable: boolean;
+}
+
+/** A client's producer and its transaction. */
+export interface WireProducer {
+  readonly transactionalId: string;
+  readonly producerId: number;
+  readonly epoch: number;
+  /** Under version 1 the partition of the group was added to the transaction before. */
+  readonly transactionVersion: 1 | 2;
 }
 
 export interface StoredGroup {
@@ -122,22 +133,25 @@ export class OffsetStore {
     group: string,
     offsets: readonly OffsetToCommit[],
   ): Promise<GroupsPlaced | undefined> {
-    checkGroupName(group);
-    checkOffsets(offsets);
-    const table = this.#tableOf(group);
-    if (!table.isOpen) await table.open();
-    if (offsets.length === 0) return undefined;
-    const batch = this.#batchOf(table, group, offsets);
-    const expected = table.fold.expect(group, placesOf(offsets), true);
-    try {
-      const placed = await transaction.append({ topic: groupsTopic, partition: partitionOfGroup(group), batch });
-      expected.endOffset = placed.lastOffset + 1;
-      table.fold.reached(table.nextOffset);
-      return placed;
-    } catch (error) {
-      table.fold.forgetExpected(expected);
-      throw error;
-    }
+    return await this.#commitBy((request) => transaction.append(request), group, offsets);
+  }
+
+  /**
+   * The same for a producer that names itself in its batches, as a protocol's client does: its open transaction is joined,
+   * under version 2 also begun. Resolves when durable; counts when the transaction commits. Throws also what such an append
+   * throws: `PRODUCER_UNKNOWN`, `PRODUCER_FENCED`, `TRANSACTION_INVALID`, `TRANSACTION_PARTITION_MISSING`.
+   */
+  async commitInWire(
+    { transactionalId, producerId, epoch, transactionVersion }: WireProducer,
+    group: string,
+    offsets: readonly OffsetToCommit[],
+  ): Promise<GroupsPlaced | undefined> {
+    const append = (request: GroupsAppend) => {
+      // The client numbers its own batches, and this is none of them.
+      stampTransaction(request.batch, producerId, epoch, -1);
+      return this.#log.append({ ...request, transactionalId, transactionVersion });
+    };
+    return await this.#commitBy(append, group, offsets);
   }
 
   /** Of the given partitions, or of all that the group has. An unknown group has none. */
@@ -258,6 +272,29 @@ export class OffsetStore {
 
   #tableOf(group: string): OffsetTable {
     return this.#tables[partitionOfGroup(group)] as OffsetTable;
+  }
+
+  async #commitBy(
+    append: (request: GroupsAppend) => Promise<GroupsPlaced>,
+    group: string,
+    offsets: readonly OffsetToCommit[],
+  ): Promise<GroupsPlaced | undefined> {
+    checkGroupName(group);
+    checkOffsets(offsets);
+    const table = this.#tableOf(group);
+    if (!table.isOpen) await table.open();
+    if (offsets.length === 0) return undefined;
+    const batch = this.#batchOf(table, group, offsets);
+    const expected = table.fold.expect(group, placesOf(offsets), true);
+    try {
+      const placed = await append({ topic: groupsTopic, partition: partitionOfGroup(group), batch });
+      expected.endOffset = placed.lastOffset + 1;
+      table.fold.reached(table.nextOffset);
+      return placed;
+    } catch (error) {
+      table.fold.forgetExpected(expected);
+      throw error;
+    }
   }
 
   async #existing(group: string): Promise<{ readonly table: OffsetTable; readonly entry: GroupEntry }> {

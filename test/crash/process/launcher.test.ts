@@ -27,6 +27,7 @@ test("when npm start is killed with -9 the program notices, stops, and the next 
         MILLRACE_DATA: data,
         MILLRACE_PORT: "0",
         MILLRACE_STORE_PORT: "0",
+        MILLRACE_KAFKA_PORT: "0",
         MILLRACE_DIAGNOSTICS: "warn",
       },
     });

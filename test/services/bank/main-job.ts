@@ -120,6 +120,7 @@ export class Millrace {
           MILLRACE_DATA: this.#data,
           MILLRACE_PORT: String(this.#port),
           MILLRACE_STORE_PORT: "0",
+          MILLRACE_KAFKA_PORT: "0",
           MILLRACE_DIAGNOSTICS: "info",
           NO_COLOR: "1",
         },

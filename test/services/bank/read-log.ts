@@ -121,7 +121,7 @@ async function balances(
 }
 
 async function each(engine: Engine, topic: string, visit: (value: Buffer) => void): Promise<void> {
-  const end = engine.offsets(topic, 0).lastStable;
+  const end = (await engine.offsets(topic, 0)).lastStable;
   for (let offset = 0; offset < end; ) {
     const result = await engine.read({
       topic,

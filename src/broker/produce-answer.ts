@@ -1,0 +1,159 @@
+/**
+ * Produce: each batch goes to the log as the client made it, and is answered when it is durable, whatever `acks` says; with
+ * `acks=0` there is no answer, and a refusal closes the connection, which is all that such a client can notice.
+ *
+ * Always true: all batches of a request have their places before the handler first waits, so that the next request of
+ * the connection may begin.
+ */
+import { MillraceError } from "../base/errors.ts";
+import type { TopicInfo } from "../engine/engine.ts";
+import { produce } from "../kafka/apis/produce.ts";
+import type { RequestOf, ResponseInput } from "../kafka/fields.ts";
+import { errorCodeOf, kafkaErrors } from "../kafka/kafka-errors.ts";
+import { batchAttributes, batchHeaderBytes, isTransactional } from "../records/batch-header.ts";
+import type { DoorContext } from "./door-context.ts";
+import { type Answer, answers, type RequestContext } from "./handler.ts";
+import { checkPartition, findTopic } from "./topic-access.ts";
+
+type ProduceRequest = RequestOf<typeof produce>;
+type TopicAnswer = ResponseInput<typeof produce>["responses"][number];
+type PartitionAnswer = TopicAnswer["partitionResponses"][number];
+
+/** Produce 12 on begins transactions by itself (KIP-890). */
+const implicitTransactionsFrom = 12;
+/** Produce 13 on names topics by id (KIP-516). */
+const topicIdsFrom = 13;
+/** zstd came with Produce 7 (KIP-110). */
+const zstdFrom = 7;
+const zstdCodec = 4;
+const magicPosition = 16;
+
+export function produceAnswer(door: DoorContext): Answer {
+  return answers(produce, (request, context) => answerProduce(door, request, context), { pipelined: true });
+}
+
+async function answerProduce(
+  door: DoorContext,
+  request: ProduceRequest,
+  context: RequestContext,
+): Promise<ResponseInput<typeof produce> | null> {
+  const refusal = refusalOf(request, context);
+  let bytes = 0;
+  const topics = request.topicData.map((wanted) => {
+    const named = context.apiVersion >= topicIdsFrom ? { topicId: wanted.topicId } : { name: wanted.name };
+    const { topic, errorCode } = findTopic(door.engine, context, "write", named);
+    const partitions = wanted.partitionData.map(({ index, records }) => {
+      bytes += records?.length ?? 0;
+      if (refusal !== 0 || !topic) return Promise.resolve(failed(index, refusal || errorCode));
+      return append(door, { topic, partition: index, records, transactionalId: request.transactionalId }, context);
+    });
+    return { name: wanted.name, topicId: wanted.topicId, partitions };
+  });
+  const responses = await Promise.all(
+    topics.map(async ({ name, topicId, partitions }): Promise<TopicAnswer> => {
+      return { name, topicId, partitionResponses: await Promise.all(partitions) };
+    }),
+  );
+  const throttleTimeMs = door.quotas.record("produce", context.principal, context.clientId, bytes);
+  context.throttle(throttleTimeMs);
+  if (request.acks !== 0) return { responses, throttleTimeMs };
+  const isRefused = responses.some(({ partitionResponses }) => partitionResponses.some((one) => one.errorCode !== 0));
+  if (isRefused) context.closeAfter("a Produce with acks=0 was refused");
+  return null;
+}
+
+/** What refuses the whole request, or 0. */
+function refusalOf(request: ProduceRequest, context: RequestContext): number {
+  if (request.acks < -1 || request.acks > 1) return kafkaErrors.INVALID_REQUIRED_ACKS;
+  const { transactionalId } = request;
+  const isInTransaction = request.topicData.some(({ partitionData }) =>
+    partitionData.some(({ records }) => isBatch(records) && isTransactional(batchAttributes(records))),
+  );
+  if (!isInTransaction) return 0;
+  if (transactionalId === null || !context.allows("write", "transactional-id", transactionalId)) {
+    return kafkaErrors.TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+  }
+  return 0;
+}
+
+interface WantedAppend {
+  readonly topic: TopicInfo;
+  readonly partition: number;
+  readonly records: Buffer | null;
+  readonly transactionalId: string | null;
+}
+
+async function append(
+  door: DoorContext,
+  { topic, partition, records, transactionalId }: WantedAppend,
+  { apiVersion }: RequestContext,
+): Promise<PartitionAnswer> {
+  try {
+    checkPartition(topic, partition);
+    if (topic.readOnly) {
+      throw new MillraceError("TOPIC_READ_ONLY", `topic ${topic.name} is written by Millrace only`);
+    }
+    const batch = oneBatch(records, apiVersion);
+    const { baseOffset, appendTimeMs } = await door.engine.append({
+      topic: topic.name,
+      partition,
+      batch,
+      ...(transactionalId !== null && {
+        transactionalId,
+        transactionVersion: apiVersion >= implicitTransactionsFrom ? 2 : 1,
+      }),
+    });
+    const { logStart } = door.engine.offsets(topic.name, partition);
+    return {
+      index: partition,
+      errorCode: 0,
+      baseOffset,
+      logAppendTimeMs: appendTimeMs,
+      logStartOffset: logStart,
+    };
+  } catch (error) {
+    return { ...failed(partition, errorCodeOf(error)), ...explained(error) };
+  }
+}
+
+/** Throws `RECORD_INVALID`: from version 3 on there is one batch, and of format 2. */
+function oneBatch(records: Buffer | null, apiVersion: number): Buffer {
+  if (records === null || records.length === 0) throw invalid("there is no record batch");
+  if (records.length > magicPosition && records[magicPosition] !== 2) {
+    throw invalid(`the message format is ${records[magicPosition]}, and 2 is the only one`);
+  }
+  if (!isBatch(records)) throw new MillraceError("BATCH_CORRUPT", "the record batch is cut");
+  const sizeBytes = records.readInt32BE(8) + 12;
+  if (sizeBytes < records.length) throw invalid("there is more than one record batch");
+  if (apiVersion < zstdFrom && (batchAttributes(records) & 7) === zstdCodec) {
+    throw new MillraceError("COMPRESSION_UNSUPPORTED", `zstd needs version ${zstdFrom} of Produce`);
+  }
+  return records;
+}
+
+function isBatch(records: Buffer | null): records is Buffer {
+  return records !== null && records.length >= batchHeaderBytes;
+}
+
+function failed(index: number, errorCode: number): PartitionAnswer {
+  return { index, errorCode, baseOffset: -1, logAppendTimeMs: -1, logStartOffset: -1 };
+}
+
+/** Which records are at fault, as far as the error names them (KIP-467). */
+function explained(error: unknown): Pick<PartitionAnswer, "recordErrors" | "errorMessage"> {
+  if (!MillraceError.is(error)) return {};
+  const { recordErrors } = error.details as {
+    readonly recordErrors?: readonly { readonly batchIndex: number; readonly message: string }[];
+  };
+  return {
+    errorMessage: error.message,
+    recordErrors: (recordErrors ?? []).map(({ batchIndex, message }) => ({
+      batchIndex,
+      batchIndexErrorMessage: message,
+    })),
+  };
+}
+
+function invalid(message: string): MillraceError {
+  return new MillraceError("RECORD_INVALID", message);
+}

@@ -1,0 +1,160 @@
+/**
+ * A real Kafka, and the clients of other languages: jars from Maven Central, Java and Python of the system, Python's
+ * client in an environment of its own. All of it stands in a folder that `npm ci` removes; what is missing is missing
+ * for good until `installServices` runs again.
+ */
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+export const kafkaVersion = "4.3.1";
+const log4jVersion = "2.25.4";
+const confluentKafkaVersion = "2.16.1";
+
+const root = join(import.meta.dirname, "..");
+const folder = join(root, "node_modules", ".cache", "millrace-kafka", kafkaVersion);
+/** With all that they need. */
+const artifacts = [
+  ["org.apache.kafka", "kafka_2.13", kafkaVersion],
+  ["org.apache.kafka", "kafka-tools", kafkaVersion],
+  ["org.apache.kafka", "kafka-streams", kafkaVersion],
+  ["org.apache.logging.log4j", "log4j-core", log4jVersion],
+  ["org.apache.logging.log4j", "log4j-slf4j-impl", log4jVersion],
+] as const;
+const jars = join(folder, `lib-${createHash("sha256").update(JSON.stringify(artifacts)).digest("hex").slice(0, 16)}`);
+const python = join(folder, `python-${confluentKafkaVersion}`);
+const javaSources = join(root, "test", "conformance", "kafka", "java");
+
+/** The folder with `java` and `javac`, of version 17 or later; the oldest such one, for all the same. */
+export function findJdk(): string | undefined {
+  const major = (path: string): number => Number(/(\d+)(?:\.\d+)*(?:-[a-z]\w*)*\/bin\//.exec(path)?.[1] ?? 0);
+  const compilers = globSync("/usr/lib/jvm/*/bin/javac")
+    .concat(globSync("/opt/homebrew/opt/openjdk@*/bin/javac"))
+    .filter((path) => major(path) >= 17)
+    .sort((a, b) => major(a) - major(b) || (a < b ? -1 : 1));
+  return compilers[0]?.slice(0, -"/javac".length);
+}
+
+export function findMaven(): string | undefined {
+  return ["/usr/bin/mvn", "/opt/homebrew/bin/mvn"].find((path) => existsSync(path));
+}
+
+export function findKcat(): string | undefined {
+  return ["/usr/bin/kcat", "/opt/homebrew/bin/kcat"].find((path) => existsSync(path));
+}
+
+/** A Python that can make environments. */
+export function findPython(): string | undefined {
+  return ["/usr/bin/python3", "/opt/homebrew/bin/python3"].find(
+    (path) => existsSync(path) && spawnSync(path, ["-c", "import ensurepip"]).status === 0,
+  );
+}
+
+/** The class path with Kafka's server, its tools and our own few classes; undefined when a part is missing. */
+export function findKafkaJars(): string | undefined {
+  return existsSync(jars) ? jars : undefined;
+}
+
+/** The Python of the environment that holds confluent-kafka. */
+export function findConfluentPython(): string | undefined {
+  const path = join(python, "bin", "python");
+  return existsSync(path) ? path : undefined;
+}
+
+/** What a test says when it skips itself; undefined when a Kafka can be started. */
+export function kafkaMissing(): string | undefined {
+  if (findJdk() === undefined) return "skipped: no JDK is here";
+  if (findKafkaJars() === undefined) return `skipped: the jars of Kafka ${kafkaVersion} could not be had`;
+  return undefined;
+}
+
+/** Our own classes and Kafka's, as `java -cp` takes them. Compiled anew when a source has changed. */
+export function kafkaClassPath(): string {
+  const jdk = findJdk();
+  if (jdk === undefined || findKafkaJars() === undefined) throw new Error(kafkaMissing());
+  const sources = globSync(join(javaSources, "*.java")).sort();
+  const hash = createHash("sha256");
+  for (const path of sources) hash.update(readFileSync(path));
+  const classes = join(folder, `classes-${hash.digest("hex").slice(0, 16)}`);
+  if (!existsSync(classes)) {
+    make(classes, (draft) =>
+      run(join(jdk, "javac"), ["-nowarn", "-proc:none", "-cp", `${jars}/*`, "-d", draft, ...sources]),
+    );
+  }
+  return `${classes}:${jars}/*`;
+}
+
+/** Never fails; says what could not be had. */
+export function installKafkaParts(): void {
+  const maven = findMaven();
+  if (findKafkaJars() === undefined && maven !== undefined) {
+    console.error(`services: fetching the jars of Kafka ${kafkaVersion}`);
+    attempt(() => make(jars, (draft) => fetchJars(maven, draft)));
+  }
+  const system = findPython();
+  if (findConfluentPython() === undefined && system !== undefined) {
+    console.error(`services: installing confluent-kafka ${confluentKafkaVersion}`);
+    attempt(() => {
+      rmSync(python, { recursive: true, force: true });
+      // An environment cannot be moved, so the interpreter's link is what is missing until all is there.
+      run(system, ["-m", "venv", "--copies", python]);
+      const interpreter = join(python, "bin", "python");
+      try {
+        run(interpreter, ["-m", "pip", "install", "-q", `confluent-kafka==${confluentKafkaVersion}`]);
+      } catch (error) {
+        rmSync(python, { recursive: true, force: true });
+        throw error;
+      }
+    });
+  }
+}
+
+function fetchJars(maven: string, draft: string): void {
+  const pom = `${draft}.pom.xml`;
+  const dependencies = artifacts.map(
+    ([group, artifact, version]) =>
+      `<dependency><groupId>${group}</groupId><artifactId>${artifact}</artifactId><version>${version}</version></dependency>`,
+  );
+  writeFileSync(
+    pom,
+    `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
+<groupId>millrace</groupId><artifactId>kafka-under-test</artifactId><version>1</version><packaging>pom</packaging>
+<dependencies>
+${dependencies.join("\n")}
+</dependencies></project>
+`,
+  );
+  try {
+    run(maven, ["-q", "-B", "-f", pom, "dependency:copy-dependencies", `-DoutputDirectory=${draft}`]);
+  } finally {
+    rmSync(pom, { force: true });
+  }
+}
+
+/** All of the folder or nothing of it, also when two make it at once. */
+function make(path: string, fill: (draft: string) => void): void {
+  const draft = `${path}.${process.pid}`;
+  mkdirSync(draft, { recursive: true });
+  try {
+    fill(draft);
+    renameSync(draft, path);
+  } catch (error) {
+    rmSync(draft, { recursive: true, force: true });
+    if (!existsSync(path)) throw error;
+  }
+}
+
+function attempt(work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    console.error(`services: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+function run(program: string, args: readonly string[]): void {
+  const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: "utf8", timeout: 5 * 60_000 });
+  if (error) throw error;
+  if (status !== 0) throw new Error(`${program} ${args[0]}: ${`${stdout}${stderr}`.trim().slice(-2_000)}`);
+}
