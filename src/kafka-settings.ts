@@ -3,6 +3,12 @@ import { MillraceError } from "./base/errors.ts";
 import type { Listener } from "./broker/door-settings.ts";
 import { needsAuthentication, parseListeners, usesTls } from "./broker/listeners.ts";
 import {
+  type KafkaClusterName,
+  type KafkaClusterSettings,
+  kafkaClusterTable,
+  readKafkaCluster,
+} from "./kafka-cluster-settings.ts";
+import {
   type KafkaSecurityName,
   type KafkaSecuritySettings,
   kafkaSecurityTable,
@@ -10,6 +16,8 @@ import {
 } from "./kafka-security-settings.ts";
 
 export interface KafkaSettings {
+  /** Null: the log is the embedded one. */
+  readonly cluster: KafkaClusterSettings | null;
   /** Empty: the door stays shut. */
   readonly listeners: readonly Listener[];
   readonly autoCreateTopics: boolean;
@@ -19,6 +27,7 @@ export interface KafkaSettings {
 
 /** In the order of the reference. */
 export const kafkaSettingsTable = [
+  ...kafkaClusterTable,
   {
     name: "MILLRACE_KAFKA_PORT",
     form: "port, or off",
@@ -67,7 +76,7 @@ export const kafkaSettingsTable = [
   ...kafkaSecurityTable,
 ] as const;
 
-type KafkaSettingName = (typeof kafkaSettingsTable)[number]["name"] | KafkaSecurityName;
+type KafkaSettingName = (typeof kafkaSettingsTable)[number]["name"] | KafkaSecurityName | KafkaClusterName;
 
 /** Throws `SETTING_INVALID`, and `KEY_REQUIRED` for strangers beyond loopback. */
 export function readKafkaSettings(read: (name: KafkaSettingName) => string | null): KafkaSettings {
@@ -88,6 +97,7 @@ export function readKafkaSettings(read: (name: KafkaSettingName) => string | nul
     });
   }
   return {
+    cluster: readKafkaCluster(read),
     listeners,
     autoCreateTopics: oneOf(read, "MILLRACE_KAFKA_AUTO_CREATE", ["true", "false"], "true") === "true",
     partitionsDefault: whole("MILLRACE_KAFKA_PARTITIONS", read("MILLRACE_KAFKA_PARTITIONS") ?? "1", 1, 10_000),

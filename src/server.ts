@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 import { systemClock } from "./base/clock.ts";
+import { countBuffersWithHeap } from "./base/collector.ts";
 import type { Diagnostics } from "./base/diagnostics.ts";
 import { MillraceError } from "./base/errors.ts";
 import { systemRandom } from "./base/random.ts";
@@ -15,22 +16,23 @@ import { CatalogueTopic } from "./catalog/catalogue-topic.ts";
 import { arrange } from "./catalog/collect.ts";
 import type { Definition } from "./catalog/definitions.ts";
 import { descriptorsMax } from "./descriptors.ts";
-import { type EmbeddedEngine, openEmbeddedEngine } from "./engine/embedded/embedded-engine.ts";
+import type { EmbeddedEngine } from "./engine/embedded/embedded-engine.ts";
 import { openFeeds } from "./feeds/feeds.ts";
+import { openGround } from "./ground.ts";
 import { openConsoleFiles } from "./http/console-files.ts";
 import { planConnections } from "./http/door-settings.ts";
 import { openGuard } from "./http/guard.ts";
 import { openHttpDoor } from "./http/http-door.ts";
 import { openKafkaDoor } from "./kafka-door.ts";
 import { lockDirectory } from "./log/directory-lock.ts";
-import { planLogLimits } from "./log/log-context.ts";
 import { collectLog, collectProcess, collectSources, collectViews, watchEventLoop } from "./observe/collectors.ts";
 import { MetricsRegistry } from "./observe/metrics.ts";
+import { fenceOwners, unitOfGroup, unitOfSource } from "./ownership/become-owner.ts";
 import { ProgressTable } from "./ownership/progress-table.ts";
 import { removeRunningFile, writeRunningFile } from "./running-file.ts";
 import type { SchemaFile } from "./schema/table-shape.ts";
 import type { Settings } from "./settings.ts";
-import { openStore, type Store, type StoreAddress } from "./store/store.ts";
+import type { Store, StoreAddress } from "./store/store.ts";
 import { openGroup } from "./views/group.ts";
 import { openReader } from "./views/reader.ts";
 
@@ -63,6 +65,7 @@ export interface Running {
 
 /** Throws what its parts throw when they open (`DATA_DIRECTORY_LOCKED`, `STORE_START_FAILED`, `PORT_TAKEN`, …). */
 export async function startMillrace(options: MillraceOptions): Promise<Running> {
+  countBuffersWithHeap();
   const house = new AsyncDisposableStack();
   try {
     return await build(options, house);
@@ -85,11 +88,14 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
   const lock = await lockDirectory({ ...tools, directory: dataDirectory, waitMs: lockWaitMs });
   house.defer(() => lock.release());
 
-  const { store, engine } = await openGround(options, house);
+  const { store, log } = await openGround(options, house);
+  const { engine } = log;
   await options.prepare?.(store);
   const given = typeof options.definitions === "function" ? await options.definitions() : options.definitions;
   const definitions = arrange(given);
 
+  const units = [unitOfGroup(groupName), ...definitions.sources.map(({ name }) => unitOfSource(name))];
+  await fenceOwners(engine, units);
   const progress = await ProgressTable.open({
     ...tools,
     engine,
@@ -103,7 +109,7 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
   house.defer(() => sources.stop({ release: mode === "dev" }));
   const group = await openGroup({
     ...tools,
-    name: "main",
+    name: groupName,
     engine,
     store,
     mode,
@@ -126,19 +132,7 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
   const loop = watchEventLoop(metrics, systemClock);
   house.defer(() => loop.close());
 
-  const catalogue = await CatalogueTopic.open({ ...tools, engine });
-  house.defer(() => catalogue.close());
-  const broker = await openKafkaDoor({
-    ...tools,
-    engine,
-    metrics,
-    catalogue,
-    settings: settings.kafka,
-    logDirectory: join(dataDirectory, "log"),
-    isDevelopment: mode === "dev",
-  });
-  house.defer(() => broker.close());
-  const kafka = bootstrapOf(broker);
+  const kafka = log.kind === "cluster" ? log.bootstrap : await openKafkaProtocol(log.engine, options, metrics, house);
 
   const door = await openHttpDoor({
     ...tools,
@@ -198,38 +192,10 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
   };
 }
 
+const groupName = "main";
+
 /** How long a program that is going down on the same data directory is waited for. */
 const lockWaitMs = 10_000;
-
-/** The store and the log know nothing of each other: they open side by side. */
-async function openGround(
-  { settings, diagnostics }: MillraceOptions,
-  house: AsyncDisposableStack,
-): Promise<{ store: Store; engine: EmbeddedEngine }> {
-  const tools = { clock: systemClock, random: systemRandom, diagnostics };
-  const opening = [
-    openStore({
-      ...tools,
-      url: settings.store,
-      dataDirectory: settings.dataDirectory,
-      port: settings.storePort.port,
-      portRequired: settings.storePort.required,
-      binDirectory: settings.pgBin,
-    }),
-    openEmbeddedEngine({
-      ...tools,
-      disk: realDisk,
-      directory: join(settings.dataDirectory, "log"),
-      limits: planLogLimits(settings.logMemoryBytes, settings.diskReserveBytes),
-    }),
-  ] as const;
-  const [store, engine] = await Promise.allSettled(opening);
-  if (store.status === "fulfilled") house.defer(() => store.value.close());
-  if (engine.status === "fulfilled") house.defer(() => engine.value.close());
-  if (store.status === "rejected") throw store.reason;
-  if (engine.status === "rejected") throw engine.reason;
-  return { store: store.value, engine: engine.value };
-}
 
 async function makeDataDirectory(path: string): Promise<void> {
   try {
@@ -244,6 +210,29 @@ async function makeDataDirectory(path: string): Promise<void> {
       },
     );
   }
+}
+
+/** A cluster has a door of its own. Answers where clients connect to; null while it is shut. */
+async function openKafkaProtocol(
+  engine: EmbeddedEngine,
+  { mode, settings, diagnostics }: MillraceOptions,
+  metrics: MetricsRegistry,
+  house: AsyncDisposableStack,
+): Promise<string | null> {
+  const tools = { clock: systemClock, random: systemRandom, diagnostics };
+  const catalogue = await CatalogueTopic.open({ ...tools, engine });
+  house.defer(() => catalogue.close());
+  const door = await openKafkaDoor({
+    ...tools,
+    engine,
+    metrics,
+    catalogue,
+    settings: settings.kafka,
+    logDirectory: join(settings.dataDirectory, "log"),
+    isDevelopment: mode === "dev",
+  });
+  house.defer(() => door.close());
+  return bootstrapOf(door);
 }
 
 function bootstrapOf({ addresses }: BrokerDoor): string | null {

@@ -19,6 +19,7 @@ test("an empty environment gives the defaults of the table", () => {
     key: null,
     origins: [],
     kafka: {
+      cluster: null,
       listeners: [
         {
           name: "PLAINTEXT",
@@ -82,6 +83,9 @@ const wrong: Readonly<Record<string, string>> = {
   MILLRACE_STORE_PORT: "http",
   MILLRACE_STORE: "mysql://a:secret@db/x",
   MILLRACE_KEY: "short",
+  MILLRACE_KAFKA: "kafka-1",
+  MILLRACE_KAFKA_CLUSTER_TLS: "yes",
+  MILLRACE_KAFKA_CLUSTER_LOGIN: "GSSAPI:user:secret",
   MILLRACE_KAFKA_PORT: "70000",
   MILLRACE_KAFKA_LISTENERS: "127.0.0.1:9092",
   MILLRACE_KAFKA_ADVERTISED_LISTENERS: "SSL://log.example:9093",

@@ -39,6 +39,7 @@ const tiers: Readonly<Record<string, Tier>> = {
       "tools/**/*.test.{ts,mjs}",
       "test/**/*.test.ts",
       "bench/*.test.ts",
+      "bench/kafka/*.test.ts",
       "bench/log/*.test.ts",
     ],
     exclude: processFolders,

@@ -18,6 +18,7 @@ import { type Answer, answers } from "./handler.ts";
 
 const { CLUSTER_AUTHORIZATION_FAILED, UNKNOWN_TOPIC_OR_PARTITION } = kafkaErrors;
 const brokersEndpoint = 1;
+const controllersEndpoint = 2;
 const oneBroker = "this cluster has one broker; replicas cannot be placed elsewhere";
 
 export function clusterAnswers(door: DoorContext): Answer[] {
@@ -32,9 +33,11 @@ export function clusterAnswers(door: DoorContext): Answer[] {
       const { endpointType, includeClusterAuthorizedOperations } = request;
       if (endpointType !== brokersEndpoint) {
         return {
-          errorCode: kafkaErrors.UNSUPPORTED_ENDPOINT_TYPE,
+          errorCode:
+            endpointType === controllersEndpoint
+              ? kafkaErrors.MISMATCHED_ENDPOINT_TYPE
+              : kafkaErrors.UNSUPPORTED_ENDPOINT_TYPE,
           errorMessage: `Unsupported endpoint type ${endpointType}`,
-          endpointType,
           clusterId: door.node.clusterId,
           brokers: [],
         };
@@ -120,9 +123,11 @@ export function clusterAnswers(door: DoorContext): Answer[] {
       if (!context.allows("alter", "cluster", clusterName)) {
         return { errorCode: CLUSTER_AUTHORIZATION_FAILED, replicaElectionResults: [] };
       }
+      // Of all topics those partitions are told that got another leader.
+      const wanted = request.topicPartitions ?? engine.topics().map(({ name }) => ({ topic: name, partitions: [] }));
       return {
         errorCode: 0,
-        replicaElectionResults: (request.topicPartitions ?? []).map(({ topic, partitions }) => ({
+        replicaElectionResults: wanted.map(({ topic, partitions }) => ({
           topic,
           partitionResult: partitions.map((partitionId) => ({
             partitionId,
@@ -146,9 +151,9 @@ export function clusterAnswers(door: DoorContext): Answer[] {
         return { feature, errorCode: kafkaErrors.INVALID_UPDATE_VERSION, errorMessage };
       });
       const failed = results.find(({ errorCode }) => errorCode !== 0);
-      // From version 2 on it is all or nothing, and the error is the request's.
-      if (context.apiVersion < 2) return { errorCode: 0, errorMessage: null, results };
-      return { errorCode: failed?.errorCode ?? 0, errorMessage: failed?.errorMessage ?? null, results: [] };
+      // It is all or nothing, and the error is the request's.
+      if (failed) return { errorCode: failed.errorCode, errorMessage: failed.errorMessage, results: [] };
+      return { errorCode: 0, errorMessage: null, results: context.apiVersion < 2 ? results : [] };
     }),
 
     answers(describeQuorum, (request, context) => {
@@ -164,8 +169,8 @@ export function clusterAnswers(door: DoorContext): Answer[] {
             return {
               partitionIndex,
               errorCode: isMetadata ? 0 : UNKNOWN_TOPIC_OR_PARTITION,
-              leaderId: isMetadata ? nodeId : -1,
-              leaderEpoch: isMetadata ? 1 : -1,
+              leaderId: isMetadata ? nodeId : 0,
+              leaderEpoch: isMetadata ? 1 : 0,
               highWatermark: 0,
               currentVoters: isMetadata ? [{ replicaId: nodeId, logEndOffset: 0 }] : [],
               observers: [],

@@ -144,9 +144,10 @@ async function readOne(
   try {
     checkPartition(found.topic, wanted.partition);
     const { partition, fetchOffset: offset } = wanted;
-    const epochError = checkEpoch(door.engine.offsets(name, partition).leaderEpoch, wanted.currentLeaderEpoch);
+    const current = door.engine.offsets(name, partition).leaderEpoch;
+    const epochError = checkEpoch(current, wanted.currentLeaderEpoch);
     if (epochError !== 0) return refused(wanted, epochError);
-    const diverging = divergingEpoch(door, name, wanted);
+    const diverging = divergingEpoch(door, name, wanted, current);
     const allowed = Math.min(wanted.bytesMax, left);
     const bytesMax = diverging || (allowed <= 0 && !isFirst) ? 0 : Math.max(1, allowed);
     const result = await door.engine.read({
@@ -194,6 +195,13 @@ function readAnswer(
   };
 }
 
+/** Errors that come before anything of the partition is looked at. */
+const unread: ReadonlySet<number> = new Set([
+  kafkaErrors.UNKNOWN_TOPIC_OR_PARTITION,
+  kafkaErrors.UNKNOWN_TOPIC_ID,
+  kafkaErrors.TOPIC_AUTHORIZATION_FAILED,
+]);
+
 function refused(wanted: WantedPartition, errorCode: number): ReadPartition {
   const answer: PartitionAnswer = {
     partitionIndex: wanted.partition,
@@ -201,7 +209,8 @@ function refused(wanted: WantedPartition, errorCode: number): ReadPartition {
     highWatermark: -1,
     lastStableOffset: -1,
     logStartOffset: -1,
-    abortedTransactions: null,
+    // As Kafka has it: null where the partition itself was asked.
+    abortedTransactions: unread.has(errorCode) ? [] : null,
     records: [],
   };
   return { wanted, answer, bytes: 0, watch: undefined };
@@ -218,9 +227,10 @@ function divergingEpoch(
   door: DoorContext,
   topic: string,
   { partition, lastFetchedEpoch, fetchOffset }: WantedPartition,
+  current: number,
 ) {
   if (lastFetchedEpoch < 0) return undefined;
-  const end = door.engine.endOfEpoch(topic, partition, lastFetchedEpoch);
+  const end = lastFetchedEpoch <= current ? door.engine.endOfEpoch(topic, partition, lastFetchedEpoch) : undefined;
   if (!end) throw new MillraceError("OFFSET_OUT_OF_RANGE", `leader epoch ${lastFetchedEpoch} is not known any more`);
   return end.epoch < lastFetchedEpoch || end.endOffset < fetchOffset ? end : undefined;
 }

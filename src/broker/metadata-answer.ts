@@ -38,7 +38,7 @@ async function answerMetadata(
     : await wantedTopics(door, request, context);
   if (request.includeTopicAuthorizedOperations) {
     for (const topic of topics) {
-      if (topic.name && topic.errorCode === 0) {
+      if (typeof topic.name === "string" && topic.errorCode !== kafkaErrors.TOPIC_AUTHORIZATION_FAILED) {
         topic.topicAuthorizedOperations = authorizedOperations(context, "topic", topic.name);
       }
     }
@@ -171,10 +171,15 @@ function answerTopicPartitions(
   const isAll = request.topics.length === 0;
   const names = isAll ? door.engine.topics().map(({ name }) => name) : request.topics.map(({ name }) => name);
   const wanted = [...new Set(names)].sort().filter((name) => !cursor || name >= cursor.topicName);
+  const isCursorRight = !cursor || (cursor.partitionIndex >= 0 && (isAll || names.includes(cursor.topicName)));
+  if (!isCursorRight) {
+    const errorCode = kafkaErrors.INVALID_REQUEST;
+    return { topics: request.topics.map(({ name }) => ({ errorCode, name, topicId: zeroUuid, partitions: [] })) };
+  }
   const topics: PartitionsTopic[] = [];
   let left = Math.min(partitionsMax, Math.max(1, request.responsePartitionLimit));
   for (const name of wanted) {
-    const from = cursor?.topicName === name ? Math.max(0, cursor.partitionIndex) : 0;
+    const from = cursor?.topicName === name ? cursor.partitionIndex : 0;
     if (left <= 0) return { topics, nextCursor: { topicName: name, partitionIndex: from } };
     if (!context.allows("describe", "topic", name)) {
       if (!isAll)
@@ -183,7 +188,13 @@ function answerTopicPartitions(
     }
     const topic = door.engine.topic(name);
     if (!topic) {
-      topics.push({ errorCode: unknown(name).errorCode, name, topicId: zeroUuid, partitions: [] });
+      topics.push({
+        errorCode: unknown(name).errorCode,
+        name,
+        topicId: zeroUuid,
+        partitions: [],
+        topicAuthorizedOperations: authorizedOperations(context, "topic", name),
+      });
       continue;
     }
     const to = Math.min(topic.settings.partitions, from + left);

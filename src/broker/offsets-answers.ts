@@ -38,17 +38,24 @@ async function answerListOffsets(
   request: RequestOf<typeof listOffsets>,
   context: RequestContext,
 ): Promise<ResponseInput<typeof listOffsets>> {
-  const seen = new Set<string>();
+  const repeated = repeatedPartitions(request);
+  const told = new Set<string>();
   const topics = request.topics.map(async ({ name, partitions }) => {
     const { topic, errorCode } = findTopic(door.engine, context, "describe", { name });
-    const listed = partitions.map(async (wanted): Promise<ListedPartition> => {
-      const { partitionIndex } = wanted;
+    const once = partitions.filter(({ partitionIndex }) => {
       const key = `${name}/${partitionIndex}`;
-      if (seen.has(key)) return { partitionIndex, errorCode: kafkaErrors.INVALID_REQUEST };
-      seen.add(key);
+      return !told.has(key) && told.add(key);
+    });
+    const listed = once.map(async (wanted): Promise<ListedPartition> => {
+      const { partitionIndex } = wanted;
+      if (repeated.has(`${name}/${partitionIndex}`)) return { partitionIndex, errorCode: kafkaErrors.INVALID_REQUEST };
+      if (errorCode === kafkaErrors.TOPIC_AUTHORIZATION_FAILED) return { partitionIndex, errorCode };
+      if (context.apiVersion < timeFrom(wanted.timestamp)) {
+        return { partitionIndex, errorCode: kafkaErrors.UNSUPPORTED_VERSION };
+      }
       if (!topic) return { partitionIndex, errorCode };
       try {
-        return await listOne(door, topic, wanted, request.isolationLevel, context.apiVersion);
+        return await listOne(door, topic, wanted, request.isolationLevel);
       } catch (error) {
         return { partitionIndex, errorCode: errorCodeOf(error) };
       }
@@ -58,12 +65,27 @@ async function answerListOffsets(
   return { topics: await Promise.all(topics) };
 }
 
+/** Those that are asked for more than once are answered once, with an error. */
+function repeatedPartitions({ topics }: RequestOf<typeof listOffsets>): Set<string> {
+  const seen = new Set<string>();
+  const keys = topics.flatMap(({ name, partitions }) => partitions.map((one) => `${name}/${one.partitionIndex}`));
+  return new Set(keys.filter((key) => seen.has(key) || !seen.add(key)));
+}
+
+/** The first version that knows the time. */
+function timeFrom(timestamp: number): number {
+  if (timestamp >= 0 || timestamp === specialTimes.latest || timestamp === specialTimes.earliest) return 0;
+  if (timestamp === specialTimes.maxTimestamp) return 7;
+  if (timestamp === specialTimes.earliestLocal) return 8;
+  if (timestamp === specialTimes.latestTiered) return 9;
+  return timestamp === specialTimes.earliestPendingUpload ? 11 : Number.POSITIVE_INFINITY;
+}
+
 async function listOne(
   door: DoorContext,
   topic: TopicInfo,
   wanted: RequestOf<typeof listOffsets>["topics"][number]["partitions"][number],
   isolationLevel: number,
-  apiVersion: number,
 ): Promise<ListedPartition> {
   const { engine } = door;
   const { partitionIndex, timestamp } = wanted;
@@ -84,19 +106,13 @@ async function listOne(
     case specialTimes.earliest:
       return at(logStart);
     case specialTimes.maxTimestamp:
-      if (apiVersion < 7) return { partitionIndex, errorCode: kafkaErrors.UNSUPPORTED_VERSION };
       return found(partitionIndex, await engine.latestRecord(topic.name, partitionIndex));
     case specialTimes.earliestLocal:
-      if (apiVersion < 8) return { partitionIndex, errorCode: kafkaErrors.UNSUPPORTED_VERSION };
       return at(logStart);
     case specialTimes.latestTiered:
-      if (apiVersion < 9) return { partitionIndex, errorCode: kafkaErrors.UNSUPPORTED_VERSION };
-      return { partitionIndex, errorCode: 0, timestamp: -1, offset: -1, leaderEpoch: -1 };
     case specialTimes.earliestPendingUpload:
-      if (apiVersion < 11) return { partitionIndex, errorCode: kafkaErrors.UNSUPPORTED_VERSION };
       return { partitionIndex, errorCode: 0, timestamp: -1, offset: -1, leaderEpoch: -1 };
   }
-  if (timestamp < 0) return { partitionIndex, errorCode: kafkaErrors.UNSUPPORTED_VERSION };
   const record = await engine.recordForTime(topic.name, partitionIndex, timestamp);
   const end = isolationLevel === readCommitted ? lastStable : highWatermark;
   return found(partitionIndex, record && record.offset < end ? record : null);
@@ -125,9 +141,10 @@ function answerLeaderEpochs(
           if (!topic) return { partition, errorCode, leaderEpoch: -1, endOffset: -1 };
           try {
             checkPartition(topic, partition);
-            const epochError = checkEpoch(door.engine.offsets(name, partition).leaderEpoch, currentLeaderEpoch);
+            const current = door.engine.offsets(name, partition).leaderEpoch;
+            const epochError = checkEpoch(current, currentLeaderEpoch);
             if (epochError !== 0) return { partition, errorCode: epochError, leaderEpoch: -1, endOffset: -1 };
-            const end = door.engine.endOfEpoch(name, partition, leaderEpoch);
+            const end = leaderEpoch <= current ? door.engine.endOfEpoch(name, partition, leaderEpoch) : undefined;
             return { partition, errorCode: 0, leaderEpoch: end?.epoch ?? -1, endOffset: end?.endOffset ?? -1 };
           } catch (error) {
             return { partition, errorCode: errorCodeOf(error), leaderEpoch: -1, endOffset: -1 };

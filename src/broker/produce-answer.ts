@@ -21,6 +21,8 @@ type PartitionAnswer = TopicAnswer["partitionResponses"][number];
 
 /** Produce 12 on begins transactions by itself (KIP-890). */
 const implicitTransactionsFrom = 12;
+/** Produce 11 on knows TRANSACTION_ABORTABLE (KIP-890). */
+const abortableFrom = 11;
 /** Produce 13 on names topics by id (KIP-516). */
 const topicIdsFrom = 13;
 /** zstd came with Produce 7 (KIP-110). */
@@ -112,7 +114,37 @@ async function append(
       logStartOffset: logStart,
     };
   } catch (error) {
-    return { ...failed(partition, errorCodeOf(error)), ...explained(error) };
+    const errorCode = refusedAppend(errorCodeOf(error), apiVersion);
+    const isUnasked = errorCode === kafkaErrors.INVALID_PRODUCER_EPOCH && transactionalId !== null;
+    const logStartOffset = isUnasked || withoutStart.has(errorCode) ? -1 : logStartOf(door, topic, partition);
+    return { ...failed(partition, errorCode), logStartOffset, ...explained(error) };
+  }
+}
+
+/** A batch of a transaction that the partition is not part of has an error of its own since KIP-890. */
+function refusedAppend(errorCode: number, apiVersion: number): number {
+  const isAbortable = errorCode === kafkaErrors.INVALID_TXN_STATE && apiVersion >= abortableFrom;
+  return isAbortable ? kafkaErrors.TRANSACTION_ABORTABLE : errorCode;
+}
+
+/** Errors that say nothing of the log, or come before it is asked. */
+const withoutStart: ReadonlySet<number> = new Set([
+  kafkaErrors.UNSUPPORTED_COMPRESSION_TYPE,
+  kafkaErrors.INVALID_TXN_STATE,
+  kafkaErrors.TRANSACTION_ABORTABLE,
+  kafkaErrors.UNKNOWN_TOPIC_OR_PARTITION,
+  kafkaErrors.NOT_LEADER_OR_FOLLOWER,
+  kafkaErrors.MESSAGE_TOO_LARGE,
+  kafkaErrors.RECORD_LIST_TOO_LARGE,
+  kafkaErrors.CORRUPT_MESSAGE,
+  kafkaErrors.KAFKA_STORAGE_ERROR,
+]);
+
+function logStartOf(door: DoorContext, { name }: TopicInfo, partition: number): number {
+  try {
+    return door.engine.offsets(name, partition).logStart;
+  } catch {
+    return -1;
   }
 }
 

@@ -26,16 +26,23 @@ interface Refusal {
   readonly errorMessage: string | null;
 }
 
+/** Of all topics that one request makes. */
+const newPartitionsMax = 10_000;
+
 export function topicsAnswers(door: DoorContext): Answer[] {
   return [
     answers(createTopics, async (request, context) => {
+      if (newPartitionsOf(door, request.topics) > newPartitionsMax) {
+        const refused = refusal(kafkaErrors.POLICY_VIOLATION, "Excessively large number of partitions per request.");
+        return { topics: request.topics.map(({ name }) => ({ name, topicId: zeroUuid, configs: [], ...refused })) };
+      }
       const duplicates = repeated(request.topics.map(({ name }) => name));
       const topics: CreatedTopic[] = [];
       for (const wanted of unique(request.topics)) {
         const outcome = duplicates.has(wanted.name)
           ? refusal(kafkaErrors.INVALID_REQUEST, "Duplicate topic name.")
           : await createOne(door, wanted, request.validateOnly, context);
-        topics.push({ name: wanted.name, topicId: zeroUuid, configs: null, ...outcome });
+        topics.push({ name: wanted.name, topicId: zeroUuid, configs: [], ...outcome });
       }
       return { topics };
     }),
@@ -56,8 +63,16 @@ export function topicsAnswers(door: DoorContext): Answer[] {
       const wanted =
         context.apiVersion >= 6 ? request.topics : request.topicNames.map((name) => ({ name, topicId: zeroUuid }));
       const duplicates = repeated(wanted.map(({ name, topicId }) => name ?? topicId));
+      const named = namedAndIdentified(door, wanted, context);
       const responses: DeletedTopic[] = [];
       for (const { name, topicId } of uniqueBy(wanted, (one) => one.name ?? one.topicId)) {
+        if (name === null && [...named.values()].includes(topicId)) continue;
+        const id = name === null ? undefined : named.get(name);
+        if (id !== undefined) {
+          const words = "The provided topic name maps to an ID that was already supplied.";
+          responses.push({ name, topicId: id, ...refusal(kafkaErrors.INVALID_REQUEST, words) });
+          continue;
+        }
         const outcome = duplicates.has(name ?? topicId)
           ? refusal(kafkaErrors.INVALID_REQUEST, "Duplicate topic name.")
           : await deleteOne(door, name, topicId, context);
@@ -66,6 +81,14 @@ export function topicsAnswers(door: DoorContext): Answer[] {
       return { responses };
     }),
   ];
+}
+
+function newPartitionsOf(door: DoorContext, topics: readonly CreatableTopic[]): number {
+  const wanted = topics.map(({ numPartitions, assignments }) => {
+    if (assignments.length > 0) return assignments.length;
+    return numPartitions === -1 ? door.settings.partitionsDefault : Math.max(0, numPartitions);
+  });
+  return wanted.reduce((sum, partitions) => sum + partitions, 0);
 }
 
 async function createOne(
@@ -84,10 +107,10 @@ async function createOne(
       return refusal(kafkaErrors.INVALID_TOPIC_EXCEPTION, `Topic name ${name} is kept for the broker.`);
     }
     if (door.engine.topic(name)) return refusal(kafkaErrors.TOPIC_ALREADY_EXISTS, `Topic '${name}' already exists.`);
-    const partitions = partitionsOf(door, wanted);
-    if (typeof partitions !== "number") return partitions;
     const planned = planTopicSettings(new Map(wanted.configs.map((config) => [config.name, config.value])));
     if ("error" in planned) return refusal(kafkaErrors.INVALID_CONFIG, planned.error);
+    const partitions = partitionsOf(door, wanted);
+    if (typeof partitions !== "number") return partitions;
     const settings: Partial<TopicSettings> = { ...planned.settings, partitions };
     const throttled = validateOnly ? undefined : admitMutation(door, context, 6, partitions);
     if (throttled) return throttled;
@@ -258,6 +281,21 @@ async function growOne(
   }
 }
 
+/** Ids of topics that a request names and gives the ids of as well, by name; as far as the principal may delete them. */
+function namedAndIdentified(
+  door: DoorContext,
+  wanted: readonly { readonly name: string | null; readonly topicId: string }[],
+  context: RequestContext,
+): Map<string, string> {
+  const ids = new Set(wanted.filter(({ name }) => name === null).map(({ topicId }) => topicId));
+  const found = new Map<string, string>();
+  for (const { name, topicId } of wanted) {
+    const topic = name === null || topicId !== zeroUuid ? undefined : door.engine.topic(name);
+    if (topic && ids.has(topic.id) && context.allows("delete", "topic", topic.name)) found.set(topic.name, topic.id);
+  }
+  return found;
+}
+
 async function deleteOne(
   door: DoorContext,
   name: string | null,
@@ -275,11 +313,9 @@ async function deleteOne(
   if (called === null || called === undefined) {
     return refusal(kafkaErrors.UNKNOWN_TOPIC_ID, "This server does not host this topic ID.");
   }
-  if (!context.allows("describe", "topic", called)) {
-    const errorCode = name === null ? kafkaErrors.UNKNOWN_TOPIC_ID : kafkaErrors.TOPIC_AUTHORIZATION_FAILED;
-    return refusal(errorCode, null);
+  if (!context.allows("describe", "topic", called) || !context.allows("delete", "topic", called)) {
+    return refusal(kafkaErrors.TOPIC_AUTHORIZATION_FAILED, null);
   }
-  if (!context.allows("delete", "topic", called)) return refusal(kafkaErrors.TOPIC_AUTHORIZATION_FAILED, null);
   if (!topic) {
     return refusal(kafkaErrors.UNKNOWN_TOPIC_OR_PARTITION, "This server does not host this topic-partition.");
   }

@@ -7,7 +7,7 @@ import { MillraceError } from "../base/errors.ts";
 import type { PostgresDefinition } from "../catalog/definitions.ts";
 import type { AppendRequest, Engine } from "../engine/engine.ts";
 import { decodeCommitted } from "../engine/records.ts";
-import { becomeOwner, type Ownership } from "../ownership/become-owner.ts";
+import { becomeOwner, type Ownership, unitOfSource } from "../ownership/become-owner.ts";
 import type { ProgressTable } from "../ownership/progress-table.ts";
 import type { TableShape } from "../schema/table-shape.ts";
 import type { TransactionEvent } from "../schema/transaction-events.ts";
@@ -55,7 +55,7 @@ export class CaptureLog {
     clock: Clock,
     progress: ProgressTable | undefined,
   ): Promise<CaptureLog> {
-    const owner = await becomeOwner(engine, `source/${definition.name}`, progress === undefined ? {} : { progress });
+    const owner = await becomeOwner(engine, unitOfSource(definition.name), progress === undefined ? {} : { progress });
     const log = new CaptureLog(engine, definition, clock, owner);
     for (const name of [transactionTopic(definition.name), ...log.topics.map((topic) => topic.name)]) {
       await engine.createTopic(name, { partitions: 1, batchBytesMax: topicBatchBytesMax }, { readOnly: true });

@@ -43,15 +43,15 @@ export class AbortedIndex {
     if (last >= 0 && !(lastOffset > this.#at(last, entryField.lastOffset))) {
       throw new RangeError(`the marker at offset ${lastOffset} comes out of order`);
     }
-    if (last >= 0 && !(lastStable >= this.#at(last, entryField.lastStable))) {
-      throw new RangeError(`the last stable offset went back to ${lastStable}`);
-    }
+    // One that is made anew does not know of transactions that began in retired segments, and has nothing of them: it goes on
+    // from what it has said.
+    const lastStableMin = last >= 0 ? this.#at(last, entryField.lastStable) : 0;
     const entries = this.#room();
     const at = this.#count * entryFields;
     entries[at + entryField.producerId] = producerId;
     entries[at + entryField.firstOffset] = firstOffset;
     entries[at + entryField.lastOffset] = lastOffset;
-    entries[at + entryField.lastStable] = lastStable;
+    entries[at + entryField.lastStable] = Math.max(lastStable, lastStableMin);
     this.#count++;
   }
 

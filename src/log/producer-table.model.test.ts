@@ -82,7 +82,8 @@ class Model {
     if (version === 2 && transactional && producerEpoch <= this.endedEpoch(id)) return `fenced ${epoch}`;
     const previous = producerEpoch === epoch ? batches.at(-1) : undefined;
     const expected = previous ? (last(previous) + 1) % sequences : 0;
-    if (isNumbered && baseSequence !== expected) return `out-of-order ${expected}`;
+    const isForgotten = !previous && producerEpoch === epoch && !(version === 2 && transactional);
+    if (isNumbered && baseSequence !== expected && !isForgotten) return `out-of-order ${expected}`;
     const open = this.open(id);
     if (!open || (transactional && producerEpoch === open.batch.producerEpoch)) return "append";
     return `invalid-transaction-state ${open.batch.baseOffset}`;

@@ -92,12 +92,37 @@ test("a transaction of version 2 begins at sequence 0 for a producer that is not
   assert.equal(outcomeOf(table, { baseSequence: 17 }, 1, 2), "append");
 });
 
-test("a marker of a higher epoch fences the older ones, and the next batch begins at 0", () => {
+test("a marker of a higher epoch fences the older ones, and a transaction of version 2 begins at 0", () => {
   const table = tableOf(batch({ transactional: true, count: 3 }));
   assert.equal(table.marker("commit", marker({ producerEpoch: 1, baseOffset: 3 }), 0), undefined);
   assert.equal(outcomeOf(table, { transactional: true, baseSequence: 3 }), "fenced");
-  assert.equal(outcomeOf(table, { transactional: true, producerEpoch: 1, baseSequence: 3 }), "out-of-order");
-  assert.equal(outcomeOf(table, { transactional: true, producerEpoch: 1 }), "append");
+  const next = { transactional: true, producerEpoch: 1 };
+  assert.equal(outcomeOf(table, { ...next, baseSequence: 3 }, 100, 2), "out-of-order");
+  for (const version of [1, 2] as const) assert.equal(outcomeOf(table, next, 100, version), "append");
+});
+
+test("a producer of which only the marker of its epoch is left goes on where it is, under version 1", () => {
+  const table = new ProducerTable();
+  table.marker("commit", marker({ producerEpoch: 1, baseOffset: 3 }), 0);
+  assert.equal(outcomeOf(table, { transactional: true, producerEpoch: 1, baseSequence: 17 }), "append");
+  assert.equal(outcomeOf(table, { transactional: true, producerEpoch: 2, baseSequence: 17 }), "out-of-order");
+  assert.equal(outcomeOf(table, { transactional: true, producerEpoch: 1, baseSequence: -1 }), "out-of-order");
+});
+
+test("what has no sequence is held against epochs and open transactions only", () => {
+  const unnumbered = batch({ transactional: true, producerEpoch: 1, baseSequence: -1, baseOffset: 20 });
+  const decide = (table: ProducerTable, more: Partial<ProducerBatch> = {}, version: TransactionVersion = 1) =>
+    table.decide({ ...unnumbered, ...more }, 100, version, false).outcome;
+  const table = new ProducerTable();
+  assert.equal(decide(table), "append");
+  table.apply(unnumbered, 0);
+  assert.equal(table.firstOpenOffset(), 20);
+  assert.equal(decide(table), "append", "it is no repeated one");
+  assert.equal(decide(table, { producerEpoch: 0 }), "fenced");
+  assert.equal(decide(table, { producerEpoch: 2 }), "invalid-transaction-state");
+  table.marker("commit", marker({ producerEpoch: 1, baseOffset: 21 }), 0);
+  assert.equal(decide(table), "append");
+  assert.equal(decide(table, {}, 2), "fenced");
 });
 
 test("a marker of the same epoch keeps what a repeated batch is known by", () => {

@@ -131,7 +131,9 @@ export class Producer {
     // A batch that was still on its way when its transaction ended must not begin another one.
     if (isVersion2 && producerEpoch <= this.endedEpoch) return { outcome: "fenced", epoch: this.epoch };
     const expected = isSameEpoch ? (this.#lastSequence + 1) & sequenceMask : 0;
-    if (isNumbered && baseSequence !== expected) return { outcome: "out-of-order", expected };
+    // Of an epoch that only a marker tells of, the batches are forgotten (KIP-360).
+    const isForgotten = isSameEpoch && this.#keptCount === 0 && !isVersion2 && baseSequence > 0;
+    if (isNumbered && baseSequence !== expected && !isForgotten) return { outcome: "out-of-order", expected };
     if (this.isOpen && (!isTransactional(attributes) || producerEpoch > this.openEpoch)) {
       return { outcome: "invalid-transaction-state", firstOffset: this.firstOffset };
     }

@@ -15,6 +15,7 @@ import { createPartitionFiles, type PartitionCheckpoint } from "./partition-reco
 import { segmentHeaderBytes } from "./segment.ts";
 import { parseSegmentName } from "./segment-name.ts";
 import type { LogTopic, LogTopicSettings, TopicCatalogue } from "./topic-catalogue.ts";
+import { transactionsTopic } from "./transaction-records.ts";
 
 const deletedSuffix = ".deleted";
 /** Partitions that are made or read back at the same time. */
@@ -90,13 +91,17 @@ export class Topics {
         waiting.push({ topic, partition, into });
       }
     }
-    await eachOf(waiting, async ({ topic, partition, into }) => {
-      const key = `${topic.id}/${partition}`;
-      into.partitions[partition] = await this.#openPartition(topic, partition, into.settings, {
-        checkpoint: starts.checkpoints.get(key),
-        journaled: starts.journaled.get(key),
+    const openAll = (some: typeof waiting) =>
+      eachOf(some, async ({ topic, partition, into }) => {
+        const key = `${topic.id}/${partition}`;
+        into.partitions[partition] = await this.#openPartition(topic, partition, into.settings, {
+          checkpoint: starts.checkpoints.get(key),
+          journaled: starts.journaled.get(key),
+        });
       });
-    });
+    // What the journal holds may be in the page cache only: a decision must not get to its segment before the data.
+    await openAll(waiting.filter(({ topic }) => topic.name !== transactionsTopic));
+    await openAll(waiting.filter(({ topic }) => topic.name === transactionsTopic));
     for (const [name, topic] of opened) this.#open.set(name, topic);
   }
 

@@ -34,9 +34,9 @@ export async function becomeOwner(
   options: { readonly progress?: ProgressTable } = {},
 ): Promise<Ownership> {
   const table = options.progress ?? (await ProgressTable.open({ engine, clock: systemClock }));
-  const producer = await engine.initProducer(`_millrace/${unit}`);
+  const producer = await engine.initProducer(transactionalIdOf(unit));
   const epoch = await appendOwner(table, producer, unit);
-  await table.readToEnd();
+  await table.readPast(epoch);
   const state = table.unit(unit);
   if (state.ownerEpoch !== epoch) {
     throw new MillraceError("PRODUCER_FENCED", `a newer owner has taken over ${unit}`, { details: { unit } });
@@ -53,6 +53,28 @@ export async function becomeOwner(
       return { topic: progressTopic, partition: 0, batch };
     },
   };
+}
+
+/**
+ * Aborts what earlier owners of these units have open. Before the first of them is taken over: what one left open holds back
+ * what another writes behind it.
+ */
+export async function fenceOwners(engine: Engine, units: readonly string[]): Promise<void> {
+  await Promise.all(units.map((unit) => engine.initProducer(transactionalIdOf(unit))));
+}
+
+/** The unit of a group's applier. */
+export function unitOfGroup(group: string): string {
+  return `group.${group}`;
+}
+
+/** The unit of a source's capture. */
+export function unitOfSource(source: string): string {
+  return `source/${source}`;
+}
+
+function transactionalIdOf(unit: string): string {
+  return `_millrace/${unit}`;
 }
 
 async function appendOwner(table: ProgressTable, producer: TransactionalProducer, unit: string): Promise<number> {

@@ -44,6 +44,9 @@ export interface ProgressTableOptions {
 
 const noState: UnitState = { ownerEpoch: -1, progress: undefined };
 
+/** How long one look waits for an open transaction to end. */
+const openWaitMs = 1_000;
+
 export class ProgressTable {
   readonly engine: Engine;
   readonly clock: Clock;
@@ -86,6 +89,22 @@ export class ProgressTable {
   /** Reads everything committed so far. */
   readToEnd(): Promise<void> {
     return this.#enqueue(() => this.#read());
+  }
+
+  /**
+   * Reads until it has read past `offset`, which was committed. That takes long only where another's open transaction lies
+   * before it: one that a killed process left, until its unit has a new owner or its time is over.
+   */
+  async readPast(offset: number): Promise<void> {
+    for (let isFirst = true; ; isFirst = false) {
+      await this.readToEnd();
+      if (this.#nextOffset > offset) return;
+      if (isFirst) {
+        this.#diagnostics.info("progress is behind a transaction that another process left open, which is waited for");
+      }
+      const place = { topic: progressTopic, partition: 0, offset: this.#nextOffset } as const;
+      await this.engine.read({ ...place, isolation: "read_committed", bytesMax: 1, waitMs: openWaitMs });
+    }
   }
 
   /** A unit of this process has written progress. */

@@ -3,7 +3,7 @@
  * fences whoever came before.
  */
 import type { Engine } from "../engine/engine.ts";
-import { becomeOwner } from "../ownership/become-owner.ts";
+import { becomeOwner, unitOfGroup } from "../ownership/become-owner.ts";
 import type { ProgressTable } from "../ownership/progress-table.ts";
 import type { GroupPosition } from "./view-info.ts";
 
@@ -20,7 +20,7 @@ export interface GroupOwner {
 
 /** Throws `PRODUCER_FENCED` when somebody else takes the group over at the same moment. */
 export async function ownGroup(engine: Engine, group: string, progress?: ProgressTable): Promise<GroupOwner> {
-  const ownership = await becomeOwner(engine, `group.${group}`, progress ? { progress } : {});
+  const ownership = await becomeOwner(engine, unitOfGroup(group), progress ? { progress } : {});
   return {
     epoch: ownership.epoch,
     noted: positionOf(ownership.progress),

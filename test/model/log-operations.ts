@@ -167,7 +167,7 @@ export class LogOperations {
       const { id, version, identity, open } = holder;
       const known = this.#history.log.transactions.describe(id);
       if (known?.state !== "ongoing") holder.left = [];
-      const sent = [...holder.sequences.values()].flatMap(({ last }) => last ?? []);
+      const sent = [...holder.sequences.values()].map(({ last }) => last);
       const isLost = [...sent, ...(open?.act.batches ?? [])].some(({ isGone, offset, partition }) => {
         return offset !== undefined && (isGone || isRetired(partition, offset));
       });
@@ -486,6 +486,8 @@ export class LogOperations {
     if (!holder.identity) return await this.#initByWire(holder);
     const partition = this.#somePartition();
     if (!partition) return;
+    const { usedMs = this.#now() } = holder.sequences.get(partition) ?? {};
+    if (this.#now() - usedMs >= forgottenAfterMs) return await this.#initByWire(holder);
     if (holder.version === 1 && !holder.open?.asked.has(partition) && this.#below(6) === 0) {
       return await this.#appendOutside(holder, partition);
     }
@@ -567,8 +569,9 @@ export class LogOperations {
     const { partition } = batch;
     const { producerId, epoch } = holder.identity as NonNullable<WireHolder["identity"]>;
     this.#trace(`${holder.id} (${producerId}:${epoch}) appends ${nameOf(batch)} ${batch.bytes.length} bytes`);
+    const usedMs = this.#now();
     if (await this.#appendNow(batch, batch.bytes, holder)) {
-      holder.sequences.set(partition, { nextSequence: sequence + batch.records.length, last: batch });
+      holder.sequences.set(partition, { nextSequence: sequence + batch.records.length, last: batch, usedMs });
       open.startedBeforeMs = Math.min(open.startedBeforeMs, this.#now());
       return;
     }

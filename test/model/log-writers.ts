@@ -50,8 +50,9 @@ export interface WireAct extends OpenAct {
 }
 
 export interface WireLane {
-  nextSequence: number;
-  last: ModelBatch | undefined;
+  readonly nextSequence: number;
+  readonly last: ModelBatch;
+  readonly usedMs: number;
 }
 
 export interface SentBatch {

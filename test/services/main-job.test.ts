@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { debianBinaries } from "../support/debian-postgres.ts";
+import { kafkaMissing, startKafka } from "../support/kafka.ts";
 import { mainJob } from "./bank/main-job.ts";
 
 const skip = debianBinaries() ? false : "skipped: no PostgreSQL below /usr/lib/postgresql (apt-get install postgresql)";
@@ -18,4 +19,20 @@ describe("pgbench on a PostgreSQL of its own, Millrace killed at random", { skip
       assert.ok(report.kills >= 2, `only ${report.kills} kills`);
     });
   }
+});
+
+describe("the same on a real Kafka", { skip: skip || (kafkaMissing() ?? false) }, () => {
+  const long = process.env.MILLRACE_SOAK === "1";
+  const { scale, seconds, killEveryMs } = long
+    ? { scale: 10, seconds: 60, killEveryMs: 8_000 }
+    : { scale: 1, seconds: 20, killEveryMs: 5_000 };
+
+  test("every state that readers see is balanced, and at the end views, topics and slot agree with the source", async (t) => {
+    await using kafka = await startKafka();
+    const seed = Number(process.env.MILLRACE_TEST_SEED ?? Math.floor(Math.random() * 2 ** 31));
+    const say = (line: string) => t.diagnostic(line);
+    const report = await mainJob({ scale, seconds, seed, killEveryMs, kafka: kafka.bootstrap, say });
+    t.diagnostic(JSON.stringify(report));
+    assert.ok(report.kills >= 2, `only ${report.kills} kills`);
+  });
 });

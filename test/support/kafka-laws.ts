@@ -24,12 +24,13 @@ export function judge(history: KafkaHistory): Breach[] {
   return Object.entries(laws).flatMap(([law, breaches]) => [...breaches(history)].map((words) => ({ law, words })));
 }
 
-/** An acknowledgement inside a transaction is a promise only when the transaction commits; `torn` judges it. */
-function* lost({ acks, uncommitted, sends }: KafkaHistory): Iterable<string> {
+/** An acknowledgement inside a transaction is a promise only when the transaction commits. */
+function* lost({ acks, uncommitted, sends, outcomes }: KafkaHistory): Iterable<string> {
   const found = byPlace(uncommitted);
   for (const { who, number, transaction } of sends) {
     const place = acks.get(nameOf(who, number));
     if (place === undefined) continue;
+    if (transaction !== 0 && outcomes.get(nameOf(who, transaction)) !== "committed") continue;
     const { partition, offset } = place;
     const there = found.get(`${partition}@${offset}`);
     const sent = `${who} ${number} ${transaction}`;

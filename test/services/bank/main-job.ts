@@ -23,6 +23,8 @@ export interface MainJobOptions {
   readonly seed: number;
   /** Kills come this many milliseconds apart, on average. */
   readonly killEveryMs: number;
+  /** The address of a Kafka that is the log, in place of the embedded one. */
+  readonly kafka?: string;
   readonly say: (line: string) => void;
 }
 
@@ -43,12 +45,12 @@ const views = ["by_branch", "by_teller", "by_account", "overall"] as const;
 const liveFeeds = ["by_branch/live", "by_teller/live", "overall/live", "by_account/live?difference=neq.0"] as const;
 
 export async function mainJob(options: MainJobOptions): Promise<MainJobReport> {
-  const { scale, seconds, seed, killEveryMs, say } = options;
+  const { scale, seconds, seed, killEveryMs, kafka, say } = options;
   const random = seededRandom(seed);
   const data = mkdtempSync(join(tmpdir(), "millrace-bank-"));
   const source = await startDebianPostgres({ synchronous_commit: "off", max_connections: "50" });
   const stop = new AbortController();
-  const millrace = new Millrace(data, source.url, await freePort(), say);
+  const millrace = new Millrace({ data, sourceUrl: source.url, port: await freePort(), kafka, say });
   try {
     say(`seed ${seed}; source PostgreSQL ${source.version} on port ${source.port}`);
     execFileSync(
@@ -79,7 +81,7 @@ export async function mainJob(options: MainJobOptions): Promise<MainJobReport> {
     const pollingStates = await polling;
     assert.ok(liveStates > 0 && pollingStates > 0, "the readers saw nothing");
     await millrace.stop();
-    await readLog(join(data, "log"), source.url, transactions);
+    await readLog(kafka === undefined ? { directory: join(data, "log") } : { kafka }, source.url, transactions);
     return { transactions, kills, liveStates, pollingStates, snapshotSeconds, catchUpSeconds };
   } finally {
     stop.abort();
@@ -90,25 +92,28 @@ export async function mainJob(options: MainJobOptions): Promise<MainJobReport> {
 }
 
 /** The program as a user runs it: `millrace start app.ts`, in a process of its own. */
+interface MillraceOptions {
+  readonly data: string;
+  readonly sourceUrl: string;
+  readonly port: number;
+  readonly kafka: string | undefined;
+  readonly say: (line: string) => void;
+}
+
 export class Millrace {
   readonly address: string;
-  readonly #data: string;
-  readonly #sourceUrl: string;
-  readonly #port: number;
-  readonly #say: (line: string) => void;
+  readonly #options: MillraceOptions;
   #process: ChildProcess | undefined;
   #words = "";
 
-  constructor(data: string, sourceUrl: string, port: number, say: (line: string) => void) {
-    this.#data = data;
-    this.#sourceUrl = sourceUrl;
-    this.#port = port;
-    this.#say = say;
-    this.address = `http://127.0.0.1:${port}`;
+  constructor(options: MillraceOptions) {
+    this.#options = options;
+    this.address = `http://127.0.0.1:${options.port}`;
   }
 
   /** Resolves when the door answers; fails when the process ends before. */
   async start(): Promise<void> {
+    const { data, sourceUrl, port, kafka } = this.#options;
     const child = spawn(
       process.execPath,
       ["-C", "source", "--disable-warning=ExperimentalWarning", command, "start", app],
@@ -116,9 +121,10 @@ export class Millrace {
         stdio: ["ignore", "pipe", "pipe"],
         env: {
           ...process.env,
-          BANK_URL: this.#sourceUrl,
-          MILLRACE_DATA: this.#data,
-          MILLRACE_PORT: String(this.#port),
+          BANK_URL: sourceUrl,
+          MILLRACE_DATA: data,
+          MILLRACE_PORT: String(port),
+          ...(kafka !== undefined && { MILLRACE_KAFKA: kafka }),
           MILLRACE_STORE_PORT: "0",
           MILLRACE_KAFKA_PORT: "0",
           MILLRACE_DIAGNOSTICS: "info",
@@ -194,7 +200,7 @@ export class Millrace {
     child.kill("SIGTERM");
     const [code] = await gone;
     assert.equal(code, 0, `millrace start ended with ${code}:\n${this.#words}`);
-    this.#say("stopped cleanly");
+    this.#options.say("stopped cleanly");
   }
 
   /** Resolves when the views show the source's end of now. */
@@ -209,7 +215,7 @@ export class Millrace {
   }
 
   storeUrl(): string {
-    const running = JSON.parse(readFileSync(join(this.#data, "running.json"), "utf8")) as {
+    const running = JSON.parse(readFileSync(join(this.#options.data, "running.json"), "utf8")) as {
       store: { host: string; port: number; database: string; user: string; password: string };
     };
     const { host, port, database, user, password } = running.store;

@@ -5,6 +5,8 @@ import { systemClock } from "../../../src/base/clock.ts";
 import { silentDiagnostics } from "../../../src/base/diagnostics.ts";
 import { systemRandom } from "../../../src/base/random.ts";
 import { realDisk } from "../../../src/base/real-disk.ts";
+import { parseBrokerAddresses } from "../../../src/engine/cluster/broker-address.ts";
+import { openClusterEngine } from "../../../src/engine/cluster/cluster-engine.ts";
 import { openEmbeddedEngine } from "../../../src/engine/embedded/embedded-engine.ts";
 import type { Engine } from "../../../src/engine/engine.ts";
 import { forEachCommitted, nextOffsetOf } from "../../../src/engine/records.ts";
@@ -21,14 +23,15 @@ const books = [
   { topic: "bank.public.pgbench_branches", key: "bid", balance: "bbalance" },
 ] as const;
 
-export async function readLog(directory: string, sourceUrl: string, transactions: number): Promise<void> {
-  const engine = await openEmbeddedEngine({
-    disk: realDisk,
-    directory,
-    clock: systemClock,
-    random: systemRandom,
-    diagnostics: silentDiagnostics,
-  });
+/** The log of the embedded engine in a folder, or of a Kafka at an address. */
+export type LogPlace = { readonly directory: string } | { readonly kafka: string };
+
+export async function readLog(place: LogPlace, sourceUrl: string, transactions: number): Promise<void> {
+  const tools = { clock: systemClock, random: systemRandom, diagnostics: silentDiagnostics };
+  const engine =
+    "kafka" in place
+      ? await openClusterEngine({ ...tools, brokers: parseBrokerAddresses(place.kafka, "MILLRACE_KAFKA") })
+      : await openEmbeddedEngine({ ...tools, disk: realDisk, directory: place.directory });
   const source = new pg.Client({ connectionString: sourceUrl });
   await source.connect();
   try {
