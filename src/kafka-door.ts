@@ -43,6 +43,7 @@ export async function openKafkaDoor(options: KafkaDoorOptions): Promise<BrokerDo
     principalRules: settings.security.principalRules,
     mechanisms: hasSasl ? settings.security.mechanisms : [],
     tokens: tokensOf(settings.security, options),
+    reauthenticateMs: settings.security.reauthenticateMs,
   });
   try {
     const { admin } = settings.security;

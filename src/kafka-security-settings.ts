@@ -5,6 +5,7 @@
 import type { SaslMechanism } from "./access/sasl-mechanisms.ts";
 import { saslMechanisms } from "./access/sasl-mechanisms.ts";
 import { MillraceError } from "./base/errors.ts";
+import { parseDurationMs } from "./base/units.ts";
 
 export interface KafkaSecuritySettings {
   /** Paths. Null: there is no TLS. */
@@ -24,6 +25,8 @@ export interface KafkaSecuritySettings {
     readonly issuer: string | null;
     readonly audiences: readonly string[];
   } | null;
+  /** 0: a session has no end but its credential's own. */
+  readonly reauthenticateMs: number;
 }
 
 /** In the order of the reference. */
@@ -45,7 +48,7 @@ export const kafkaSecurityTable = [
     name: "MILLRACE_KAFKA_CLIENT_CERTIFICATES",
     form: "none, requested or required",
     default: "none",
-    about: "Whether clients show a certificate on listeners with TLS; its subject is then who they are.",
+    about: "Whether clients show a certificate on `SSL` listeners; its subject is then who they are.",
   },
   {
     name: "MILLRACE_KAFKA_PRINCIPAL_RULES",
@@ -96,10 +99,21 @@ export const kafkaSecurityTable = [
     default: null,
     about: "For whom a token must be. Left out: anybody.",
   },
+  {
+    name: "MILLRACE_KAFKA_REAUTHENTICATE",
+    form: "duration",
+    default: null,
+    about:
+      "For how long a SASL login holds, `1h`, say: Kafka's `connections.max.reauth.ms`. Clients renew it by themselves. Left out: as long as the connection.",
+  },
 ] as const;
 
 export type KafkaSecurityName = (typeof kafkaSecurityTable)[number]["name"];
 type Read = (name: KafkaSecurityName) => string | null;
+
+/** Nobody is let authenticate again within a second. */
+const reauthenticateMsMin = 2_000;
+const reauthenticateMsMax = 365 * 86_400_000;
 
 /** Throws `SETTING_INVALID`, naming the setting. */
 export function readKafkaSecurity(read: Read): KafkaSecuritySettings {
@@ -134,12 +148,14 @@ export function readKafkaSecurity(read: Read): KafkaSecuritySettings {
             issuer: read("MILLRACE_KAFKA_OAUTH_ISSUER"),
             audiences: listOf(read("MILLRACE_KAFKA_OAUTH_AUDIENCE"), ","),
           },
+    reauthenticateMs: reauthenticateMsOf(read("MILLRACE_KAFKA_REAUTHENTICATE")),
   };
 }
 
 function mechanismsOf(read: Read, hasKeys: boolean): SaslMechanism[] {
   const name = "MILLRACE_KAFKA_SASL_MECHANISMS";
   const names = listOf(read(name) ?? "SCRAM-SHA-512,SCRAM-SHA-256,PLAIN", ",");
+  if (names.length === 0) throw invalid(name, "it names none");
   return names.map((wanted) => {
     const known = saslMechanisms.find((one) => one === wanted.toUpperCase());
     if (!known) throw invalid(name, `${JSON.stringify(wanted)} is not one of ${saslMechanisms.join(", ")}`);
@@ -156,6 +172,14 @@ function adminOf(text: string | null): KafkaSecuritySettings["admin"] {
   if (at < 1 || password.length < 8)
     throw invalid("MILLRACE_KAFKA_ADMIN", "it is not user:password of 8 characters or more");
   return { user, password };
+}
+
+function reauthenticateMsOf(text: string | null): number {
+  if (text === null) return 0;
+  const name = "MILLRACE_KAFKA_REAUTHENTICATE";
+  const ms = parseDurationMs(text, name);
+  if (ms >= reauthenticateMsMin && ms <= reauthenticateMsMax) return ms;
+  throw invalid(name, `${JSON.stringify(text)} is not between ${reauthenticateMsMin / 1_000}s and 365d`);
 }
 
 function checkedPrincipal(text: string): string {

@@ -41,6 +41,7 @@ test("an empty environment gives the defaults of the table", () => {
         superUsers: [],
         authorization: false,
         tokens: null,
+        reauthenticateMs: 0,
       },
     },
     diagnostics: "info",
@@ -98,6 +99,7 @@ const wrong: Readonly<Record<string, string>> = {
   MILLRACE_KAFKA_ADMIN: "admin:secret",
   MILLRACE_KAFKA_SUPER_USERS: "alice",
   MILLRACE_KAFKA_AUTHORIZATION: "true",
+  MILLRACE_KAFKA_REAUTHENTICATE: "3600",
   MILLRACE_ORIGINS: "https://a.example/path",
   MILLRACE_DIAGNOSTICS: "loud",
   MILLRACE_URL: "127.0.0.1:4400",
@@ -125,6 +127,24 @@ test("Kafka clients beyond loopback authenticate, unless the operator says that 
     "SASL_PLAINTEXT",
   );
   assert.deepEqual(readSettings("/app", { MILLRACE_KAFKA_PORT: "off" }).kafka.listeners, []);
+});
+
+test("how long a SASL login holds has a unit, and is not shorter than clients can renew it", () => {
+  const read = (text: string) => readSettings("/app", { MILLRACE_KAFKA_REAUTHENTICATE: text }).kafka.security;
+  assert.equal(read("1h").reauthenticateMs, 3_600_000);
+  for (const text of ["0s", "1s", "366d"]) {
+    assert.throws(
+      () => read(text),
+      (error) => MillraceError.is(error, "SETTING_INVALID"),
+    );
+  }
+});
+
+test("a list of mechanisms that names none does not open a SASL listener to everybody", () => {
+  assert.throws(
+    () => readSettings("/app", { MILLRACE_KAFKA_SASL_MECHANISMS: "," }),
+    (error) => MillraceError.is(error, "SETTING_INVALID"),
+  );
 });
 
 test("the environment wins over .env, and an edited .env is taken again", () => {

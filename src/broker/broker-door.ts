@@ -3,11 +3,13 @@
  * files; this one opens, counts and closes.
  */
 import { createServer, type Server, type Socket } from "node:net";
-import { createServer as createTlsServer, type TLSSocket } from "node:tls";
+import { createServer as createTlsServer, type TLSSocket, type TlsOptions } from "node:tls";
 import type { Caller } from "../access/access.ts";
 import { anonymousPrincipal } from "../access/principals.ts";
+import type { SaslMechanisms } from "../access/sasl-mechanisms.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Diagnostics } from "../base/diagnostics.ts";
+import { MillraceError } from "../base/errors.ts";
 import { listen } from "../base/listen.ts";
 import type { Counter, Metrics } from "../base/metrics.ts";
 import type { Random } from "../base/random.ts";
@@ -116,7 +118,9 @@ class Door implements BrokerDoor, ConnectionHost {
   }
 
   async open(): Promise<void> {
-    const { settings } = this.#options;
+    const { settings, security } = this.#options;
+    const unsafe = settings.listeners.find((listener) => needsAuthentication(listener) && !security.sasl);
+    if (unsafe) throw new MillraceError("SETTING_INVALID", `listener ${unsafe.name} has no mechanism of SASL`);
     await this.#groups.open();
     for (const listener of settings.listeners) {
       const server = this.#serverOf(listener);
@@ -215,12 +219,18 @@ class Door implements BrokerDoor, ConnectionHost {
     if (!usesTls(listener)) {
       return createServer({ noDelay: true }, (socket) => this.#accept(socket, listener, anonymousPrincipal));
     }
-    const server = createTlsServer({ ...this.#options.settings.tls }, (socket) => this.#acceptTls(socket, listener));
+    const server = createTlsServer(this.#tlsOf(listener), (socket) => this.#acceptTls(socket, listener));
     server.on("tlsClientError", (error, socket) => {
-      this.#refuse(`TLS could not be agreed on: ${error.message}`, addressOf(socket));
+      this.#refuse(reasonOfTls(error, socket), addressOf(socket));
       socket.destroy();
     });
     return server;
+  }
+
+  /** Where SASL says who a client is, its certificate is not asked for (KIP-684). */
+  #tlsOf(listener: Listener): TlsOptions {
+    const options: TlsOptions = { ...this.#options.settings.tls, handshakeTimeout: this.limits.authenticationMs };
+    return needsAuthentication(listener) ? { ...options, requestCert: false, rejectUnauthorized: false } : options;
   }
 
   #acceptTls(socket: TLSSocket, listener: Listener): void {
@@ -244,16 +254,17 @@ class Door implements BrokerDoor, ConnectionHost {
     }
     this.#byAddress.set(address, fromAddress + 1);
     const session = this.#sessionOf(listener, principal);
-    const connection = new Connection(socket, { listener: listener.name, address, session }, this);
+    const localAddress = nameOf(socket) ?? socket.localAddress?.replace(/^::ffff:/, "") ?? "127.0.0.1";
+    const connection = new Connection(socket, { listener: listener.name, address, localAddress, session }, this);
     this.#connections.add(connection);
     connection.mute(this.#options.security.quotas.recordConnection(address));
   }
 
   #sessionOf(listener: Listener, principal: string): ConnectionSession {
     const { sasl, reauthenticateMs } = this.#options.security;
-    if (!needsAuthentication(listener) || !sasl) return openSession(principal);
+    if (!needsAuthentication(listener)) return openSession(principal);
     return createSaslSession({
-      mechanisms: sasl,
+      mechanisms: sasl as SaslMechanisms,
       clock: this.clock,
       reauthenticateMs,
       diagnostics: this.#diagnostics,
@@ -264,6 +275,31 @@ class Door implements BrokerDoor, ConnectionHost {
     this.#refusals.add(1);
     this.#diagnostics.warn(`a Kafka client's connection was closed: ${reason}`, { address });
   }
+}
+
+/** The name that the client has connected to, as TLS tells it; a certificate is for that, and seldom for the address. */
+function nameOf(socket: Socket): string | undefined {
+  const name = "servername" in socket ? socket.servername : undefined;
+  return typeof name === "string" && /^[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252}[A-Za-z0-9_])?$/.test(name)
+    ? name
+    : undefined;
+}
+
+/** What OpenSSL calls a peer that speaks something else. */
+const notTls = new Set([
+  "ERR_SSL_WRONG_VERSION_NUMBER",
+  "ERR_SSL_HTTP_REQUEST",
+  "ERR_SSL_PACKET_LENGTH_TOO_LONG",
+  "ERR_SSL_RECORD_TOO_SMALL",
+  "ERR_SSL_UNEXPECTED_MESSAGE",
+]);
+
+function reasonOfTls(error: NodeJS.ErrnoException & { readonly reason?: string }, socket: TLSSocket): string {
+  if (notTls.has(error.code ?? "")) return "it does not speak TLS, and this listener does";
+  // A code, whatever the type says; null when the certificate was in order, or had not come yet.
+  const distrust = socket.authorizationError as unknown;
+  if (distrust) return `its certificate is not trusted: ${distrust}`;
+  return `TLS could not be agreed on: ${error.reason ?? error.message}`;
 }
 
 /** IPv4 addresses that came over an IPv6 socket are written as what they are. */

@@ -17,6 +17,7 @@ import { saslFrameBytesMax } from "./access/sasl.ts";
 import type { ByteBudget } from "./byte-budget.ts";
 import type { Dispatch } from "./dispatch.ts";
 import type { BrokerLimits } from "./door-settings.ts";
+import { type Exchange, type ExchangeHost, ExchangeQueue, released } from "./exchange-queue.ts";
 import { FrameReader } from "./frame-reader.ts";
 import type { Answer, RequestContext } from "./handler.ts";
 import type { ConnectionSession } from "./session.ts";
@@ -37,36 +38,26 @@ export interface ConnectionPlace {
   /** The listener's name. */
   readonly listener: string;
   readonly address: string;
+  /** What the peer has connected to. */
+  readonly localAddress: string;
   readonly session: ConnectionSession;
 }
 
-interface Exchange {
-  readonly frameBytes: number;
-  readonly header: RequestHeader;
-  readonly answer: Answer;
-  request: unknown;
-  state: "waiting" | "running" | "done";
-  /** Of a done one; null for no answer at all. */
-  chunks: Buffer[] | null;
-  afterSent: (() => void) | undefined;
-  /** Why the connection is closed behind it. */
-  lastReason: string | undefined;
-}
-
-export class Connection {
+export class Connection implements ExchangeHost {
   readonly address: string;
+  readonly clock: Clock;
   readonly #socket: Socket;
   readonly #host: ConnectionHost;
   readonly #session: ConnectionSession;
   readonly #listener: string;
+  readonly #localAddress: string;
   readonly #reader: FrameReader;
-  readonly #exchanges: Exchange[] = [];
+  readonly #exchanges: ExchangeQueue;
   readonly #abort = new AbortController();
   /** Remembers what it may do. */
   #caller: Caller | undefined;
   /** Of the budget for requests. */
   #takenBytes = 0;
-  #heldBytes = 0;
   #takeBack: (() => void) | undefined;
   #mutedUntilMs = 0;
   #muteTimer: Timer | undefined;
@@ -75,12 +66,17 @@ export class Connection {
   #isCorked = false;
   #isReading = false;
   #isDraining = false;
+  /** Closed in a moment; nothing more is begun or sent. */
+  #isEnding = false;
   #isClosed = false;
 
-  constructor(socket: Socket, { listener, address, session }: ConnectionPlace, host: ConnectionHost) {
+  constructor(socket: Socket, { listener, address, localAddress, session }: ConnectionPlace, host: ConnectionHost) {
     this.address = address;
+    this.clock = host.clock;
+    this.#exchanges = new ExchangeQueue(this);
     this.#socket = socket;
     this.#listener = listener;
+    this.#localAddress = localAddress;
     this.#session = session;
     this.#host = host;
     this.#reader = new FrameReader(host.limits.requestBytesMax);
@@ -121,8 +117,7 @@ export class Connection {
     this.#takeBack?.();
     this.#host.requestMemory.giveBack(this.#takenBytes);
     this.#takenBytes = 0;
-    for (const { afterSent } of this.#exchanges) afterSent?.();
-    this.#exchanges.length = 0;
+    this.#exchanges.close();
     this.#socket.destroy();
     this.#host.closed(this, reason, cause);
   }
@@ -170,34 +165,11 @@ export class Connection {
         return;
       }
       const request = decodeRequest(answer.api, header.apiVersion, frame, header.bodyPosition);
-      this.#enqueue(header, answer, request, frame.length);
+      this.#exchanges.push(header, answer, request, frame.length);
     } catch (error) {
       if (!MillraceError.is(error, "REQUEST_MALFORMED")) throw error;
       this.close(`a request cannot be read: ${error.message}`);
     }
-  }
-
-  /** With `chunks` it is answered already, and only waits for its turn. */
-  #enqueue(
-    header: RequestHeader,
-    answer: Answer,
-    request: unknown,
-    frameBytes: number,
-    chunks: Buffer[] | null = null,
-  ): void {
-    const exchange: Exchange = {
-      frameBytes,
-      header,
-      answer,
-      request,
-      state: "waiting",
-      chunks,
-      afterSent: undefined,
-      lastReason: undefined,
-    };
-    this.#exchanges.push(exchange);
-    this.#heldBytes += frameBytes;
-    this.#begin();
   }
 
   /** A client that asks in an unknown version for what is known is answered with what is known (KIP-511). */
@@ -211,7 +183,7 @@ export class Connection {
       errorCode: kafkaErrors.UNSUPPORTED_VERSION,
       apiKeys: this.#host.dispatch.ownRange(),
     });
-    this.#enqueue(header, this.#host.dispatch.own, undefined, frameBytes, chunks);
+    this.#exchanges.push(header, this.#host.dispatch.own, undefined, frameBytes, chunks);
   }
 
   /** Tokens of SASL without a header, as after SaslHandshake 0. */
@@ -234,64 +206,12 @@ export class Connection {
     );
   }
 
-  /** Begins what may be begun, in order. */
-  #begin(): void {
-    if (this.#isDraining || this.#isMuted || this.#socket.writableLength > this.#host.limits.unsentBytesMax) return;
-    let arePipelined = true;
-    for (const exchange of this.#exchanges) {
-      if (exchange.state === "waiting") {
-        const isFirst = exchange === this.#exchanges[0];
-        if (!isFirst && !(arePipelined && exchange.answer.pipelined)) return;
-        this.#run(exchange);
-        if (this.#isClosed) return;
-      }
-      arePipelined &&= exchange.answer.pipelined;
-    }
+  isHeldBack(): boolean {
+    const isUnsent = this.#socket.writableLength > this.#host.limits.unsentBytesMax;
+    return this.#isDraining || this.#isMuted || this.#isEnding || isUnsent;
   }
 
-  #run(exchange: Exchange): void {
-    exchange.state = "running";
-    const { answer, header, request } = exchange;
-    exchange.request = undefined;
-    if (exchange.chunks) {
-      this.#finish(exchange);
-      return;
-    }
-    const beganMs = this.#host.clock.monotonicMs();
-    const context = this.#contextOf(exchange);
-    const done = (response: unknown): void => {
-      if (this.#isClosed) {
-        exchange.afterSent?.();
-        return;
-      }
-      const tookMs = this.#host.clock.monotonicMs() - beganMs;
-      this.mute(this.#host.requestTook(context, answer, tookMs));
-      try {
-        exchange.chunks =
-          response === null
-            ? null
-            : encodeResponseFrame(answer.api, header.apiVersion, header.correlationId, response as never);
-      } catch (error) {
-        this.close(`the answer to ${answer.api.name} could not be written`, error);
-        return;
-      }
-      this.#finish(exchange);
-    };
-    const failed = (error: unknown): void => {
-      exchange.afterSent?.();
-      exchange.afterSent = undefined;
-      this.close(this.#isDraining ? null : `${answer.api.name} could not be answered`, error);
-    };
-    try {
-      const response = answer.handle(request, context);
-      if (response instanceof Promise) response.then(done, failed);
-      else done(response);
-    } catch (error) {
-      failed(error);
-    }
-  }
-
-  #contextOf(exchange: Exchange): RequestContext {
+  contextOf(exchange: Exchange): RequestContext {
     const { apiVersion, correlationId, clientId } = exchange.header;
     const { address } = this;
     const principal = this.#session.principal ?? anonymousPrincipal;
@@ -303,7 +223,7 @@ export class Connection {
       clientId,
       principal,
       address,
-      localAddress: this.#socket.localAddress?.replace(/^::ffff:/, "") ?? "127.0.0.1",
+      localAddress: this.#localAddress,
       listener: this.#listener,
       signal: this.#abort.signal,
       session: this.#session,
@@ -318,24 +238,31 @@ export class Connection {
     };
   }
 
-  #finish(exchange: Exchange): void {
-    exchange.state = "done";
-    while (this.#exchanges[0]?.state === "done") {
-      const done = this.#exchanges.shift() as Exchange;
-      this.#heldBytes -= done.frameBytes;
-      if (done.lastReason !== undefined) {
-        this.#exchanges.length = 0;
-        this.#closeLater(done.lastReason, done.chunks);
-        return;
-      }
-      this.#send(done);
-    }
+  worked(context: RequestContext, answer: Answer, workMs: number): void {
+    this.mute(this.#host.requestTook(context, answer, workMs));
+  }
+
+  failed({ api }: Answer, cause: unknown): void {
+    this.close(this.#isDraining ? null : `${api.name} could not be answered`, cause);
+  }
+
+  advanced(): void {
     if (!this.#isReading) this.#proceed();
   }
 
-  #send({ chunks, afterSent }: Exchange): void {
+  send(exchange: Exchange): void {
+    const { chunks, lastReason } = exchange;
+    if (this.#isClosed || this.#isEnding) {
+      released(exchange);
+      return;
+    }
+    if (lastReason !== undefined) {
+      released(exchange);
+      this.#closeLater(lastReason, chunks);
+      return;
+    }
     if (!chunks) {
-      afterSent?.();
+      released(exchange);
       return;
     }
     if (!this.#isCorked) {
@@ -348,7 +275,7 @@ export class Connection {
     }
     const last = chunks.length - 1;
     chunks.forEach((chunk, i) => {
-      if (i === last && afterSent) this.#socket.write(chunk, afterSent);
+      if (i === last && exchange.afterSent) this.#socket.write(chunk, () => released(exchange));
       else this.#socket.write(chunk);
     });
   }
@@ -356,7 +283,7 @@ export class Connection {
   /** Begins more, and reads on or stops reading by what is held. */
   #proceed(): void {
     if (this.#isClosed) return;
-    this.#begin();
+    this.#exchanges.begin();
     if (this.#isClosed || this.#closeIfDrained()) return;
     this.#account();
     const { inFlightMax, unsentBytesMax } = this.#host.limits;
@@ -367,7 +294,7 @@ export class Connection {
 
   #account(): void {
     const { requestMemory } = this.#host;
-    const needed = this.#heldBytes + this.#reader.heldBytes;
+    const needed = this.#exchanges.heldBytes + this.#reader.heldBytes;
     if (this.#takeBack) return;
     if (needed <= this.#takenBytes) {
       requestMemory.giveBack(this.#takenBytes - needed);
@@ -404,15 +331,17 @@ export class Connection {
   }
 
   #closeIfDrained(): boolean {
-    if (!this.#isDraining || this.#exchanges.some(({ state }) => state !== "waiting")) return false;
-    this.#exchanges.length = 0;
+    if (!this.#isDraining || !this.#exchanges.areAllWaiting) return false;
+    this.#exchanges.close();
     this.#socket.end();
     return true;
   }
 
   /** Guessing passwords costs time. */
   #closeLater(reason: string, chunks: Buffer[] | null = null): void {
+    this.#isEnding = true;
     this.#socket.pause();
+    this.#muteTimer?.cancel();
     this.#muteTimer = this.#host.clock.after(this.#host.limits.failedAuthenticationDelayMs, () => {
       for (const chunk of chunks ?? []) this.#socket.write(chunk);
       this.#socket.end(() => this.close(reason));

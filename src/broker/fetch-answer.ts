@@ -218,7 +218,7 @@ function refused(wanted: WantedPartition, errorCode: number): ReadPartition {
 
 /** KIP-320; -1 for a client that does not say which epoch it knows. */
 export function checkEpoch(current: number, known: number): number {
-  if (known < 0 || known === current) return 0;
+  if (known === -1 || known === current) return 0;
   return known < current ? kafkaErrors.FENCED_LEADER_EPOCH : kafkaErrors.UNKNOWN_LEADER_EPOCH;
 }
 

@@ -19,7 +19,7 @@ export interface RequestContext {
   readonly address: string;
   /** The listener's name, as in `PLAINTEXT`. */
   readonly listener: string;
-  /** The address that the peer has connected to. */
+  /** The address that the peer has connected to; under TLS the name, where it told one. */
   readonly localAddress: string;
   /** Aborted when the connection is gone or the door closes. */
   readonly signal: AbortSignal;

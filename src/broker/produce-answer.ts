@@ -10,7 +10,13 @@ import type { TopicInfo } from "../engine/engine.ts";
 import { produce } from "../kafka/apis/produce.ts";
 import type { RequestOf, ResponseInput } from "../kafka/fields.ts";
 import { errorCodeOf, kafkaErrors } from "../kafka/kafka-errors.ts";
-import { batchAttributes, batchHeaderBytes, isTransactional } from "../records/batch-header.ts";
+import {
+  batchAttributes,
+  batchField,
+  batchHeaderBytes,
+  batchLengthOverheadBytes,
+  isTransactional,
+} from "../records/batch-header.ts";
 import type { DoorContext } from "./door-context.ts";
 import { type Answer, answers, type RequestContext } from "./handler.ts";
 import { checkPartition, findTopic } from "./topic-access.ts";
@@ -28,7 +34,9 @@ const topicIdsFrom = 13;
 /** zstd came with Produce 7 (KIP-110). */
 const zstdFrom = 7;
 const zstdCodec = 4;
-const magicPosition = 16;
+const magicPosition = batchField.magic;
+/** Of any format. */
+const leastBytes = batchLengthOverheadBytes + 14;
 
 export function produceAnswer(door: DoorContext): Answer {
   return answers(produce, (request, context) => answerProduce(door, request, context), { pipelined: true });
@@ -47,7 +55,7 @@ async function answerProduce(
     const partitions = wanted.partitionData.map(({ index, records }) => {
       bytes += records?.length ?? 0;
       if (refusal !== 0 || !topic) return Promise.resolve(failed(index, refusal || errorCode));
-      return append(door, { topic, partition: index, records, transactionalId: request.transactionalId }, context);
+      return append(door, { topic, partition: index, records, request }, context);
     });
     return { name: wanted.name, topicId: wanted.topicId, partitions };
   });
@@ -66,7 +74,6 @@ async function answerProduce(
 
 /** What refuses the whole request, or 0. */
 function refusalOf(request: ProduceRequest, context: RequestContext): number {
-  if (request.acks < -1 || request.acks > 1) return kafkaErrors.INVALID_REQUIRED_ACKS;
   const { transactionalId } = request;
   const isInTransaction = request.topicData.some(({ partitionData }) =>
     partitionData.some(({ records }) => isBatch(records) && isTransactional(batchAttributes(records))),
@@ -82,20 +89,24 @@ interface WantedAppend {
   readonly topic: TopicInfo;
   readonly partition: number;
   readonly records: Buffer | null;
-  readonly transactionalId: string | null;
+  readonly request: ProduceRequest;
 }
 
 async function append(
   door: DoorContext,
-  { topic, partition, records, transactionalId }: WantedAppend,
+  { topic, partition, records, request: { transactionalId, acks } }: WantedAppend,
   { apiVersion }: RequestContext,
 ): Promise<PartitionAnswer> {
+  // What comes before tells nothing of the log.
+  let isAsked = false;
   try {
     checkPartition(topic, partition);
     if (topic.readOnly) {
       throw new MillraceError("TOPIC_READ_ONLY", `topic ${topic.name} is written by Millrace only`);
     }
     const batch = oneBatch(records, apiVersion);
+    if (acks < -1 || acks > 1) return failed(partition, kafkaErrors.INVALID_REQUIRED_ACKS);
+    isAsked = true;
     const { baseOffset, appendTimeMs } = await door.engine.append({
       topic: topic.name,
       partition,
@@ -115,8 +126,9 @@ async function append(
     };
   } catch (error) {
     const errorCode = refusedAppend(errorCodeOf(error), apiVersion);
-    const isUnasked = errorCode === kafkaErrors.INVALID_PRODUCER_EPOCH && transactionalId !== null;
-    const logStartOffset = isUnasked || withoutStart.has(errorCode) ? -1 : logStartOf(door, topic, partition);
+    const isFenced = errorCode === kafkaErrors.INVALID_PRODUCER_EPOCH && transactionalId !== null;
+    const isTold = isAsked && !isFenced && !withoutStart.has(errorCode);
+    const logStartOffset = isTold ? logStartOf(door, topic, partition) : -1;
     return { ...failed(partition, errorCode), logStartOffset, ...explained(error) };
   }
 }
@@ -127,9 +139,8 @@ function refusedAppend(errorCode: number, apiVersion: number): number {
   return isAbortable ? kafkaErrors.TRANSACTION_ABORTABLE : errorCode;
 }
 
-/** Errors that say nothing of the log, or come before it is asked. */
+/** Errors with which Kafka says nothing of the log. */
 const withoutStart: ReadonlySet<number> = new Set([
-  kafkaErrors.UNSUPPORTED_COMPRESSION_TYPE,
   kafkaErrors.INVALID_TXN_STATE,
   kafkaErrors.TRANSACTION_ABORTABLE,
   kafkaErrors.UNKNOWN_TOPIC_OR_PARTITION,
@@ -148,14 +159,16 @@ function logStartOf(door: DoorContext, { name }: TopicInfo, partition: number): 
   }
 }
 
-/** Throws `RECORD_INVALID`: from version 3 on there is one batch, and of format 2. */
+/** Throws `RECORD_INVALID` and `BATCH_CORRUPT`: from version 3 on there is one batch, whole, and of format 2. */
 function oneBatch(records: Buffer | null, apiVersion: number): Buffer {
-  if (records === null || records.length === 0) throw invalid("there is no record batch");
-  if (records.length > magicPosition && records[magicPosition] !== 2) {
-    throw invalid(`the message format is ${records[magicPosition]}, and 2 is the only one`);
-  }
-  if (!isBatch(records)) throw new MillraceError("BATCH_CORRUPT", "the record batch is cut");
-  const sizeBytes = records.readInt32BE(8) + 12;
+  if (records === null || records.length <= magicPosition) throw invalid("there is no record batch");
+  const sizeBytes = records.readInt32BE(batchField.batchLength) + batchLengthOverheadBytes;
+  const magic = records.readInt8(magicPosition);
+  const isFormat = magic >= 0 && magic <= 2;
+  if (sizeBytes < leastBytes || !isFormat) throw new MillraceError("BATCH_CORRUPT", "this is no record batch");
+  if (sizeBytes > records.length) throw invalid("there is no whole record batch");
+  if (magic !== 2) throw invalid(`the message format is ${magic}, and 2 is the only one`);
+  if (!isBatch(records)) throw new MillraceError("BATCH_CORRUPT", "the record batch is shorter than its header");
   if (sizeBytes < records.length) throw invalid("there is more than one record batch");
   if (apiVersion < zstdFrom && (batchAttributes(records) & 7) === zstdCodec) {
     throw new MillraceError("COMPRESSION_UNSUPPORTED", `zstd needs version ${zstdFrom} of Produce`);

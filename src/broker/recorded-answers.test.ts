@@ -46,6 +46,14 @@ const meant: readonly Meant[] = [
     why: "of a batch that comes again the place is known, and no time; clients read it for LogAppendTime alone",
   },
   {
+    steps: /^Produce of a batch and half of another$/,
+    why: "bytes behind the batch are no batch, and INVALID_RECORD; Kafka takes the batch and drops them",
+  },
+  {
+    steps: /^Produce of a batch in a codec that is not there$/,
+    why: "an unknown codec is INVALID_RECORD; Kafka fails on it",
+  },
+  {
     steps: /^(commits to|offsets of) a group without a name$/,
     why: "a group without a name has no offsets; Kafka keeps it for clients before KIP-289",
   },

@@ -127,7 +127,7 @@ describe("a listener with TLS", () => {
     const plain = await open.client();
     plain.send(metadata, 9, { topics: null });
     await plain.closed;
-    assert.match(open.said.join(), /TLS could not be agreed on/);
+    assert.match(open.said.join(), /it does not speak TLS, and this listener does/);
   });
 
   test("takes who shows a certificate for its owner", async () => {
@@ -140,6 +140,29 @@ describe("a listener with TLS", () => {
     assert.equal(topics[0]?.errorCode, 0, "the super user of the rule");
     const stranger = await open.client(trust);
     await stranger.closed;
+    assert.match(open.said.join(), /TLS could not be agreed on: .*certificate/);
+  });
+
+  test("a client is told the name that it has connected to, since the certificate is for that", async () => {
+    const listener = { ...listenerOf("SSL"), host: "0.0.0.0" };
+    await using open = await openDoor({}, { listeners: [listener], tls });
+    const byName = await open.client({ ...trust, servername: "localhost" });
+    assert.equal((await byName.ask(metadata, 9, { topics: [] })).brokers[0]?.host, "localhost");
+    const byAddress = await open.client(trust);
+    assert.equal((await byAddress.ask(metadata, 9, { topics: [] })).brokers[0]?.host, "127.0.0.1");
+  });
+
+  test("asks for no certificate where SASL says who a client is", async () => {
+    const required = { ...tls, requestCert: true, rejectUnauthorized: true };
+    const settings = { listeners: [listenerOf("SASL_SSL")], tls: required };
+    await using open = await openDoor({}, settings, { mechanisms: ["SCRAM-SHA-256"] });
+    await ensureUser(open.security.credentials, seededRandom(5), alice);
+    const client = await open.client(trust);
+    assert.equal(await logIn(client, alice.password), 0);
+  });
+
+  test("a SASL listener without a mechanism is not opened", async () => {
+    await assert.rejects(openDoor({}, { listeners: [listenerOf("SASL_PLAINTEXT")] }), { code: "SETTING_INVALID" });
   });
 
   test("does not let a certificate in that no rule names", async () => {

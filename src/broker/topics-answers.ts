@@ -32,16 +32,17 @@ const newPartitionsMax = 10_000;
 export function topicsAnswers(door: DoorContext): Answer[] {
   return [
     answers(createTopics, async (request, context) => {
-      if (newPartitionsOf(door, request.topics) > newPartitionsMax) {
-        const refused = refusal(kafkaErrors.POLICY_VIOLATION, "Excessively large number of partitions per request.");
-        return { topics: request.topics.map(({ name }) => ({ name, topicId: zeroUuid, configs: [], ...refused })) };
-      }
       const duplicates = repeated(request.topics.map(({ name }) => name));
+      const once = request.topics.filter(({ name }) => !duplicates.has(name));
+      const excessive =
+        newPartitionsOf(door, once) > newPartitionsMax
+          ? refusal(kafkaErrors.POLICY_VIOLATION, "Excessively large number of partitions per request.")
+          : undefined;
       const topics: CreatedTopic[] = [];
       for (const wanted of unique(request.topics)) {
         const outcome = duplicates.has(wanted.name)
           ? refusal(kafkaErrors.INVALID_REQUEST, "Duplicate topic name.")
-          : await createOne(door, wanted, request.validateOnly, context);
+          : (excessive ?? (await createOne(door, wanted, request.validateOnly, context)));
         topics.push({ name: wanted.name, topicId: zeroUuid, configs: [], ...outcome });
       }
       return { topics };

@@ -30,14 +30,16 @@ import { transactionsSuite } from "./engine-transactions.suite.ts";
 import { wireTransactionsSuite } from "./engine-wire-transactions.suite.ts";
 import { appendRecords, decodeCommitted, forEachCommitted } from "./records.ts";
 
-/** `lacks` says why a variant cannot have what some tests need; those skip with that reason. */
+/** `lacks` says why a variant cannot have what some tests need; those skip with that reason. Answers how many do not. */
 export function engineSuite(
   name: string,
   open: () => Promise<EngineFixture>,
   lacks: Readonly<Partial<Record<EngineTrait, string>>> = {},
-): void {
+): number {
+  let count = 0;
   const engineTest: EngineTest = (title, body, needs = []) => {
     const reason = needs.map((trait) => lacks[trait]).find((each) => each !== undefined);
+    if (reason === undefined) count++;
     test(title, { skip: reason ?? false }, async () => {
       const fixture = await open();
       try {
@@ -464,4 +466,5 @@ export function engineSuite(
       ["plain batches"],
     );
   });
+  return count;
 }

@@ -53,9 +53,11 @@ async function settle(fixture: GroupFixture, ...members: GroupMember[]): Promise
   await Promise.allSettled(loops);
 }
 
-/** `timeIsReal` says why offsets cannot be seen to expire, where they cannot. */
-export function groupSuite(name: string, open: () => Promise<GroupFixture>, timeIsReal?: string): void {
-  const groupTest = (title: string, body: (fixture: GroupFixture) => Promise<void>, skip: string | false = false) =>
+/** `timeIsReal` says why offsets cannot be seen to expire, where they cannot. Answers how many tests do not skip. */
+export function groupSuite(name: string, open: () => Promise<GroupFixture>, timeIsReal?: string): number {
+  let count = 0;
+  const groupTest = (title: string, body: (fixture: GroupFixture) => Promise<void>, skip: string | false = false) => {
+    if (skip === false) count++;
     test(title, { skip }, async () => {
       const fixture = await open();
       await fixture.engine.createTopic("orders", { partitions: 4 });
@@ -65,6 +67,7 @@ export function groupSuite(name: string, open: () => Promise<GroupFixture>, time
         await fixture.dispose();
       }
     });
+  };
 
   const join = ({ groups }: GroupFixture, more: Partial<JoinOptions> = {}) =>
     groups.joinGroup({ group: "g", topics: ["orders"], sessionTimeoutMs, rebalanceTimeoutMs, ...more });
@@ -483,4 +486,5 @@ export function groupSuite(name: string, open: () => Promise<GroupFixture>, time
       for (const { assignment } of members) assert.ok(assignment.length === 1 || assignment.length === 2);
     });
   });
+  return count;
 }

@@ -39,6 +39,8 @@ export interface Position extends Place {
 export interface KafkaHistory {
   readonly kinds: ReadonlyMap<string, ProducerKind>;
   readonly groups: readonly string[];
+  /** Of what a plain producer sent twice only the last is kept. */
+  readonly isCompacted: boolean;
   /** In each producer's own order. */
   readonly sends: readonly Send[];
   /** By `nameOf` the record. */
@@ -72,6 +74,7 @@ type Told = readonly (readonly [offset: number, value: string])[];
 export class HistoryLines implements KafkaHistory {
   readonly kinds: ReadonlyMap<string, ProducerKind>;
   readonly groups: readonly string[];
+  readonly isCompacted: boolean;
   readonly sends: Send[] = [];
   readonly acks = new Map<string, Place>();
   readonly failures = new Map<string, string>();
@@ -85,9 +88,10 @@ export class HistoryLines implements KafkaHistory {
   readonly words: string[] = [];
   readonly #consumed = new Map<string, Set<string>>();
 
-  constructor(kinds: ReadonlyMap<string, ProducerKind>, groups: readonly string[]) {
+  constructor(kinds: ReadonlyMap<string, ProducerKind>, groups: readonly string[], isCompacted = false) {
     this.kinds = kinds;
     this.groups = groups;
+    this.isCompacted = isCompacted;
     for (const group of groups) this.#consumed.set(group, new Set());
   }
 

@@ -122,11 +122,15 @@ function* open({ ends }: KafkaHistory): Iterable<string> {
   }
 }
 
-function* changed({ reads, committed }: KafkaHistory): Iterable<string> {
+function* changed({ reads, committed, kinds, isCompacted }: KafkaHistory): Iterable<string> {
   const found = byPlace(committed);
+  const last = new Map(committed.map((each) => [`${each.partition} ${each.value}`, each.offset]));
   for (const each of reads) {
     const now = found.get(`${each.partition}@${each.offset}`);
-    if (now !== each.value) yield `${each.who} read ${placed(each)}, where ${now ?? "nothing"} is`;
+    if (now === each.value) continue;
+    const isReplaced = (last.get(`${each.partition} ${each.value}`) ?? -1) > each.offset;
+    if (now === undefined && isReplaced && isCompacted && kinds.get(readValue(each.value).who) === "plain") continue;
+    yield `${each.who} read ${placed(each)}, where ${now ?? "nothing"} is`;
   }
 }
 

@@ -268,6 +268,29 @@ function unreachable(address: BrokerAddress, why: string, cause?: unknown): Mill
   return new MillraceError("CLUSTER_UNREACHABLE", message + detail, { cause, details: { ...address } });
 }
 
+const untrustedCodes: ReadonlySet<unknown> = new Set([
+  "CERT_HAS_EXPIRED",
+  "CERT_NOT_YET_VALID",
+  "CERT_SIGNATURE_FAILURE",
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "ERR_TLS_CERT_ALTNAME_INVALID",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_GET_ISSUER_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+]);
+
+/** Undefined for another failure: this one does not pass by itself. */
+function untrusted(address: BrokerAddress, cause: NodeJS.ErrnoException): MillraceError | undefined {
+  if (!untrustedCodes.has(cause.code)) return undefined;
+  const message = `the certificate of the broker at ${printAddress(address)} is not to be trusted: ${cause.message}`;
+  return new MillraceError("CLUSTER_REFUSED", message, {
+    hint: "Name the authority that signs the brokers' certificates, or give them certificates for their names.",
+    cause,
+    details: { ...address },
+  });
+}
+
 function openSocket(address: BrokerAddress, { clock, tls }: ConnectionSettings): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const { host, port } = address;
@@ -277,7 +300,7 @@ function openSocket(address: BrokerAddress, { clock, tls }: ConnectionSettings):
     const timer = clock.after(connectTimeoutMs, () => socket.destroy(new Error("it does not answer")));
     const onError = (cause: Error) => {
       timer.cancel();
-      reject(unreachable(address, "no connection can be made", cause));
+      reject(untrusted(address, cause) ?? unreachable(address, "no connection can be made", cause));
     };
     socket.once("error", onError);
     socket.once(tls ? "secureConnect" : "connect", () => {

@@ -26,6 +26,8 @@ export interface ClusterClientOptions {
   readonly diagnostics: Diagnostics;
   readonly tls?: ClusterTls;
   readonly sasl?: SaslLogin;
+  /** How long somebody is looked for who answers; a minute. */
+  readonly openPatienceMs?: number;
 }
 
 export interface Patience {
@@ -69,7 +71,9 @@ export class ClusterClient {
   static async open(options: ClusterClientOptions): Promise<ClusterClient> {
     const client = new ClusterClient(options);
     try {
-      await client.persist("asking for the cluster's brokers", () => client.refresh());
+      const { openPatienceMs: patienceMs } = options;
+      const patience = patienceMs === undefined ? {} : { patienceMs };
+      await client.persist("asking for the cluster's brokers", () => client.refresh(), patience);
       return client;
     } catch (error) {
       await client.close();
@@ -112,6 +116,11 @@ export class ClusterClient {
   ): Promise<ResponseOf<A>> {
     const connection = node === null ? await this.#anyConnection(lane) : await this.#connectionTo(node, lane);
     return await connection.request(api, request, options);
+  }
+
+  /** To one broker, for one who wants to know it better. Rejects as `ask` does. */
+  async connectTo(node: number): Promise<BrokerConnection> {
+    return await this.#connectionTo(node, "lookup");
   }
 
   /** The connection is not for this lane any more. */

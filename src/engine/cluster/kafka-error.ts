@@ -147,7 +147,7 @@ const codes: Partial<Record<KafkaErrorLabel, ErrorCode>> = {
 };
 
 const hints: Partial<Record<ErrorCode, string>> = {
-  CLUSTER_REFUSED: "Give this program's user the rights in Kafka's ACLs; docs/guides/kafka-cluster.md lists them.",
+  CLUSTER_REFUSED: "Give this program's user the rights in Kafka's ACLs; docs/guide/kafka-cluster.md lists them.",
 };
 
 /** What a caller of the engine is told. What passes by itself, and has not in time, is `CLUSTER_UNREACHABLE`. */
