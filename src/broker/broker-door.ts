@@ -128,7 +128,7 @@ class Door implements BrokerDoor, ConnectionHost {
         host: listener.host,
         port: listener.port,
         portDefault: 9092,
-        setting: "MILLRACE_KAFKA_LISTENERS",
+        setting: "MILLRACE_KAFKA_PORT or MILLRACE_KAFKA_LISTENERS",
         hostSetting: "MILLRACE_KAFKA_LISTENERS",
       });
       this.#open.push({ listener, server, port });
@@ -234,7 +234,12 @@ class Door implements BrokerDoor, ConnectionHost {
   }
 
   #acceptTls(socket: TLSSocket, listener: Listener): void {
-    const certificate = socket.authorized ? socket.getPeerCertificate().raw : undefined;
+    const certificate: Buffer | undefined = socket.getPeerCertificate().raw;
+    if (certificate && !socket.authorized) {
+      this.#refuse(`its certificate is not trusted: ${socket.authorizationError}`, addressOf(socket));
+      socket.destroy();
+      return;
+    }
     const principal = this.#options.security.principalOfCertificate(certificate);
     if (principal !== undefined) this.#accept(socket, listener, principal);
     else {
@@ -299,6 +304,7 @@ function reasonOfTls(error: NodeJS.ErrnoException & { readonly reason?: string }
   // A code, whatever the type says; null when the certificate was in order, or had not come yet.
   const distrust = socket.authorizationError as unknown;
   if (distrust) return `its certificate is not trusted: ${distrust}`;
+  if (error.code === "ECONNRESET") return "it hung up before TLS was agreed on";
   return `TLS could not be agreed on: ${error.reason ?? error.message}`;
 }
 

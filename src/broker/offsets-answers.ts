@@ -93,6 +93,9 @@ async function listOne(
   const { logStart, lastStable, highWatermark, leaderEpoch } = engine.offsets(topic.name, partitionIndex);
   const epochError = checkEpoch(leaderEpoch, wanted.currentLeaderEpoch);
   if (epochError !== 0) return { partitionIndex, errorCode: epochError };
+  const end = isolationLevel === readCommitted ? lastStable : highWatermark;
+  const foundBelow = (record: Parameters<typeof found>[1]) =>
+    found(partitionIndex, record && record.offset < end ? record : null);
   const at = (offset: number): ListedPartition => ({
     partitionIndex,
     errorCode: 0,
@@ -102,20 +105,18 @@ async function listOne(
   });
   switch (timestamp) {
     case specialTimes.latest:
-      return at(isolationLevel === readCommitted ? lastStable : highWatermark);
+      return at(end);
     case specialTimes.earliest:
       return at(logStart);
     case specialTimes.maxTimestamp:
-      return found(partitionIndex, await engine.latestRecord(topic.name, partitionIndex));
+      return foundBelow(await engine.latestRecord(topic.name, partitionIndex));
     case specialTimes.earliestLocal:
       return at(logStart);
     case specialTimes.latestTiered:
     case specialTimes.earliestPendingUpload:
       return { partitionIndex, errorCode: 0, timestamp: -1, offset: -1, leaderEpoch: -1 };
   }
-  const record = await engine.recordForTime(topic.name, partitionIndex, timestamp);
-  const end = isolationLevel === readCommitted ? lastStable : highWatermark;
-  return found(partitionIndex, record && record.offset < end ? record : null);
+  return foundBelow(await engine.recordForTime(topic.name, partitionIndex, timestamp));
 }
 
 function found(

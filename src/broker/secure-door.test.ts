@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import type { TLSSocket } from "node:tls";
 import { ensureUser } from "../access/ensure-user.ts";
 import { ScramClient } from "../access/scram-client.fixture.ts";
 import { seededRandom } from "../base/random.ts";
@@ -150,6 +151,31 @@ describe("a listener with TLS", () => {
     assert.equal((await byName.ask(metadata, 9, { topics: [] })).brokers[0]?.host, "localhost");
     const byAddress = await open.client(trust);
     assert.equal((await byAddress.ask(metadata, 9, { topics: [] })).brokers[0]?.host, "127.0.0.1");
+  });
+
+  test("knows the owner of a certificate again when a session of TLS is resumed", async () => {
+    const settings = { listeners: [listenerOf("SSL")], tls: { ...tls, requestCert: true, rejectUnauthorized: true } };
+    const rule = "RULE:^CN=([^,]+),.*$/$1/,RULE:^$/anonymous/";
+    const security = { authorization: true, principalRules: rule, superUsers: ["User:alice"] };
+    await using open = await openDoor({}, settings, security);
+    const shown = { ...trust, cert: clientCertificate, key: clientKey };
+    const client = await open.client(shown);
+    const session = new Promise<Buffer>((resolve) => client.socket.once("session", resolve));
+    await client.ask(metadata, 9, { topics: [{ name: "orders" }] });
+    const again = await open.client({ ...trust, session: await session });
+    assert.equal((again.socket as TLSSocket).isSessionReused(), true);
+    const { topics } = await again.ask(metadata, 9, { topics: [{ name: "orders" }] });
+    assert.equal(topics[0]?.errorCode, 0);
+  });
+
+  test("a certificate need not be shown where it is only requested, but one that is not trusted is refused", async () => {
+    const stranger = { ...tls, ca: serverCertificate, requestCert: true, rejectUnauthorized: false };
+    await using open = await openDoor({}, { listeners: [listenerOf("SSL")], tls: stranger });
+    const nobody = await open.client(trust);
+    assert.equal((await nobody.ask(metadata, 9, { topics: [] })).brokers.length, 1);
+    const client = await open.client({ ...trust, cert: clientCertificate, key: clientKey });
+    await client.closed;
+    assert.match(open.said.join(), /its certificate is not trusted: /);
   });
 
   test("asks for no certificate where SASL says who a client is", async () => {

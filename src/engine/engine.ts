@@ -60,6 +60,7 @@ export interface TopicInfo {
   readonly settings: TopicSettings;
   /** True for `_millrace.*` and for topics that a source owns: doors refuse writes (`TOPIC_READ_ONLY`). */
   readonly readOnly: boolean;
+  /** 0 when nobody knows. */
   readonly createdMs: number;
   /** Kafka's configs that were set by name, as they were written; absent when none was. What holds is in `settings`. */
   readonly configs?: TopicConfigs;

@@ -30,6 +30,7 @@ export interface CommittedOffset {
   /** -1 when it was not given. */
   readonly leaderEpoch: number;
   readonly metadata: string;
+  /** 0 when it is not known. */
   readonly committedMs: number;
 }
 

@@ -13,7 +13,8 @@ import { namespaced } from "../support/engine-namespace.ts";
 import { type Kafka, kafkaMissing, startKafka } from "../support/kafka.ts";
 
 const missing = kafkaMissing();
-const turnMs = 20;
+const heartbeatMs = 50;
+const turnMs = 2 * heartbeatMs;
 const settleMsMax = 60_000;
 let kafka: Kafka;
 let opened = 0;
@@ -30,7 +31,12 @@ class Fixture implements GroupFixture {
   }
 
   static async open(prefix = `groups-${++opened}.`): Promise<Fixture> {
-    const options = { clock: systemClock, random: systemRandom, diagnostics: silentDiagnostics, groupHeartbeatMs: 50 };
+    const options = {
+      clock: systemClock,
+      random: systemRandom,
+      diagnostics: silentDiagnostics,
+      groupHeartbeatMs: heartbeatMs,
+    };
     const engine = await openClusterEngine({ ...options, brokers: parseBrokerAddresses(kafka.bootstrap, "kafka") });
     return new Fixture(namespaced(engine, prefix), prefix);
   }
@@ -39,15 +45,16 @@ class Fixture implements GroupFixture {
     return this.engine.groups;
   }
 
+  /** And a little more: what is due then is noticed with the next heartbeat. */
   async advance(byMs: number): Promise<void> {
-    await systemClock.sleep(Math.max(byMs, turnMs));
+    await systemClock.sleep(byMs + turnMs);
   }
 
   /** Everybody has taken the last generation, in which nobody waits for anything, and so it stays for a few heartbeats. */
   readonly untilSettled = async (members: readonly GroupMember[]): Promise<void> => {
     const endMs = systemClock.monotonicMs() + settleMsMax;
-    for (let quiet = 0; quiet < 10 && systemClock.monotonicMs() < endMs; ) {
-      await systemClock.sleep(turnMs);
+    for (let quiet = 0; quiet < 5 && systemClock.monotonicMs() < endMs; ) {
+      await systemClock.sleep(heartbeatMs);
       quiet = (await this.#isSettled(members)) ? quiet + 1 : 0;
     }
   };

@@ -31,15 +31,13 @@ export type ConfigDoor = Pick<DoorContext, "engine" | "settings" | "limits" | "n
 
 const resourcesMax = 10_000;
 
-/** Each resource is answered once. */
+/** Each resource is answered as often as it is asked for. */
 export function describeResources(
   door: ConfigDoor,
   request: DescribeRequest,
   context: Pick<RequestContext, "allows">,
 ): DescribeResponse {
-  const wanted = [
-    ...new Map(request.resources.map((one) => [`${one.resourceType} ${one.resourceName}`, one])).values(),
-  ];
+  const wanted = request.resources;
   const stranger = wanted.find((one) => !isResourceType(one.resourceType));
   const refused = stranger
     ? invalidRequest(`Unexpected resource type ${stranger.resourceType} for resource ${stranger.resourceName}`)

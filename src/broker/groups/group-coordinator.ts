@@ -99,7 +99,7 @@ export class GroupCoordinator {
     return this.#isClosed ? "COORDINATOR_NOT_AVAILABLE" : "UNKNOWN_MEMBER_ID";
   }
 
-  /** A group goes on with the generation that it had. */
+  /** A group goes on with the generation and the protocol's type that it had. */
   async #begin(groupId: string, memberId: string): Promise<LiveClassicGroup | ClassicErrorName> {
     const { directory, offsets } = this.#options;
     await offsets.open(groupId);
@@ -110,7 +110,8 @@ export class GroupCoordinator {
     // Without a group nobody has an id in it.
     if (memberId !== "") return "UNKNOWN_MEMBER_ID";
     if (!directory.claim(groupId, "classic")) return "INCONSISTENT_GROUP_PROTOCOL";
-    return this.#enter(groupId, emptyClassicGroup(stored?.metadata?.generation ?? 0));
+    const { generation = 0, protocolType = "" } = stored?.metadata ?? {};
+    return this.#enter(groupId, emptyClassicGroup(generation, protocolType || null));
   }
 
   #enter(groupId: string, group: ClassicGroup): LiveClassicGroup {

@@ -7,6 +7,8 @@ import { MillraceError } from "../../base/errors.ts";
 import { systemRandom } from "../../base/random.ts";
 import { realDisk } from "../../base/real-disk.ts";
 import { descriptorsMax } from "../../descriptors.ts";
+import { checkCluster } from "../../engine/cluster/cluster-checks.ts";
+import { clusterOptionsOf } from "../../ground.ts";
 import { planConnections } from "../../http/door-settings.ts";
 import { TopicCatalogue } from "../../log/topic-catalogue.ts";
 import { readRunningFile } from "../../running-file.ts";
@@ -62,25 +64,40 @@ export async function examine(
     finding("machine", machine),
     finding("open files", descriptors),
     finding("data directory", () => dataDirectory(settings.dataDirectory, running)),
-    finding("topics", () => durability(settings.dataDirectory)),
-    finding("HTTP port", () => port(settings.http, running, "MILLRACE_PORT")),
-    ...settings.kafka.listeners.map(({ name, port: wanted }) =>
-      finding(`Kafka ${name} port`, () =>
-        port({ port: wanted ?? 9092, required: wanted !== null }, running, "MILLRACE_KAFKA_PORT"),
-      ),
-    ),
+    finding("HTTP port", () => port("HTTP port", settings.http, running, "MILLRACE_PORT")),
     ...(settings.store === null
       ? [
           finding("store", () => embeddedStore(settings)),
-          finding("store port", () => port(settings.storePort, running, "MILLRACE_STORE_PORT")),
+          finding("store port", () => port("store port", settings.storePort, running, "MILLRACE_STORE_PORT")),
         ]
       : [finding("store", () => ownStore(settings.store ?? "", clock))]),
   ]);
+  findings.push(...(await lookAtLog(settings, running, clock)));
   if (source !== null) return [...findings, ...(await lookAtUrl(source))];
   if (file === undefined && !existsSync(module)) {
     return [...findings, warning("definitions", "there is no app.ts here", "Run millrace init --source postgres://…")];
   }
   return [...findings, ...(await definitions(module, clock))];
+}
+
+/** The cluster that is the log; else the embedded one and the ports of its Kafka door. */
+async function lookAtLog(
+  { kafka: { cluster, listeners }, dataDirectory }: Settings,
+  running: number | null,
+  clock: CommandContext["clock"],
+): Promise<Finding[]> {
+  if (cluster) {
+    const tools = { clock, random: systemRandom, diagnostics: silentDiagnostics };
+    return await checkCluster({ ...clusterOptionsOf(cluster), ...tools });
+  }
+  return await Promise.all([
+    finding("topics", () => durability(dataDirectory)),
+    ...listeners.map((listener) => {
+      const what = `Kafka port (${listener.name})`;
+      const setting = { port: listener.port ?? 9092, required: listener.port !== null };
+      return finding(what, () => port(what, setting, running, "MILLRACE_KAFKA_PORT"));
+    }),
+  ]);
 }
 
 async function definitions(module: string, clock: CommandContext["clock"]): Promise<Finding[]> {
@@ -164,8 +181,7 @@ async function durability(dataDirectory: string): Promise<Finding> {
   );
 }
 
-async function port(setting: PortSetting, running: number | null, name: string): Promise<Finding> {
-  const what = name === "MILLRACE_PORT" ? "HTTP port" : "store port";
+async function port(what: string, setting: PortSetting, running: number | null, name: string): Promise<Finding> {
   if (running !== null) return ok(what, `held by the running Millrace (pid ${running}), or chosen at start`);
   if (setting.port === 0) return ok(what, "any that is free");
   try {

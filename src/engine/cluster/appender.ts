@@ -24,7 +24,6 @@ const waitingBytesMax = 128 * 1024 * 1024;
 /** As long as Kafka's own producers try (delivery.timeout.ms). */
 const patienceMs = 120_000;
 const expireEveryMs = 1_000;
-/** Asking for a leader that is not there, again and again, by many queues, is one question in so long. */
 const idleQueuesMax = 20_000;
 
 export class Appender {
@@ -48,7 +47,7 @@ export class Appender {
     const key = `${numbering}/${place.topicId}/${place.partition}/${keyOf(transaction)}`;
     let queue = this.#shared.get(key);
     if (!queue) {
-      if (this.#shared.size >= idleQueuesMax) this.#forgetIdle();
+      if (this.#shared.size >= idleQueuesMax) this.#drop(({ isIdle }) => isIdle);
       queue = new AppendQueue(place, numbering, transaction);
       this.#shared.set(key, queue);
     }
@@ -76,7 +75,7 @@ export class Appender {
 
   /** The topic is gone: what waits for it is rejected. */
   forgetTopic(topicId: string, error: unknown): void {
-    for (const [key, queue] of this.#shared) if (queue.topicId === topicId) this.#shared.delete(key);
+    this.#drop(({ topicId: id }) => id === topicId);
     for (const queue of this.#queues) if (queue.topicId === topicId) queue.end(error);
   }
 
@@ -184,8 +183,10 @@ export class Appender {
     return await this.#ownProducer(spentProducerId);
   }
 
-  #forgetIdle(): void {
-    for (const [key, queue] of this.#shared) if (queue.isIdle) this.#shared.delete(key);
+  /** Whoever comes after them must not count from 0 again under their producer: that would be taken for what they sent. */
+  #drop(isGone: (queue: AppendQueue) => boolean): void {
+    for (const [key, queue] of this.#shared) if (isGone(queue)) this.#shared.delete(key);
+    this.#producer = undefined;
   }
 
   #expireLater(): void {

@@ -251,6 +251,37 @@ test("what the engine appends for others is numbered by a producer of its own", 
   assert.ok(headers.every(({ producerId }) => producerId === headers[0]?.producerId && producerId >= 0));
 });
 
+test("a topic that was out of sight for a while is written to as before", async () => {
+  await using one = await opened();
+  const { cluster, clock, engine } = one;
+  await append(engine, "a");
+  const partition = cluster.partitions.get("t");
+  assert.ok(partition);
+  cluster.partitions.delete("t");
+  while (engine.topic("t") !== undefined) {
+    await clock.advance(1_000);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  cluster.partitions.set("t", partition);
+  assert.equal((await whileTimePasses(clock, append(engine, "b"))).baseOffset, 1);
+  assert.equal((await whileTimePasses(clock, append(engine, "c"))).baseOffset, 2);
+});
+
+test("one answer that leaves a topic out takes nothing away", async () => {
+  await using one = await opened();
+  const { cluster, clock, engine } = one;
+  let answers = 0;
+  cluster.script(({ api }, answer) => {
+    const answered = answer() as { topics: unknown[] };
+    return api === metadata && answers++ === 0 ? { ...answered, topics: [] } : answered;
+  });
+  while (answers < 1) {
+    await clock.advance(1_000);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.equal((await append(engine, "a")).baseOffset, 0);
+});
+
 test("a topic that others delete is unknown to its readers and writers", async () => {
   await using one = await opened();
   const { cluster, clock, engine } = one;

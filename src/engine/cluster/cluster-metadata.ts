@@ -1,7 +1,8 @@
 /**
  * What this process knows of the cluster: its brokers, its topics with their ids, and who leads which partition.
  *
- * Always true: a partition's leader of an earlier epoch does not take the place of a later one of the same topic id.
+ * Always true: a partition's leader of an earlier epoch does not take the place of a later one of the same topic id, and a topic
+ * is gone when two answers in succession say so.
  * Not here: settings of topics (cluster-topics.ts), and when to look again.
  */
 import { MillraceError } from "../../base/errors.ts";
@@ -31,6 +32,8 @@ export class ClusterMetadata {
   #brokers: ReadonlyMap<number, BrokerAddress> = new Map();
   #topics: ReadonlyMap<string, KnownTopic> = new Map();
   #byId: ReadonlyMap<string, KnownTopic> = new Map();
+  /** Ids that the last answer left out. */
+  #missing: ReadonlySet<string> = new Set();
 
   get clusterId(): string | null {
     return this.#clusterId;
@@ -81,8 +84,20 @@ export class ClusterMetadata {
       if (known.length !== partitions.length) continue;
       topics.set(name, { name, id: topicId, isInternal, partitions: known });
     }
+    this.#keepDoubtful(topics);
     this.#topics = topics;
     this.#byId = new Map([...topics.values()].map((topic) => [topic.id, topic]));
+  }
+
+  /** A broker that has just started may not know yet what others have told: what is missing is gone when it is missing again. */
+  #keepDoubtful(topics: Map<string, KnownTopic>): void {
+    const missing = new Set<string>();
+    for (const [name, topic] of this.#topics) {
+      if (topics.has(name) || this.#missing.has(topic.id)) continue;
+      missing.add(topic.id);
+      topics.set(name, topic);
+    }
+    this.#missing = missing;
   }
 
   /** A broker has said who leads, in passing (KIP-951). */

@@ -103,7 +103,9 @@ export class ClusterTopics {
   async find(name: string, partition = 0): Promise<TopicInfo> {
     const known = this.known(name, partition);
     if (known) return known;
-    if (this.#isTimeToLook()) await this.look();
+    const earlyMs = this.#lookedMs + lookAgainMs - this.#client.clock.monotonicMs();
+    if (earlyMs > 0) await this.#client.pause(earlyMs);
+    await this.look();
     const found = this.known(name, partition);
     if (found) return found;
     throw this.known(name, 0) ? partitionUnknown(name, partition) : topicUnknown(name);

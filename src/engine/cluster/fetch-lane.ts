@@ -80,10 +80,13 @@ export class FetchLane {
 
   async #fetchNow(): Promise<void> {
     this.#isFetching = true;
-    // Who asks in the same turn rides along.
-    await Promise.resolve();
-    while (this.#now.size > 0) await this.#fetch(takeSome(this.#now), "fetch", 0);
-    this.#isFetching = false;
+    try {
+      // Who asks in the same turn rides along.
+      await Promise.resolve();
+      while (this.#now.size > 0) await this.#fetch(takeSome(this.#now), "fetch", 0);
+    } finally {
+      this.#isFetching = false;
+    }
   }
 
   #pollMore(): void {

@@ -10,7 +10,7 @@ import type { Transaction } from "../engine.ts";
 import { placeName } from "../group-assignors.ts";
 import type { FetchedOffset, OffsetCommit, TopicPartition } from "../groups.ts";
 import type { ClusterClient } from "./cluster-client.ts";
-import { topicUnknown } from "./cluster-metadata.ts";
+import { partitionUnknown, topicUnknown } from "./cluster-metadata.ts";
 import { assertNone, KafkaError } from "./kafka-error.ts";
 import { ClusterTransaction } from "./transactional-producer.ts";
 
@@ -180,11 +180,12 @@ export class GroupOffsets {
 
   #topicsOf(offsets: readonly OffsetCommit[]) {
     return [...Map.groupBy(offsets, ({ topic }) => topic)].map(([name, places]) => {
-      const topicId = this.#client.metadata.topics.get(name)?.id;
-      if (topicId === undefined) throw topicUnknown(name);
+      const topic = this.#client.metadata.topics.get(name);
+      if (!topic) throw topicUnknown(name);
+      for (const { partition } of places) if (!topic.partitions[partition]) throw partitionUnknown(name, partition);
       return {
         name,
-        topicId,
+        topicId: topic.id,
         partitions: places.map(({ partition, offset, leaderEpoch, metadata }) => ({
           partitionIndex: partition,
           committedOffset: offset,

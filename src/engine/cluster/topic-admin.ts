@@ -11,7 +11,7 @@ import { describeLogDirs } from "../../kafka/apis/describe-log-dirs.ts";
 import { incrementalAlterConfigs } from "../../kafka/apis/incremental-alter-configs.ts";
 import { kafkaErrors } from "../../kafka/kafka-errors.ts";
 import type { ClusterClient, NodeId } from "./cluster-client.ts";
-import type { KnownTopic } from "./cluster-metadata.ts";
+import { type KnownTopic, topicUnknown } from "./cluster-metadata.ts";
 import { assertNone, KafkaError } from "./kafka-error.ts";
 import { allConfigsOf, sameConfig, type TopicNote } from "./topic-configs.ts";
 
@@ -71,6 +71,7 @@ export class TopicAdmin {
   async addPartitions(name: string, count: number): Promise<void> {
     const what = `adding partitions to topic ${name}`;
     await this.#client.persist(what, async () => {
+      this.#assertKnown(name);
       const request = { topics: [{ name, count, assignments: null }], timeoutMs: brokerWaitMs, validateOnly: false };
       const answer = await this.#client.ask(null, "admin", createPartitions, request, { timeoutMs: answerWaitMs });
       const found = answer.results[0];
@@ -94,6 +95,7 @@ export class TopicAdmin {
     const changed = Object.entries(wanted).filter(([key, value]) => !sameConfig(value, known[key]));
     const lifted = [...before, inSyncConfig].filter((key) => wanted[key] === undefined);
     await this.#client.persist(what, async () => {
+      this.#assertKnown(name);
       const configs = [
         ...changed.map(([key, value]) => ({ name: key, configOperation: setOperation, value })),
         ...lifted.map((key) => ({ name: key, configOperation: deleteOperation, value: null })),
@@ -149,6 +151,11 @@ export class TopicAdmin {
       }),
     );
     return (await Promise.all(sizes)).reduce((sum, bytes) => sum + bytes, 0);
+  }
+
+  /** It may have been deleted meanwhile. */
+  #assertKnown(name: string): void {
+    if (!this.#client.metadata.topics.has(name)) throw topicUnknown(name);
   }
 
   /** The broker that is asked for topics knows of it. */
