@@ -128,10 +128,21 @@ export function readKafkaSecurity(read: Read): KafkaSecuritySettings {
   }
   const keys = read("MILLRACE_KAFKA_OAUTH_KEYS");
   const admin = adminOf(read("MILLRACE_KAFKA_ADMIN"));
+  const clientAuthority = read("MILLRACE_KAFKA_TLS_CLIENT_CA");
+  const clientCertificates = oneOf(
+    read,
+    "MILLRACE_KAFKA_CLIENT_CERTIFICATES",
+    ["none", "requested", "required"],
+    "none",
+  );
+  // Else whoever has a certificate of a public authority would be somebody.
+  if (clientCertificates !== "none" && clientAuthority === null) {
+    throw invalid("MILLRACE_KAFKA_CLIENT_CERTIFICATES", "it needs MILLRACE_KAFKA_TLS_CLIENT_CA");
+  }
   return {
     certificate: chain === null || key === null ? null : { chain, key },
-    clientAuthority: read("MILLRACE_KAFKA_TLS_CLIENT_CA"),
-    clientCertificates: oneOf(read, "MILLRACE_KAFKA_CLIENT_CERTIFICATES", ["none", "requested", "required"], "none"),
+    clientAuthority,
+    clientCertificates,
     principalRules: read("MILLRACE_KAFKA_PRINCIPAL_RULES") ?? "DEFAULT",
     mechanisms: mechanismsOf(read, keys !== null),
     admin,

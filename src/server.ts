@@ -235,9 +235,12 @@ async function openKafkaProtocol(
   return bootstrapOf(door);
 }
 
+/** The first listener is for the machine itself; where it is on every address, loopback is one of them. */
 function bootstrapOf({ addresses }: BrokerDoor): string | null {
-  const all = [...addresses.values()].map(({ host, port }) => `${host.includes(":") ? `[${host}]` : host}:${port}`);
-  return all.length === 0 ? null : all.join(",");
+  const [first] = addresses.values();
+  if (!first) return null;
+  const host = first.host === "0.0.0.0" ? "127.0.0.1" : first.host === "::" ? "::1" : first.host;
+  return `${host.includes(":") ? `[${host}]` : host}:${first.port}`;
 }
 
 function withoutPassword({ host, port, database, user }: StoreAddress): Omit<StoreAddress, "password"> {

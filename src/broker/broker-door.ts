@@ -136,6 +136,11 @@ class Door implements BrokerDoor, ConnectionHost {
       // Made again for each, so that one that is listening already is never without.
       this.#dispatch = new Dispatch(this.#answers());
     }
+    if (this.addresses.size > 1) {
+      this.#diagnostics.info("Kafka's protocol is spoken by several listeners", {
+        listeners: Object.fromEntries([...this.addresses].map(([name, { host, port }]) => [name, `${host}:${port}`])),
+      });
+    }
   }
 
   caller(principal: string, address: string): Caller {

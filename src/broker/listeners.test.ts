@@ -48,6 +48,7 @@ describe("listeners", () => {
     ["a name twice", "SSL://h:1,SSL://h:2"],
     ["an advertised listener that is not there", "SSL://h:1", "PLAINTEXT://h:2"],
     ["an advertised address that is every address", "SSL://0.0.0.0:1", "SSL://0.0.0.0:1"],
+    ["an advertised port that is any", "SSL://h:1", "SSL://h:0"],
     ["an unknown protocol in the map", "A://h:1", null, "A:TCP"],
   ] as const) {
     test(`refuses ${what}, naming the setting`, () => {

@@ -30,10 +30,11 @@ export function parseListeners(texts: ListenerTexts, names: ListenerSettingNames
     parseEndpoints(texts.advertised ?? "", names.advertised).map((endpoint) => [endpoint.name, endpoint]),
   );
   if (bound.length === 0) throw invalid(names.listeners, texts.listeners, "it names no listener");
-  for (const { name, host } of advertised.values()) {
+  for (const { name, host, port } of advertised.values()) {
     if (!bound.some((one) => one.name === name)) {
       throw invalid(names.advertised, texts.advertised ?? "", `there is no listener ${name} in ${names.listeners}`);
     }
+    if (port === 0) throw invalid(names.advertised, texts.advertised ?? "", "no client can connect to port 0");
     if (everyAddress.has(host)) {
       throw invalid(
         names.advertised,

@@ -61,11 +61,12 @@ export function topicsAnswers(door: DoorContext): Answer[] {
     }),
 
     answers(deleteTopics, async (request, context) => {
-      const wanted =
+      const asked =
         context.apiVersion >= 6 ? request.topics : request.topicNames.map((name) => ({ name, topicId: zeroUuid }));
+      const wanted = asked.filter(({ name, topicId }) => (name === null) !== (topicId === zeroUuid));
       const duplicates = repeated(wanted.map(({ name, topicId }) => name ?? topicId));
       const named = namedAndIdentified(door, wanted, context);
-      const responses: DeletedTopic[] = [];
+      const responses: DeletedTopic[] = asked.filter((one) => !wanted.includes(one)).map(unclear);
       for (const { name, topicId } of uniqueBy(wanted, (one) => one.name ?? one.topicId)) {
         if (name === null && [...named.values()].includes(topicId)) continue;
         const id = name === null ? undefined : named.get(name);
@@ -82,6 +83,13 @@ export function topicsAnswers(door: DoorContext): Answer[] {
       return { responses };
     }),
   ];
+}
+
+/** Of a topic that is named in both ways, or in none. */
+function unclear({ name, topicId }: { readonly name: string | null; readonly topicId: string }): DeletedTopic {
+  const words =
+    name === null ? "Neither topic name nor id were specified." : "You may not specify both topic name and topic id.";
+  return { name, topicId, ...refusal(kafkaErrors.INVALID_REQUEST, words) };
 }
 
 function newPartitionsOf(door: DoorContext, topics: readonly CreatableTopic[]): number {
@@ -303,12 +311,6 @@ async function deleteOne(
   topicId: string,
   context: RequestContext,
 ): Promise<Omit<Partial<DeletedTopic>, "errorMessage"> & Refusal> {
-  if (name !== null && topicId !== zeroUuid) {
-    return refusal(kafkaErrors.INVALID_REQUEST, "You may not specify both topic name and topic id.");
-  }
-  if (name === null && topicId === zeroUuid) {
-    return refusal(kafkaErrors.INVALID_REQUEST, "Neither topic name nor id were specified.");
-  }
   const topic = name === null ? door.engine.topicById(topicId) : door.engine.topic(name);
   const called = topic?.name ?? name;
   if (called === null || called === undefined) {
