@@ -9,7 +9,13 @@ import type { StoreAddress } from "./store/store.ts";
 export interface RunningFile {
   readonly pid: number;
   readonly startedAt: string;
-  readonly addresses: { readonly http: string; readonly kafka: string | null };
+  readonly addresses: {
+    readonly http: string;
+    /** `bootstrap.servers` of Kafka clients on this machine; null while that door is shut. */
+    readonly kafka: string | null;
+    /** All of its listeners, by their names. */
+    readonly kafkaListeners: Readonly<Record<string, string>>;
+  };
   /** Of the role that can only read. */
   readonly store: StoreAddress;
 }

@@ -132,7 +132,8 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
   const loop = watchEventLoop(metrics, systemClock);
   house.defer(() => loop.close());
 
-  const kafka = log.kind === "cluster" ? log.bootstrap : await openKafkaProtocol(log.engine, options, metrics, house);
+  const protocol = log.kind === "cluster" ? null : await openKafkaProtocol(log.engine, options, metrics, house);
+  const kafka = log.kind === "cluster" ? log.bootstrap : bootstrapOf(protocol);
 
   const door = await openHttpDoor({
     ...tools,
@@ -174,7 +175,7 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
   await writeRunningFile(dataDirectory, {
     pid: process.pid,
     startedAt,
-    addresses: { http: door.url, kafka },
+    addresses: { http: door.url, kafka, kafkaListeners: listenersOf(protocol) },
     store: store.reader,
   });
   house.defer(() => removeRunningFile(dataDirectory));
@@ -212,13 +213,13 @@ async function makeDataDirectory(path: string): Promise<void> {
   }
 }
 
-/** A cluster has a door of its own. Answers where clients connect to; null while it is shut. */
+/** A cluster has a door of its own. */
 async function openKafkaProtocol(
   engine: EmbeddedEngine,
   { mode, settings, diagnostics }: MillraceOptions,
   metrics: MetricsRegistry,
   house: AsyncDisposableStack,
-): Promise<string | null> {
+): Promise<BrokerDoor> {
   const tools = { clock: systemClock, random: systemRandom, diagnostics };
   const catalogue = await CatalogueTopic.open({ ...tools, engine });
   house.defer(() => catalogue.close());
@@ -232,15 +233,23 @@ async function openKafkaProtocol(
     isDevelopment: mode === "dev",
   });
   house.defer(() => door.close());
-  return bootstrapOf(door);
+  return door;
 }
 
 /** The first listener is for the machine itself; where it is on every address, loopback is one of them. */
-function bootstrapOf({ addresses }: BrokerDoor): string | null {
-  const [first] = addresses.values();
+function bootstrapOf(door: BrokerDoor | null): string | null {
+  const [first] = door?.addresses.values() ?? [];
   if (!first) return null;
   const host = first.host === "0.0.0.0" ? "127.0.0.1" : first.host === "::" ? "::1" : first.host;
-  return `${host.includes(":") ? `[${host}]` : host}:${first.port}`;
+  return printedAddress({ host, port: first.port });
+}
+
+function listenersOf(door: BrokerDoor | null): Record<string, string> {
+  return Object.fromEntries([...(door?.addresses ?? [])].map(([name, address]) => [name, printedAddress(address)]));
+}
+
+function printedAddress({ host, port }: { readonly host: string; readonly port: number }): string {
+  return `${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
 function withoutPassword({ host, port, database, user }: StoreAddress): Omit<StoreAddress, "password"> {

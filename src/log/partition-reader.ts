@@ -74,9 +74,8 @@ export class PartitionReader {
           if (batches.length > 0) return batches;
         }
       }
-      const batches = this.#writer.unflushed(offset, end, bytesMax);
-      // What was in memory may have gone to a segment meanwhile.
-      if (batches.length > 0 || this.#segments.writtenEnd === writtenEnd) return batches;
+      // Where the first of what was in memory has gone to a segment meanwhile, the rest of it does not follow on `offset`.
+      if (this.#segments.writtenEnd === writtenEnd) return this.#writer.unflushed(offset, end, bytesMax);
     }
   }
 

@@ -100,7 +100,7 @@ describe("the listeners of the program", () => {
   });
 
   function portOf(name: string): number {
-    return Number(/:(\d+)$/.exec(door.bootstrap.split(",")[names.indexOf(name)] ?? "")?.[1]);
+    return Number(/:(\d+)$/.exec(door.program.kafkaListeners[name] ?? "")?.[1]);
   }
 
   const trust = { ca: authority };

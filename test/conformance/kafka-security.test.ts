@@ -112,9 +112,7 @@ class House {
   }
 
   login(listener: Listener, proof: Proof): Login {
-    const addresses = this.door.bootstrap.split(",");
-    const address = addresses.length === 1 ? addresses[0] : addresses[listeners.indexOf(listener)];
-    return { listener, address: address ?? "", proof };
+    return { listener, address: this.door.program.kafkaListeners[listener] ?? "", proof };
   }
 
   /** As the admin; what the tool cannot do is a failure. */

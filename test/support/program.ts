@@ -21,6 +21,7 @@ export interface Program {
   readonly address: string;
   /** `bootstrap.servers` */
   readonly kafka: string;
+  readonly kafkaListeners: Readonly<Record<string, string>>;
   readonly data: string;
   readonly process: ChildProcess;
   /** The last that it printed, for a failing test. */
@@ -90,6 +91,7 @@ export async function runProgram(options: ProgramOptions): Promise<Program> {
       return {
         address: addresses.http,
         kafka: addresses.kafka ?? "",
+        kafkaListeners: addresses.kafkaListeners,
         data,
         process: child,
         words: () => words,
