@@ -58,8 +58,7 @@ export function findKafkaJars(): string | undefined {
 
 /** The Python of the environment that holds confluent-kafka. */
 export function findConfluentPython(): string | undefined {
-  const path = join(python, "bin", "python");
-  return existsSync(path) ? path : undefined;
+  return existsSync(join(python, "complete")) ? join(python, "bin", "python") : undefined;
 }
 
 /** What a test says when it skips itself; undefined when a Kafka can be started. */
@@ -96,16 +95,12 @@ export function installKafkaParts(): void {
   if (findConfluentPython() === undefined && system !== undefined) {
     console.error(`services: installing confluent-kafka ${confluentKafkaVersion}`);
     attempt(() => {
+      // An environment cannot be moved, so that a file says when all of it is there.
       rmSync(python, { recursive: true, force: true });
-      // An environment cannot be moved, so the interpreter's link is what is missing until all is there.
       run(system, ["-m", "venv", "--copies", python]);
-      const interpreter = join(python, "bin", "python");
-      try {
-        run(interpreter, ["-m", "pip", "install", "-q", `confluent-kafka==${confluentKafkaVersion}`]);
-      } catch (error) {
-        rmSync(python, { recursive: true, force: true });
-        throw error;
-      }
+      const requirement = `confluent-kafka==${confluentKafkaVersion}`;
+      run(join(python, "bin", "python"), ["-m", "pip", "install", "-q", requirement]);
+      writeFileSync(join(python, "complete"), "");
     });
   }
 }

@@ -11,7 +11,7 @@ import { clusterName, nodeId } from "./broker-node.ts";
 import { kafkaTopicDefaults } from "./configs/topic-configs.ts";
 import type { DoorContext } from "./door-context.ts";
 import { type Answer, answers, type RequestContext } from "./handler.ts";
-import { isInternalTopic, kafkaInternalTopics, zeroUuid } from "./topic-access.ts";
+import { collisionOf, isInternalTopic, kafkaInternalTopics, zeroUuid } from "./topic-access.ts";
 
 type MetadataRequest = RequestOf<typeof metadata>;
 type MetadataTopic = NonNullable<ResponseInput<typeof metadata>["topics"]>[number];
@@ -91,7 +91,9 @@ async function create(door: DoorContext, name: string, context: RequestContext):
   if (!context.allows("create", "cluster", clusterName) && !context.allows("create", "topic", name)) {
     return failed(kafkaErrors.TOPIC_AUTHORIZATION_FAILED, name);
   }
-  if (isInternalTopic(name)) return failed(kafkaErrors.INVALID_TOPIC_EXCEPTION, name);
+  if (isInternalTopic(name) || collisionOf(door.engine, name) !== undefined) {
+    return failed(kafkaErrors.INVALID_TOPIC_EXCEPTION, name);
+  }
   try {
     return known(
       door.engine,

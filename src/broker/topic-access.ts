@@ -22,6 +22,13 @@ export function isInternalTopic(name: string): boolean {
   return name.startsWith(internalPrefix) || kafkaInternalTopics.has(name);
 }
 
+/** Kafka takes names for the same that differ by dots and underscores only; what is made through its door keeps to that. */
+export function collisionOf(engine: Pick<EmbeddedEngine, "topics">, name: string): string | undefined {
+  if (!/[._]/.test(name)) return undefined;
+  const folded = name.replaceAll(".", "_");
+  return engine.topics().find((one) => one.name !== name && one.name.replaceAll(".", "_") === folded)?.name;
+}
+
 export type FoundTopic =
   | { readonly topic: TopicInfo; readonly errorCode: 0 }
   | { readonly topic: undefined; readonly errorCode: number };

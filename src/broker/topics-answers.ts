@@ -14,7 +14,7 @@ import { clusterName, nodeId } from "./broker-node.ts";
 import { describeTopicConfigs, planTopicSettings } from "./configs/topic-configs.ts";
 import type { DoorContext } from "./door-context.ts";
 import { type Answer, answers, type RequestContext } from "./handler.ts";
-import { isInternalTopic, zeroUuid } from "./topic-access.ts";
+import { collisionOf, isInternalTopic, zeroUuid } from "./topic-access.ts";
 
 type CreatableTopic = RequestOf<typeof createTopics>["topics"][number];
 type CreatedTopic = ResponseInput<typeof createTopics>["topics"][number];
@@ -116,6 +116,10 @@ async function createOne(
       return refusal(kafkaErrors.INVALID_TOPIC_EXCEPTION, `Topic name ${name} is kept for the broker.`);
     }
     if (door.engine.topic(name)) return refusal(kafkaErrors.TOPIC_ALREADY_EXISTS, `Topic '${name}' already exists.`);
+    const colliding = collisionOf(door.engine, name);
+    if (colliding !== undefined) {
+      return refusal(kafkaErrors.INVALID_TOPIC_EXCEPTION, `Topic '${name}' collides with existing topic: ${colliding}`);
+    }
     const planned = planTopicSettings(new Map(wanted.configs.map((config) => [config.name, config.value])));
     if ("error" in planned) return refusal(kafkaErrors.INVALID_CONFIG, planned.error);
     const partitions = partitionsOf(door, wanted);

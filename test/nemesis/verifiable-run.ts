@@ -38,7 +38,6 @@ interface Seat {
 
 const topic = "verifiable";
 const partitions = 8;
-const patienceMs = 60_000;
 const farewellMs = 5_000;
 const script = ["src/cli/millrace.ts", "start", "test/crash/process/empty-app.ts"];
 
@@ -49,8 +48,10 @@ const producers: readonly (readonly [who: string, language: Language, kind: Prod
   ["python-once", "python", "idempotent", "gzip"],
 ];
 
-/** A dead member of the classic protocol is missed for so long that a new generation must wait, and each start waits anew. */
-const sessionMs = 6_000;
+/** Dead members keep their partitions for so long, and after each start of the broker anew. */
+const sessionMs = { classic: 6_000, consumer: 45_000 } as const;
+
+const patienceMs = 2 * sessionMs.consumer;
 
 /** Which members a group has: of both languages, one of them static in each protocol. */
 function seatsOf({ pauseMs, fillerBytesMax, killEveryMs }: VerifiableOptions, assignor: string): Seat[] {
@@ -67,8 +68,8 @@ function seatsOf({ pauseMs, fillerBytesMax, killEveryMs }: VerifiableOptions, as
         ...more,
       },
     ],
-    // The protocol's dead members keep their partitions for 45 seconds, unless they come back by their name.
-    canBeKilled: more.instanceId !== undefined || (group === "classic" && killEveryMs >= 2 * sessionMs),
+    // Only a static member of the classic protocol is replaced at once.
+    canBeKilled: (group === "classic" && more.instanceId !== undefined) || killEveryMs >= 2 * sessionMs.classic,
   });
   const makers = (["java", "python"] as const).map(
     (language): Seat => ({
@@ -162,7 +163,8 @@ class VerifiableRun {
 
   async end(): Promise<void> {
     await Promise.all([...this.#clients.values(), this.#observer].map((client) => client?.kill()));
-    await this.#program?.kill();
+    // Not killed: its store would outlive it.
+    await this.#program?.stop();
     rmSync(this.#data, { recursive: true, force: true });
   }
 
@@ -223,7 +225,7 @@ class VerifiableRun {
     const client = this.#clients.get(seat);
     const stop = () => this.#withPatience(client?.stop(), `a client of ${seat.language} does not stop`);
     if (seat.canBeKilled && this.#random.below(2) === 0) await client?.kill();
-    else if (seat.canBeKilled) await stop();
+    else if (isMaker(seat)) await stop();
     else {
       await this.#inTurn(async () => {
         await this.#heardOf(seat);
@@ -283,7 +285,7 @@ class VerifiableRun {
 
   async #withPatience(work: Promise<unknown> | undefined, complaint: string): Promise<void> {
     const timer = new AbortController();
-    const late = systemClock.sleep(patienceMs * 2, timer.signal).then(
+    const late = systemClock.sleep(patienceMs, timer.signal).then(
       () => true,
       () => false,
     );

@@ -86,7 +86,7 @@ export async function decodeLog(disk: Disk, directory: string): Promise<DecodedL
 }
 
 async function readCatalogue(disk: Disk, file: string): Promise<Catalogue> {
-  const catalogue = await readChecked<Catalogue>(disk, file, "catalogue", 2);
+  const catalogue = await readChecked<Catalogue>(disk, file, "catalogue", 3);
   if (!catalogue) throw new DamagedLog(`${file} is missing`);
   return catalogue;
 }

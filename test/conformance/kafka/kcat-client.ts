@@ -163,7 +163,9 @@ function runKcat(args: readonly string[], input: string): Promise<string> {
     child.stdin.on("error", () => {});
     child.stdin.end(input);
     child.on("close", (code, signal) => {
-      const known = /((?:Broker|Local): [^\n(]*[^\s\n(:.])/.exec(words)?.[1];
+      // Which of the two it is depends on when librdkafka looks at what the broker has said of the topic.
+      const gone = /Local: Unknown topic|Broker: Invalid topic/.test(words) ? "no such topic" : undefined;
+      const known = gone ?? /((?:Broker|Local): [^\n(]*[^\s\n(:.])/.exec(words)?.[1];
       if (signal !== null) reject(new Refused("hangs", words));
       else if (code === 0 && !/Delivery failed|ERROR: /.test(words)) resolve(said);
       else reject(new Refused(known ?? "fails", words));

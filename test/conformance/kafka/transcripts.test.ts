@@ -16,7 +16,7 @@ import { readyKafka } from "./wire/transcript/side.ts";
 
 const missing = kafkaMissing();
 const long = process.env.MILLRACE_SOAK === "1";
-const themeMs = long ? 10 * 60_000 : 13_000;
+const themeMs = long ? 10 * 60_000 : 12_000;
 const shrinkMs = long ? 60_000 : 10_000;
 const stepsMax = 60;
 
@@ -109,8 +109,13 @@ function lineOf(step: Step): string {
     number: () => 0,
     topicId: (topic: string) => topic,
   };
-  const request = JSON.stringify(step.request(seen as never), (_, value) => (Buffer.isBuffer(value) ? "…" : value));
+  const request = JSON.stringify(step.request(seen as never), (_, value) => (isBytes(value) ? "…" : value));
   return `${step.name} on ${step.on}: ${request.slice(0, 600)}`;
+}
+
+/** As buffers are by the time that JSON sees them. */
+function isBytes(value: unknown): boolean {
+  return (value as { type?: unknown } | null)?.type === "Buffer";
 }
 
 function short(value: unknown): string {

@@ -80,7 +80,8 @@ async function countOnMillrace({ seed, linesPerSecond, rounds, seconds, say }: K
       say,
     });
   } finally {
-    await program.kill();
+    // Not killed: its store would outlive it.
+    await program.stop();
     rmSync(data, { recursive: true, force: true });
   }
 }

@@ -45,6 +45,10 @@ class Unsupported(Exception):
     pass
 
 
+class NoSuchTopic(Exception):
+    pass
+
+
 def operation(function):
     parts = function.__name__.split("_")
     OPERATIONS[parts[0] + "".join(part.title() for part in parts[1:])] = function
@@ -228,7 +232,13 @@ def send(producer, arguments):
 
 @operation
 def produce(arguments):
-    return send(open_producer({}, arguments), arguments)
+    try:
+        return send(open_producer({}, arguments), arguments)
+    except KafkaException as error:
+        # Which of the two it is depends on when librdkafka looks at what the broker has said of the topic.
+        if error.args[0].name() in ("_UNKNOWN_TOPIC", "TOPIC_EXCEPTION"):
+            raise NoSuchTopic from error
+        raise
 
 
 @operation

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Json } from "../client.ts";
+import { isInternal, type Json } from "../client.ts";
 import type { Step, Tour } from "../step.ts";
 
 const tools = {
@@ -62,7 +62,12 @@ async function say(tour: Tour, tool: Tool, words: string, { input, file, sorted 
 function plain(text: string): string[] {
   return text
     .split("\n")
-    .filter((line) => line.trim() !== "" && !/^\s+at |^\s*\.\.\. \d+ more|^Caused by: |^SLF4J|^WARNING: /.test(line))
+    .filter(
+      (line) =>
+        line.trim() !== "" &&
+        !isInternal(line) &&
+        !/^\s+at |^\s*\.\.\. \d+ more|^Caused by: |^SLF4J|^WARNING: /.test(line),
+    )
     .map((line) =>
       line
         .replace(/\b[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}\b/g, "<id>")

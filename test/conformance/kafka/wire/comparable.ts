@@ -115,7 +115,7 @@ export class Comparable {
   /** Structs by what they are about, where that is unique. */
   #list(name: string, element: Field, values: readonly unknown[]): unknown {
     const all = values.filter((each) => !isInternal(each)).map((each) => this.#value(name, element, each));
-    if (element.kind !== "struct") return element.kind === "string" ? all.sort() : all;
+    if (element.kind !== "struct") return name === "partitions" || element.kind === "string" ? all.sort() : all;
     const keyed: Record<string, unknown> = {};
     const texts = (all as Message[]).map((each) => ({ identity: identityOf(each), text: JSON.stringify(each), each }));
     for (const { identity, each } of texts.sort((a, b) => (a.text < b.text ? -1 : 1))) {

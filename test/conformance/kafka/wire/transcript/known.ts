@@ -110,6 +110,24 @@ const known: readonly Known[] = [
     why: "and so it cannot be deleted, nor offsets of it",
   },
   {
+    api: /^ListGroups$/,
+    place: /-consumers(\.|$)/,
+    why: "in which state a group is follows from when it got its assignment",
+  },
+  {
+    api: /^OffsetCommit$/,
+    place: /errorCode$/,
+    when: ({ ours, kafkas, request }) => ours === 0 && kafkas === 25 && request.memberId === "",
+    ends: true,
+    why: "a group that only somebody is in who was given an id, and has not joined yet, is empty; Kafka's last member leaves it rebalancing",
+  },
+  {
+    api: /^(DescribeGroups|ListGroups|DeleteGroups)$/,
+    when: ({ ours, kafkas }) => (ours === "Empty" && kafkas === "PreparingRebalance") || (ours === 0 && kafkas === 68),
+    ends: true,
+    why: "and so it is shown, and deleted",
+  },
+  {
     api: /^JoinGroup$/,
     place: /^(leader|members)/,
     when: ({ answer }) => answer?.errorCode === 0,
@@ -178,10 +196,66 @@ const known: readonly Known[] = [
   },
   {
     api: /^EndTxn$/,
-    when: ({ step, request, answer }) =>
-      step.version >= 5 && answer?.errorCode === 0 && answer.producerEpoch === (request.producerEpoch as number) + 1,
+    when: ({ ours, kafkas, step, request, answer }) =>
+      (ours === 90 && kafkas === 48) ||
+      (step.version >= 5 && answer?.errorCode === 0 && answer.producerEpoch === (request.producerEpoch as number) + 1),
     ends: true,
     why: "an end that is repeated must be the last one; to Kafka any of the epoch before is",
+  },
+  {
+    api: /^TxnOffsetCommit$/,
+    place: /errorCode$/,
+    when: ({ ours, kafkas }) => ours === 49 && (kafkas === 47 || kafkas === 0),
+    ends: true,
+    why: "the transactional id must be the producer's; Kafka's group coordinator looks at the producer alone",
+  },
+  {
+    api: /^Produce$/,
+    place: /errorCode$/,
+    when: ({ ours, kafkas }) => (ours === 48 || ours === 120) && kafkas === 45,
+    ends: true,
+    why: "a batch that is refused leaves its partition out of the transaction; Kafka adds it before",
+  },
+  {
+    api: /^Fetch$/,
+    when: ({ answer }) => answer?.errorCode === 70,
+    ends: true,
+    why: "Kafka has forgotten the session: the test leaves more of them than it keeps",
+  },
+  {
+    api: /^Produce$/,
+    place: /errorCode$/,
+    when: ({ ours, kafkas }) => ours === 10 && transaction.has(kafkas),
+    why: "of two mistakes the batch's size is told first",
+  },
+  {
+    api: /^OffsetFetch$/,
+    place: /topics\.[^.]*$/,
+    when: ({ ours, kafkas }) => kafkas === undefined && JSON.stringify(ours).includes('"errorCode":88'),
+    why: "of all offsets those are told as well that only an open transaction has; Kafka leaves them out",
+  },
+  {
+    api: /^ListOffsets$/,
+    place: /(timestamp|leaderEpoch)$/,
+    when: ({ ours, request }) => ours === -1 && JSON.stringify(request).includes('"timestamp":-3'),
+    why: "in an empty partition no record is the latest; Kafka tells the time of one that was deleted",
+  },
+  {
+    api: /^OffsetCommit$/,
+    place: /errorCode$/,
+    when: ({ ours, kafkas }) => ours === 22 && kafkas === 25,
+    why: "the group is gone; Kafka has it, and looks for the member first",
+  },
+  {
+    api: /^JoinGroup$/,
+    place: /^memberId$/,
+    when: ({ answer }) => answer?.errorCode !== 0,
+    why: "who is refused is told the id that it has sent",
+  },
+  {
+    api: /^DescribeProducers$/,
+    place: /coordinatorEpoch$/,
+    why: "a marker tells it, and is not there where nothing was written",
   },
   {
     api: /^DescribeProducers$/,
@@ -207,12 +281,6 @@ const known: readonly Known[] = [
     why: "a marker has the epoch of its transaction; Kafka's has the next one",
   },
   {
-    api: /^InitProducerId$/,
-    place: /^producerEpoch$/,
-    ends: true,
-    why: "who begins anew while a transaction is open gets the next epoch at once; Kafka aborts, is asked again, and gives the one after",
-  },
-  {
     api: /^CreateTopics$/,
     place: /\.topicId$/,
     when: ({ request }) => request.validateOnly === true,
@@ -227,7 +295,7 @@ function hasNoPolicy(request: Found["request"]): boolean {
 }
 
 function isOtherProtocol(api: string, ours: unknown, kafkas: unknown): boolean {
-  if (api === "JoinGroup") return ours === 23 && (kafkas === 0 || kafkas === 79);
+  if (api === "JoinGroup") return (ours === 23 || ours === 25) && (kafkas === 0 || kafkas === 79);
   return ours === 69 && kafkas === 0;
 }
 

@@ -68,7 +68,7 @@ function recordsOf(world: World, producer: Begun | undefined) {
     const records = kind === "cut" ? batch.subarray(0, batch.length - 3) : made[kind as keyof typeof made];
     return { isTransactional: false, make: () => records };
   }
-  const isTransactional = producer.transactionalId !== null && choice.chance(0.9);
+  const isTransactional = producer.transactionalId !== null;
   const epochOff = choice.usually(0, [1, -1], 0.9);
   const sequence = choice.usually(0, [1, 2, 5, 2_147_483_647], 0.6);
   return {

@@ -27,6 +27,8 @@ export class Side {
   readonly prefix: string;
   readonly seen = new Seen();
   readonly comparable = new Comparable();
+  /** How often the last request was made until it was answered. */
+  asksOfLast = 0;
   readonly #port: number;
   readonly #clients = new Map<string, DoorClient>();
   #correlationId = 0;
@@ -40,7 +42,9 @@ export class Side {
   async ask(step: Step): Promise<Message | null> {
     const content = step.request(this.seen);
     const untilMs = systemClock.monotonicMs() + patienceMs;
+    this.asksOfLast = 0;
     for (;;) {
+      this.asksOfLast++;
       const response = await this.#once(step, content);
       const isPassing = response !== null && errorCodesOf(response).some(({ code }) => passing.has(code));
       if (!isPassing || systemClock.monotonicMs() > untilMs) return response;
