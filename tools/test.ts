@@ -44,7 +44,7 @@ const tiers: Readonly<Record<string, Tier>> = {
     ],
     exclude: processFolders,
     arguments: ["--test-isolation=none"],
-    limitMs: 5 * minuteMs,
+    limitMs: 8 * minuteMs,
     services: false,
     environment: {},
   },

@@ -136,6 +136,7 @@ class Run {
     }
     const [ours, kafkas] = await Promise.all(answers);
     this.#asked++;
+    (globalThis as { hook?: (...all: unknown[]) => void }).hook?.(step, ours, kafkas, this.#ours, this.#kafka);
     // Kafka tells ids of topics that it was only asked about, and forgets them.
     const isKept = request.validateOnly !== true;
     if (ours && isKept) this.#ours.seen.add(step.name, ours);
