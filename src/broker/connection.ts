@@ -82,7 +82,7 @@ export class Connection implements ExchangeHost {
     this.#reader = new FrameReader(host.limits.requestBytesMax);
     this.#lastRequestMs = host.clock.monotonicMs();
     socket.setNoDelay(true);
-    socket.setTimeout(Math.min(host.limits.stallMs, host.limits.idleMs));
+    this.#watchProgress();
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
     socket.on("drain", () => this.#proceed());
     socket.on("timeout", () => this.#timedOut());
@@ -354,6 +354,13 @@ export class Connection implements ExchangeHost {
     else if (this.#reader.isInside) this.close(`a request has not come on for ${stallMs} ms`);
     else if (this.#exchanges.length === 0 && this.#host.clock.monotonicMs() - this.#lastRequestMs >= idleMs)
       this.close(`it was idle for ${idleMs} ms`);
+    // The socket says so once, and then only after something has moved again.
+    else this.#watchProgress();
+  }
+
+  #watchProgress(): void {
+    const { idleMs, stallMs } = this.#host.limits;
+    this.#socket.setTimeout(Math.min(stallMs, idleMs));
   }
 }
 

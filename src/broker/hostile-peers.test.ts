@@ -157,6 +157,13 @@ describe("a slow or absent peer", () => {
     assert.match(open.said.join(), /idle/);
   });
 
+  test("that asks for nothing is closed after the idle time also where that is longer than any stall", async () => {
+    await using open = await openDoor({ stallMs: 10, idleMs: 100 });
+    const client = await open.client();
+    await client.closed;
+    assert.match(open.said.join(), /idle/);
+  });
+
   test("that waits for a fetch is not idle", async () => {
     await using open = await openDoor({ stallMs: 20, idleMs: 20 });
     const client = await open.client();

@@ -120,7 +120,10 @@ async function createOne(
     if (colliding !== undefined) {
       return refusal(kafkaErrors.INVALID_TOPIC_EXCEPTION, `Topic '${name}' collides with existing topic: ${colliding}`);
     }
-    const planned = planTopicSettings(new Map(wanted.configs.map((config) => [config.name, config.value])));
+    // Of a config that stands there twice the last one counts, but null, which is refused, always does.
+    const nulls = wanted.configs.filter(({ value }) => value === null);
+    const configs = [...wanted.configs, ...nulls].map(({ name, value }) => [name, value] as const);
+    const planned = planTopicSettings(new Map(configs));
     if ("error" in planned) return refusal(kafkaErrors.INVALID_CONFIG, planned.error);
     const partitions = partitionsOf(door, wanted);
     if (typeof partitions !== "number") return partitions;

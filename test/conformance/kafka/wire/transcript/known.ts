@@ -74,7 +74,9 @@ const known: readonly Known[] = [
   },
   {
     api: /^Fetch$/,
-    when: ({ request }) => (request.topics as { topicId?: string }[]).some(({ topicId }) => topicId === zeroUuid),
+    // Also of one that came into the session before.
+    when: ({ answer }) => answer?.errorCode === -1,
+    ends: true,
     why: "an id of zero is no topic's; Kafka fails on it",
   },
   {
@@ -115,17 +117,28 @@ const known: readonly Known[] = [
     why: "in which state a group is follows from when it got its assignment",
   },
   {
-    api: /^OffsetCommit$/,
-    place: /errorCode$/,
-    when: ({ ours, kafkas, request }) => ours === 0 && kafkas === 25 && request.memberId === "",
-    ends: true,
-    why: "a group that only somebody is in who was given an id, and has not joined yet, is empty; Kafka's last member leaves it rebalancing",
+    api: /^OffsetDelete$/,
+    place: /partitions.*errorCode$/,
+    when: ({ ours, kafkas }) => ours === 0 && kafkas === 86,
+    why: "a group without members subscribes to nothing; while Kafka's rebalances it subscribes to everything",
   },
   {
-    api: /^(DescribeGroups|ListGroups|DeleteGroups)$/,
-    when: ({ ours, kafkas }) => (ours === "Empty" && kafkas === "PreparingRebalance") || (ours === 0 && kafkas === 68),
+    api: /^(Describe|List)Transactions$/,
+    when: ({ kafkas }) => isOngoing(kafkas),
     ends: true,
-    why: "and so it is shown, and deleted",
+    why: "a batch that is refused leaves its partition out of the transaction; Kafka has added it, and begun one",
+  },
+  {
+    api: /^DescribeTransactions$/,
+    place: /topics/,
+    ends: true,
+    why: "and so the partition is not among its partitions",
+  },
+  {
+    api: /^EndTxn$/,
+    when: ({ ours, answer }) => (ours === 48 || ours === -1) && answer?.errorCode === 0,
+    ends: true,
+    why: "and so there may be none to end",
   },
   {
     api: /^JoinGroup$/,
@@ -218,6 +231,13 @@ const known: readonly Known[] = [
   },
   {
     api: /^Fetch$/,
+    place: /partitions/,
+    when: ({ ours, kafkas }) => ours === 1 && kafkas === 0,
+    ends: true,
+    why: "without the markers of transactions that wrote nothing the partition ends before that offset",
+  },
+  {
+    api: /^Fetch$/,
     when: ({ answer }) => answer?.errorCode === 70,
     ends: true,
     why: "Kafka has forgotten the session: the test leaves more of them than it keeps",
@@ -243,7 +263,7 @@ const known: readonly Known[] = [
   {
     api: /^OffsetCommit$/,
     place: /errorCode$/,
-    when: ({ ours, kafkas }) => ours === 22 && kafkas === 25,
+    when: ({ ours, kafkas }) => (ours === 22 || ours === 69) && kafkas === 25,
     why: "the group is gone; Kafka has it, and looks for the member first",
   },
   {
@@ -271,8 +291,8 @@ const known: readonly Known[] = [
   },
   {
     api: /^(Produce|Fetch|ListOffsets|OffsetForLeaderEpoch|DescribeProducers)$/,
-    place: /(Offset|offset|highWatermark|records|records\[\d+\]\.\w+|Offset)$/,
-    when: ({ ours, kafkas }) => typeof ours !== "number" || (ours as number) < (kafkas as number),
+    place: /(Offset|offset|highWatermark|records(\[\d+\]\.\w+)?)$/,
+    when: ({ place, ours, kafkas }) => /records/.test(place) || (ours as number) < (kafkas as number),
     why: "and so what follows has lower offsets; a marker becomes readable with its partition's next write",
   },
   {
@@ -297,6 +317,10 @@ function hasNoPolicy(request: Found["request"]): boolean {
 function isOtherProtocol(api: string, ours: unknown, kafkas: unknown): boolean {
   if (api === "JoinGroup") return (ours === 23 || ours === 25) && (kafkas === 0 || kafkas === 79);
   return ours === 69 && kafkas === 0;
+}
+
+function isOngoing(state: unknown): boolean {
+  return JSON.stringify(state)?.includes("Ongoing") ?? false;
 }
 
 function isMarkerAlone(producer: unknown): boolean {
