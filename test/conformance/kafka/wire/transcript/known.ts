@@ -88,6 +88,13 @@ const known: readonly Known[] = [
     why: "a producer's first batch in an empty partition begins at sequence 0; Kafka takes any",
   },
   {
+    api: /^Produce$/,
+    when: ({ step, ours, kafkas }) =>
+      step.version >= 12 && ((ours === 45 && kafkas === 0) || (ours === 47 && kafkas === 45)),
+    ends: true,
+    why: "a producer that mixes both protocols of transactions is refused; Kafka holds it to the one that it has begun with",
+  },
+  {
     api: /^Fetch$/,
     place: /^sessionId$/,
     when: ({ ours, kafkas }) => ours !== 0 && kafkas !== 0,
@@ -225,7 +232,8 @@ const known: readonly Known[] = [
   {
     api: /^Produce$/,
     place: /errorCode$/,
-    when: ({ ours, kafkas }) => (ours === 48 || ours === 120) && kafkas === 45,
+    when: ({ step, ours, kafkas }) =>
+      (ours === 48 || ours === 120) && (kafkas === 45 || (kafkas === 0 && step.version < 12)),
     ends: true,
     why: "a batch that is refused leaves its partition out of the transaction; Kafka adds it before",
   },
