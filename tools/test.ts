@@ -59,9 +59,12 @@ const tiers: Readonly<Record<string, Tier>> = {
   },
   // The long proofs: the same files, told to take their full length, and those that have no short form.
   soak: {
-    files: ["test/soak/", "test/services/", "test/crash/process/", "test/nemesis/"].map(
-      (folder) => `${folder}**/*.test.ts`,
-    ),
+    files: [
+      ...["test/soak/", "test/services/", "test/crash/process/", "test/nemesis/"].map(
+        (folder) => `${folder}**/*.test.ts`,
+      ),
+      "test/conformance/kafka/transcripts.test.ts",
+    ],
     exclude: [],
     arguments: ["--test-isolation=process", "--test-concurrency=1"],
     limitMs: 6 * 60 * minuteMs,
