@@ -7,31 +7,28 @@
  * turn, and need no sync: a start reads the decision and writes them again. What this process has not decided is aborted by
  * the next start, by the next holder of the transactional id, or when its time is up; what a client has open goes on
  * after a start. Not here: what a client may do (transaction-decisions.ts), what a start makes of what it finds
- * (transaction-recovery.ts).
+ * (transaction-recovery.ts), how its records are kept (transaction-log.ts).
  */
 import { MillraceError } from "../base/errors.ts";
 import { encodeControlBatch } from "../records/batch-builder.ts";
-import { batchBaseOffset, batchLastOffset } from "../records/batch-header.ts";
 import type { TransactionsCheckpoint } from "./log-checkpoint.ts";
 import type { LogContext } from "./log-context.ts";
 import type { Partition } from "./partition.ts";
 import type { TransactionVersion } from "./producer.ts";
 import { ProducerIds } from "./producer-ids.ts";
-import { damaged } from "./segment.ts";
 import { decideEnd, decideInit, decideJoin, isEpochLast, notOpen, refusal } from "./transaction-decisions.ts";
+import { TransactionLog } from "./transaction-log.ts";
 import {
   type Decision,
-  decodeTransactionRecords,
   encodeForgottenId,
   encodeReservation,
   encodeTransactionRecord,
   type ProducerIdentity,
   type ProducerState,
-  type StoredTransactionRecord,
   type TransactionRecord,
   type WireState,
 } from "./transaction-records.ts";
-import { Decisions, type FoundTransaction, planRecovery } from "./transaction-recovery.ts";
+import { Decisions, type FoundTransaction, planRecovery, reopen } from "./transaction-recovery.ts";
 import {
   describe,
   endsOf,
@@ -75,10 +72,8 @@ export interface WireOrigin {
 
 export class TransactionCoordinator {
   readonly #context: LogContext;
-  readonly #partition: Partition;
+  readonly #log: TransactionLog;
   readonly #ids = new TransactionalIds();
-  /** Offsets of records whose effect is not yet applied. */
-  readonly #inFlight = new Set<number>();
   readonly #producerIds: ProducerIds;
   readonly #wireIdsMax: number;
 
@@ -86,9 +81,9 @@ export class TransactionCoordinator {
   constructor(context: LogContext, partition: Partition, wireIdsMax = wireIdsMaxDefault) {
     this.#context = context;
     this.#wireIdsMax = wireIdsMax;
-    this.#partition = partition;
+    this.#log = new TransactionLog(partition);
     this.#producerIds = new ProducerIds((to) =>
-      this.#record(encodeReservation(to, this.#context.clock.now()), () => undefined),
+      this.#log.append(encodeReservation(to, this.#context.clock.now()), () => undefined),
     );
   }
 
@@ -100,21 +95,14 @@ export class TransactionCoordinator {
     for (const { usedMs, ...state } of checkpoint?.producers ?? []) this.#learn(state, usedMs);
     this.#producerIds.reserved(checkpoint?.nextProducerId ?? 1);
     const decisions = new Decisions();
-    let offset = Math.max(checkpoint?.transactionsOffset ?? 0, this.#partition.logStart);
-    for (;;) {
-      const { batches } = await this.#partition.read(offset, false, 1024 * 1024);
-      if (batches.length === 0) break;
-      // Also behind batches in which compaction has left no record.
-      offset = batchLastOffset(batches.at(-1) as Buffer) + 1;
-      for (const stored of batches.flatMap((batch) => this.#decode(batch))) {
-        if (stored.kind === "reserved") this.#producerIds.reserved(stored.nextProducerId);
-        else if (stored.kind === "forgotten") this.#ids.forget(stored.transactionalId);
-        else {
-          this.#learn(stored.record, stored.timestamp);
-          if (stored.record.decided) decisions.add(stored.record.decided);
-        }
+    await this.#log.readBack(checkpoint?.transactionsOffset ?? 0, (stored) => {
+      if (stored.kind === "reserved") this.#producerIds.reserved(stored.nextProducerId);
+      else if (stored.kind === "forgotten") this.#ids.forget(stored.transactionalId);
+      else {
+        this.#learn(stored.record, stored.timestamp);
+        if (stored.record.decided) decisions.add(stored.record.decided);
       }
-    }
+    });
     this.#producerIds.start();
     const found = partitions.flatMap((partition) => {
       return partition.failure ? [] : partition.openTransactions().map((transaction) => ({ partition, transaction }));
@@ -127,26 +115,13 @@ export class TransactionCoordinator {
     this.#goOn(plan.goesOn, partitions);
   }
 
-  /** Throws `PARTITION_DAMAGED` for a record that is none of ours: a decision must not be passed over. */
-  #decode(batch: Buffer): StoredTransactionRecord[] {
-    const records = decodeTransactionRecords(batch);
-    if (records) return records;
-    const { place } = this.#partition;
-    throw damaged(
-      place,
-      place.directory,
-      0,
-      `the records at offset ${batchBaseOffset(batch)} are not those of transactions`,
-    );
-  }
-
   /** Records below `transactionsOffset` have been applied: their markers are appended, though not synced. */
   snapshot(): TransactionsCheckpoint {
     const producers = [...this.#ids.values()].flatMap((slot) => {
       return slot.state ? [{ ...withOpen(slot.state, workOf(slot.phase)), usedMs: slot.usedMs }] : [];
     });
     return {
-      transactionsOffset: Math.min(this.#partition.nextOffset, ...this.#inFlight),
+      transactionsOffset: this.#log.appliedTo,
       producers,
       nextProducerId: this.#producerIds.reservedTo,
     };
@@ -234,7 +209,7 @@ export class TransactionCoordinator {
     for (const partition of added) work.touched.set(partition, { endOffset: 0, sequence: 0 });
     if (isNew || added.length > 0) await this.#store(slot, work);
     // Those that are there already may have been added in this turn.
-    else if (work.storedEnd > 0) await this.#partition.durable(work.storedEnd);
+    else if (work.storedEnd > 0) await this.#log.durable(work.storedEnd);
   }
 
   /** Throws `PRODUCER_FENCED` and `TRANSACTION_INVALID`. */
@@ -337,30 +312,19 @@ export class TransactionCoordinator {
       const next = this.#after(state);
       const nowMs = this.#context.clock.now();
       const record: TransactionRecord = { ...next, decided: { outcome: "abort", producerId, epoch } };
-      await this.#record(encodeTransactionRecord(record, nowMs), () => this.#learn(next, nowMs));
+      await this.#log.append(encodeTransactionRecord(record, nowMs), () => this.#learn(next, nowMs));
     }
   }
 
   /** What clients have open, as far as it is durable; what else they sent they send again. */
   #goOn(parts: ReadonlyMap<string, readonly FoundTransaction<Partition>[]>, partitions: readonly Partition[]): void {
-    const nowMs = this.#context.clock.now();
-    let byPlace: Map<string, Partition> | undefined;
+    const byPlace = new Map(partitions.map((each) => [`${each.place.topicId}/${each.place.partition}`, each]));
+    const now = { nowMs: this.#context.clock.now(), nextOffset: this.#log.nextOffset };
     for (const slot of this.#ids.values()) {
-      const { open: stored, ...wire } = slot.state?.wire ?? {};
-      const found = parts.get(slot.transactionalId) ?? [];
-      if (!slot.state?.wire || (!stored && found.length === 0)) continue;
-      slot.state = { ...slot.state, wire };
-      const startedMs = Math.min(nowMs, stored?.startedMs ?? nowMs, ...found.map((each) => each.transaction.startedMs));
-      const work: OpenWork = { ...newWork(startedMs), storedEnd: stored ? this.#partition.nextOffset : 0 };
-      byPlace ??= new Map(partitions.map((each) => [`${each.place.topicId}/${each.place.partition}`, each]));
-      for (const [topicId, number] of stored?.partitions ?? []) {
-        const partition = byPlace.get(`${topicId}/${number}`);
-        // What one that does not serve has of it is not known: the transaction cannot be committed.
-        const endOffset = partition?.failure ? Number.POSITIVE_INFINITY : 0;
-        if (partition) work.touched.set(partition, { endOffset, sequence: 0 });
-      }
-      for (const { partition } of found) work.touched.set(partition, { endOffset: partition.nextOffset, sequence: 0 });
-      slot.phase = { kind: "open", work };
+      const reopened = reopen(slot.state, parts.get(slot.transactionalId) ?? [], byPlace, now);
+      if (!reopened) continue;
+      slot.state = reopened.state;
+      slot.phase = { kind: "open", work: reopened.work };
     }
   }
 
@@ -384,11 +348,8 @@ export class TransactionCoordinator {
   async #store(slot: Slot, work: OpenWork): Promise<void> {
     const record = withOpen(slot.state as ProducerState, work);
     slot.usedMs = this.#context.clock.now();
-    const { lastOffset } = this.#partition.append(encodeTransactionRecord(record, slot.usedMs));
-    work.storedEnd = lastOffset + 1;
-    // As a decision: one that comes behind it must not go to the segment along with it.
-    await this.#partition.ahead(work.storedEnd);
-    await this.#partition.durable(work.storedEnd);
+    work.storedEnd = this.#log.put(encodeTransactionRecord(record, slot.usedMs));
+    await this.#log.stored(work.storedEnd);
   }
 
   async #finish(slot: Slot, work: OpenWork, outcome: Decision, version: TransactionVersion): Promise<ProducerState> {
@@ -411,7 +372,7 @@ export class TransactionCoordinator {
         await this.#putAhead(work, slot.state);
         // From here on in the same turn: the decision cannot become durable before the data.
         const isSmall = decision.batch.length < this.#context.limits.directBytesMin;
-        if (!isSmall || !this.#partition.followsJournal) await this.#makeDurable(work, slot.state);
+        if (!isSmall || !this.#log.followsJournal) await this.#makeDurable(work, slot.state);
         for (const [{ failure }] of writtenIn(work, slot.state)) if (failure) throw failure;
         break;
       } catch (error) {
@@ -452,7 +413,7 @@ export class TransactionCoordinator {
 
   async #decide(slot: Slot, work: OpenWork, { next, record, batch }: DecisionToMake): Promise<void> {
     const { producerId, epoch } = slot.state as ProducerState;
-    await this.#record(batch, () => {
+    await this.#log.append(batch, () => {
       this.#learn(next, this.#context.clock.now());
       if (record.decided) this.#mark(record.decided.outcome, { producerId, epoch }, work);
     });
@@ -492,7 +453,7 @@ export class TransactionCoordinator {
       const decided = before &&
         open && { outcome: "abort" as const, producerId: before.producerId, epoch: before.epoch };
       const record: TransactionRecord = { ...next, ...(decided && { decided }) };
-      await this.#record(encodeTransactionRecord(record, this.#context.clock.now()), () => {
+      await this.#log.append(encodeTransactionRecord(record, this.#context.clock.now()), () => {
         this.#learn(next, this.#context.clock.now());
         // The new epoch is durable, so what was open can no longer be decided any other way.
         if (open && before) this.#mark("abort", before, open);
@@ -501,17 +462,6 @@ export class TransactionCoordinator {
     } finally {
       slot.phase = { kind: "none" };
     }
-  }
-
-  /** Appends a record, and applies it when it is durable, in the same turn in which it stops being in flight. */
-  async #record(batch: Buffer, apply: () => void): Promise<void> {
-    const { baseOffset, lastOffset } = this.#partition.append(batch);
-    this.#inFlight.add(baseOffset);
-    // Never with an earlier record that waits already: the data that it decides over may wait behind that one.
-    await this.#partition.behind(baseOffset, lastOffset + 1);
-    await this.#partition.durable(lastOffset + 1);
-    apply();
-    this.#inFlight.delete(baseOffset);
   }
 
   #mark(outcome: Decision, producer: ProducerIdentity, { touched }: OpenWork): void {
@@ -546,7 +496,7 @@ export class TransactionCoordinator {
       if (slot.phase.kind !== "none" || !slot.state) return;
       slot.phase = { kind: "fencing", work: undefined };
       try {
-        await this.#record(encodeForgottenId(slot.transactionalId, this.#context.clock.now()), () => {
+        await this.#log.append(encodeForgottenId(slot.transactionalId, this.#context.clock.now()), () => {
           this.#ids.forget(slot.transactionalId);
         });
       } finally {

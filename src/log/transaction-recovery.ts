@@ -6,8 +6,10 @@
  * partition has at most one transaction open, the earliest whose marker is not there.
  */
 import type { PartitionPlace } from "./log-context.ts";
+import type { Partition } from "./partition.ts";
 import type { OpenTransaction } from "./producer-table.ts";
 import type { DecidedTransaction, Decision, ProducerIdentity, ProducerState } from "./transaction-records.ts";
+import { newWork, type OpenWork } from "./transactional-ids.ts";
 
 export interface FoundTransaction<P> {
   readonly partition: P;
@@ -69,4 +71,25 @@ export function planRecovery<P extends { readonly place: PartitionPlace }>(
 
 function keyOf({ producerId, epoch }: ProducerIdentity): string {
   return `${producerId}:${epoch}`;
+}
+
+/** What a client goes on with: its state without what was stored of the open transaction, and that one; undefined when none is open. */
+export function reopen(
+  state: ProducerState | undefined,
+  found: readonly FoundTransaction<Partition>[],
+  byPlace: ReadonlyMap<string, Partition>,
+  { nowMs, nextOffset }: { readonly nowMs: number; readonly nextOffset: number },
+): { readonly state: ProducerState; readonly work: OpenWork } | undefined {
+  const { open: stored, ...wire } = state?.wire ?? {};
+  if (!state?.wire || (!stored && found.length === 0)) return undefined;
+  const startedMs = Math.min(nowMs, stored?.startedMs ?? nowMs, ...found.map((each) => each.transaction.startedMs));
+  const work: OpenWork = { ...newWork(startedMs), storedEnd: stored ? nextOffset : 0 };
+  for (const [topicId, number] of stored?.partitions ?? []) {
+    const partition = byPlace.get(`${topicId}/${number}`);
+    // What one that does not serve has of it is not known: the transaction cannot be committed.
+    const endOffset = partition?.failure ? Number.POSITIVE_INFINITY : 0;
+    if (partition) work.touched.set(partition, { endOffset, sequence: 0 });
+  }
+  for (const { partition } of found) work.touched.set(partition, { endOffset: partition.nextOffset, sequence: 0 });
+  return { state: { ...state, wire }, work };
 }
