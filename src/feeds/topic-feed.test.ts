@@ -3,6 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { systemClock } from "../base/clock.ts";
 import { MillraceError } from "../base/errors.ts";
+import { catalogueTopicName } from "../catalog/catalogue-records.ts";
 import type { Engine } from "../engine/engine.ts";
 import { appendRecords } from "../engine/records.ts";
 import { encodeBatch } from "../records/batch-builder.ts";
@@ -160,6 +161,8 @@ test("what cannot be followed is refused before the first frame", async () => {
   const { id } = engine.topic("other") ?? assert.fail();
   const foreign = encodeToken({ kind: "topic", topic: "other", topicId: id, positions: [] });
   await refused(feeds.openTopicFeed({ topic: "nope", from: earliest }), "TOPIC_UNKNOWN");
+  await engine.createTopic(catalogueTopicName, {}, { readOnly: true });
+  await refused(feeds.openTopicFeed({ topic: catalogueTopicName, from: earliest }), "TOPIC_SECRET");
   await refused(feeds.openTopicFeed({ topic: "clicks", from: earliest, partition: 5 }), "PARTITION_UNKNOWN");
   await refused(feeds.openTopicFeed({ topic: "clicks", from: cursorFrom("x") }), "TOKEN_INVALID");
   await refused(feeds.openTopicFeed({ topic: "clicks", from: cursorFrom(foreign) }), "TOKEN_FOREIGN");

@@ -6,6 +6,7 @@ import { silentDiagnostics } from "../base/diagnostics.ts";
 import { MillraceError } from "../base/errors.ts";
 import { seededRandom } from "../base/random.ts";
 import { SimulatedDisk } from "../base/simulated-disk.ts";
+import { catalogueTopicName } from "../catalog/catalogue-records.ts";
 import { openEmbeddedEngine } from "../engine/embedded/embedded-engine.ts";
 import type { AppendRequest, Engine, ReadRequest } from "../engine/engine.ts";
 import { decodeToken, encodeToken } from "../feeds/token.ts";
@@ -643,4 +644,10 @@ test("a compacted topic takes no event without a key", async () => {
   await put(house.door, "/v1/topics/latest", { cleanup: "compact" });
   assert.equal(await refusal(house.post("/v1/topics/latest", { value: 1 })), "400 RECORD_INVALID");
   assert.equal((await house.post("/v1/topics/latest", { value: 1, key: "a" })).status, 200);
+});
+
+test("the topic that credentials are checked with is handed out to nobody", async () => {
+  await using house = await openHouse();
+  await house.engine.createTopic(catalogueTopicName, {}, { readOnly: true });
+  assert.equal(await refusal(house.get(`/v1/topics/${catalogueTopicName}/events`)), "403 TOPIC_SECRET");
 });

@@ -10,7 +10,7 @@ import type { Engine } from "../engine/engine.ts";
 import { decodeCommitted } from "../engine/records.ts";
 import { writeCheckedFile } from "../log/checked-file.ts";
 import { encodeBatch } from "../records/batch-builder.ts";
-import { becomeOwner, type Ownership } from "./become-owner.ts";
+import { becomeOwner, fenceOwners, type Ownership } from "./become-owner.ts";
 import { progressTopic } from "./progress-records.ts";
 import { ProgressTable } from "./progress-table.ts";
 
@@ -174,5 +174,22 @@ test("progress of an earlier owner's epoch is ignored", async () => {
   await becomeOwner(engine, "copy");
   await engine.append({ ...stale, topic: progressTopic });
   assert.deepEqual((await becomeOwner(engine, "copy")).progress, { at: 1 });
+  await engine.close();
+});
+
+test("an owner whose record lies behind another unit's open transaction waits until that one is fenced", async () => {
+  const engine = await openOn(new SimulatedDisk(seededRandom(5)));
+  await engine.createTopic("out");
+  const killed = await becomeOwner(engine, "killed");
+  await killed.begin().append(killed.progressBatch({ at: 1 }));
+  const waiting = becomeOwner(engine, "next");
+  let isOwner = false;
+  void waiting.then(() => {
+    isOwner = true;
+  });
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(isOwner, false, "its own record cannot be read yet");
+  await fenceOwners(engine, ["killed", "next-but-one"]);
+  assert.ok((await waiting).epoch > killed.epoch);
   await engine.close();
 });
