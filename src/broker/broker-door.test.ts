@@ -179,4 +179,34 @@ describe("the Kafka door", () => {
     const bytes = responses[0]?.partitions[0]?.records?.length ?? 0;
     assert.ok(bytes > 50_000 && bytes <= 64 * 1024, `${bytes} bytes`);
   });
+
+  test("what is held of answers is given back when they are sent, when nothing was found, and when the peer is gone", async () => {
+    await using open = await openDoor({ fetchMemoryBytes: 200_000 });
+    const [client, leaver] = [await open.client(), await open.client()];
+    await madeTopic(client, "orders");
+    for (let i = 0; i < 3; i++) await produceTo(client, "orders", "x".repeat(50_000));
+    leaver.send(fetch, 12, fetchRequest("orders", zeroUuid, 3, 60_000));
+    leaver.close();
+    await client.ask(fetch, 12, fetchRequest("orders", zeroUuid, 3, 1));
+    for (let i = 0; i < 20; i++) {
+      const { responses } = await client.ask(fetch, 12, fetchRequest("orders", zeroUuid, 0));
+      const bytes = responses[0]?.partitions[0]?.records?.length ?? 0;
+      assert.ok(bytes > 150_000, `${bytes} bytes in fetch ${i}`);
+    }
+  });
+
+  test("a partition that has no room left in the answer says its ends, and is not waited for", async () => {
+    await using open = await openDoor();
+    const client = await open.client();
+    for (const name of ["a", "b"]) {
+      await madeTopic(client, name);
+      await produceTo(client, name, "x".repeat(5_000));
+    }
+    const partitions = [{ partition: 0, fetchOffset: 0, partitionMaxBytes: 1_000_000 }];
+    const topics = ["a", "b"].map((topic) => ({ topic, partitions }));
+    const { responses } = await client.ask(fetch, 12, { maxWaitMs: 60_000, minBytes: 1, maxBytes: 5_000, topics });
+    const [a, b] = responses.map((topic) => topic.partitions[0]);
+    assert.ok((a?.records?.length ?? 0) > 5_000);
+    assert.deepEqual([b?.records?.length, b?.highWatermark, b?.errorCode], [0, 1, 0]);
+  });
 });

@@ -7,7 +7,7 @@
  */
 import { MillraceError } from "../base/errors.ts";
 import type { ReadPlace } from "../engine/embedded/embedded-engine.ts";
-import type { Isolation, ReadResult } from "../engine/engine.ts";
+import type { Isolation, PartitionOffsets, ReadResult } from "../engine/engine.ts";
 import { fetch } from "../kafka/apis/fetch.ts";
 import type { RequestOf, ResponseInput } from "../kafka/fields.ts";
 import { errorCodeOf, kafkaErrors } from "../kafka/kafka-errors.ts";
@@ -65,8 +65,7 @@ async function answerFetch(
   if (planned.kind === "error") return { errorCode: planned.errorCode, responses: [] };
   const { plan } = planned;
   const read = await readEnough(door, plan, request, context);
-  const bytes = read.reduce((sum, one) => sum + one.bytes, 0);
-  door.fetchMemory.hold(bytes);
+  const bytes = bytesOf(read);
   context.afterSent(() => door.fetchMemory.giveBack(bytes));
   const throttleTimeMs = door.quotas.record("fetch", context.principal, context.clientId, bytes);
   context.throttle(throttleTimeMs);
@@ -87,7 +86,10 @@ async function answerFetch(
   };
 }
 
-/** Reads, and again when more has come, until there is enough, something is wrong, or the time is up. */
+/**
+ * Reads, and again when more has come, until there is enough, something is wrong, or the time is up. What was read is held in
+ * `fetchMemory`.
+ */
 async function readEnough(
   door: DoorContext,
   plan: FetchPlan,
@@ -97,11 +99,12 @@ async function readEnough(
   const untilMs = door.clock.monotonicMs() + Math.max(0, request.maxWaitMs);
   for (;;) {
     const read = await readAll(door, plan, request, context);
-    const bytes = read.reduce((sum, one) => sum + one.bytes, 0);
+    const bytes = bytesOf(read);
     const isEnough = bytes >= Math.min(request.minBytes, bytesMaxOf(door, request));
     const isWrong = read.some(({ answer }) => answer.errorCode !== 0);
     const leftMs = untilMs - door.clock.monotonicMs();
     if (isEnough || isWrong || leftMs <= 0 || context.signal.aborted || read.length === 0) return read;
+    door.fetchMemory.giveBack(bytes);
     await grown(door, read, isolationOf(request), leftMs, context.signal);
   }
 }
@@ -116,12 +119,20 @@ async function readAll(
   let left = bytesMaxOf(door, request);
   let isFirst = true;
   for (const wanted of partitions) {
+    // Held while it is read: others that read at the same time see that it is taken.
+    const reserved = Math.max(0, Math.min(left, wanted.bytesMax));
+    door.fetchMemory.hold(reserved);
     const one = await readOne(door, wanted, { isolation: isolationOf(request), left, isFirst }, context);
+    door.fetchMemory.giveBack(reserved - one.bytes);
     if (one.bytes > 0) isFirst = false;
     left -= one.bytes;
     read.push(one);
   }
   return read;
+}
+
+function bytesOf(read: readonly ReadPartition[]): number {
+  return read.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 interface Allowance {
@@ -144,19 +155,14 @@ async function readOne(
   try {
     checkPartition(found.topic, wanted.partition);
     const { partition, fetchOffset: offset } = wanted;
-    const current = door.engine.offsets(name, partition).leaderEpoch;
-    const epochError = checkEpoch(current, wanted.currentLeaderEpoch);
+    const ends = door.engine.offsets(name, partition);
+    const epochError = checkEpoch(ends.leaderEpoch, wanted.currentLeaderEpoch);
     if (epochError !== 0) return refused(wanted, epochError);
-    const diverging = divergingEpoch(door, name, wanted, current);
+    const diverging = divergingEpoch(door, name, wanted, ends.leaderEpoch);
     const allowed = Math.min(wanted.bytesMax, left);
     const bytesMax = diverging || (allowed <= 0 && !isFirst) ? 0 : Math.max(1, allowed);
-    const result = await door.engine.read({
-      topic: name,
-      partition,
-      offset,
-      isolation,
-      bytesMax: Math.max(1, bytesMax),
-    });
+    const place = { topic: name, partition, offset, isolation };
+    const result = bytesMax > 0 ? await door.engine.read({ ...place, bytesMax }) : endsOnly(ends, offset);
     const bytes = result.batches.reduce((sum, { length }) => sum + length, 0);
     const fits = bytesMax > 0 && (isFirst || bytes <= bytesMax);
     const end = isolation === "read_committed" ? result.lastStable : result.highWatermark;
@@ -172,6 +178,13 @@ async function readOne(
   } catch (error) {
     return refused(wanted, errorCodeOf(error));
   }
+}
+
+/** For a partition that has no room in the answer: it costs no read. Throws `OFFSET_OUT_OF_RANGE`, as reading does. */
+function endsOnly(ends: PartitionOffsets, offset: number): ReadResult {
+  if (offset >= ends.logStart && offset <= ends.highWatermark)
+    return { ...ends, batches: [], aborted: [], throttleMs: 0 };
+  throw new MillraceError("OFFSET_OUT_OF_RANGE", `offset ${offset} is not in the partition`);
 }
 
 function readAnswer(
