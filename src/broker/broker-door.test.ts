@@ -4,10 +4,10 @@ import { apiVersions } from "../kafka/apis/api-versions.ts";
 import { fetch } from "../kafka/apis/fetch.ts";
 import { metadata } from "../kafka/apis/metadata.ts";
 import { produce } from "../kafka/apis/produce.ts";
+import { zeroUuid } from "../kafka/fields.ts";
 import { decodeResponseFrame, encodeRequestFrame } from "../kafka/frames.ts";
 import { kafkaErrors } from "../kafka/kafka-errors.ts";
 import { batchOf, type DoorClient, openDoor } from "./door.fixture.ts";
-import { zeroUuid } from "./topic-access.ts";
 
 function produceRequest(topic: string, records: Buffer | null, acks = -1) {
   return { acks, timeoutMs: 1000, topicData: [{ name: topic, partitionData: [{ index: 0, records }] }] };

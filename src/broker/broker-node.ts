@@ -7,9 +7,6 @@ import type { RequestContext } from "./handler.ts";
 
 export const nodeId = 1;
 
-/** Kafka's name for the cluster as a resource. */
-export const clusterName = "kafka-cluster";
-
 export interface Endpoint {
   readonly host: string;
   readonly port: number;

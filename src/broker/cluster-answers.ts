@@ -2,6 +2,7 @@
  * The cluster as clients and tools ask for it: one broker that leads everything. What moves replicas about is refused with
  * the reason, as there is nowhere to move them to.
  */
+import { clusterName } from "../access/access-rules.ts";
 import { alterPartitionReassignments } from "../kafka/apis/alter-partition-reassignments.ts";
 import { describeCluster } from "../kafka/apis/describe-cluster.ts";
 import { describeLogDirs } from "../kafka/apis/describe-log-dirs.ts";
@@ -12,7 +13,7 @@ import { updateFeatures } from "../kafka/apis/update-features.ts";
 import { kafkaErrors } from "../kafka/kafka-errors.ts";
 import { brokerFeatures } from "./api-versions-answer.ts";
 import { authorizedOperations } from "./authorized-operations.ts";
-import { clusterName, nodeId } from "./broker-node.ts";
+import { nodeId } from "./broker-node.ts";
 import type { DoorContext } from "./door-context.ts";
 import { type Answer, answers } from "./handler.ts";
 

@@ -9,14 +9,14 @@ import { MillraceError } from "../base/errors.ts";
 import type { ReadPlace } from "../engine/embedded/embedded-engine.ts";
 import type { Isolation, PartitionOffsets, ReadResult } from "../engine/engine.ts";
 import { fetch } from "../kafka/apis/fetch.ts";
-import type { RequestOf, ResponseInput } from "../kafka/fields.ts";
+import { type RequestOf, type ResponseInput, zeroUuid } from "../kafka/fields.ts";
 import { errorCodeOf, kafkaErrors } from "../kafka/kafka-errors.ts";
 import { batchAttributes } from "../records/batch-header.ts";
 import { nodeId } from "./broker-node.ts";
 import type { DoorContext } from "./door-context.ts";
 import type { FetchPlan, FetchSessions, WantedPartition } from "./fetch-sessions.ts";
 import { type Answer, answers, type RequestContext } from "./handler.ts";
-import { checkPartition, findTopic, zeroUuid } from "./topic-access.ts";
+import { checkPartition, findTopic } from "./topic-access.ts";
 
 type FetchRequest = RequestOf<typeof fetch>;
 type FetchResponse = ResponseInput<typeof fetch>;

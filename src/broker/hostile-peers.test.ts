@@ -6,10 +6,10 @@ import { apiVersions } from "../kafka/apis/api-versions.ts";
 import { fetch } from "../kafka/apis/fetch.ts";
 import { metadata } from "../kafka/apis/metadata.ts";
 import { produce } from "../kafka/apis/produce.ts";
+import { zeroUuid } from "../kafka/fields.ts";
 import { encodeRequestFrame } from "../kafka/frames.ts";
 import { kafkaErrors } from "../kafka/kafka-errors.ts";
 import { batchOf, type DoorClient, type OpenDoor, openDoor } from "./door.fixture.ts";
-import { zeroUuid } from "./topic-access.ts";
 
 const named = { clientSoftwareName: "test", clientSoftwareVersion: "1" };
 

@@ -1,17 +1,18 @@
 /** Metadata and DescribeTopicPartitions: which topics there are, and that this broker leads all of their partitions. */
+import { clusterName } from "../access/access-rules.ts";
 import { MillraceError } from "../base/errors.ts";
 import type { EmbeddedEngine } from "../engine/embedded/embedded-engine.ts";
 import type { TopicInfo } from "../engine/engine.ts";
 import { describeTopicPartitions } from "../kafka/apis/describe-topic-partitions.ts";
 import { metadata } from "../kafka/apis/metadata.ts";
-import type { RequestOf, ResponseInput } from "../kafka/fields.ts";
+import { type RequestOf, type ResponseInput, zeroUuid } from "../kafka/fields.ts";
 import { errorCodeOf, kafkaErrors } from "../kafka/kafka-errors.ts";
 import { authorizedOperations } from "./authorized-operations.ts";
-import { clusterName, nodeId } from "./broker-node.ts";
+import { nodeId } from "./broker-node.ts";
 import { kafkaTopicDefaults } from "./configs/topic-configs.ts";
 import type { DoorContext } from "./door-context.ts";
 import { type Answer, answers, type RequestContext } from "./handler.ts";
-import { collisionOf, isInternalTopic, kafkaInternalTopics, zeroUuid } from "./topic-access.ts";
+import { collisionOf, isInternalTopic, kafkaInternalTopics } from "./topic-access.ts";
 
 type MetadataRequest = RequestOf<typeof metadata>;
 type MetadataTopic = NonNullable<ResponseInput<typeof metadata>["topics"]>[number];

@@ -10,11 +10,11 @@ import { metadata } from "../kafka/apis/metadata.ts";
 import { produce } from "../kafka/apis/produce.ts";
 import { saslAuthenticate } from "../kafka/apis/sasl-authenticate.ts";
 import { saslHandshake } from "../kafka/apis/sasl-handshake.ts";
+import { zeroUuid } from "../kafka/fields.ts";
 import { kafkaErrors } from "../kafka/kafka-errors.ts";
 import { authority, clientCertificate, clientKey, serverCertificate, serverKey } from "./certificates.fixture.ts";
 import { batchOf, type DoorClient, type OpenDoor, openDoor } from "./door.fixture.ts";
 import type { Listener, SecurityProtocol } from "./door-settings.ts";
-import { zeroUuid } from "./topic-access.ts";
 
 const tls = { cert: serverCertificate, key: serverKey, ca: authority };
 const trust = { ca: authority, host: "127.0.0.1" };

@@ -5,8 +5,6 @@ import type { TopicInfo } from "../engine/engine.ts";
 import { kafkaErrors } from "../kafka/kafka-errors.ts";
 import type { RequestContext } from "./handler.ts";
 
-export const zeroUuid = "00000000-0000-0000-0000-000000000000";
-
 const internalPrefix = "_millrace.";
 
 /** Kafka's own topics: nobody makes or writes them here. */

@@ -2,19 +2,20 @@
  * CreateTopics, CreatePartitions and DeleteTopics, with Kafka's refusals in Kafka's words. There is one broker: a replication
  * factor of 1, or none said, is what can be had.
  */
+import { clusterName } from "../access/access-rules.ts";
 import { MillraceError } from "../base/errors.ts";
 import type { TopicSettings } from "../engine/engine.ts";
 import { checkTopicName } from "../engine/topic-settings.ts";
 import { createPartitions } from "../kafka/apis/create-partitions.ts";
 import { createTopics } from "../kafka/apis/create-topics.ts";
 import { deleteTopics } from "../kafka/apis/delete-topics.ts";
-import type { RequestOf, ResponseInput } from "../kafka/fields.ts";
+import { type RequestOf, type ResponseInput, zeroUuid } from "../kafka/fields.ts";
 import { errorCodeOf, kafkaErrors } from "../kafka/kafka-errors.ts";
-import { clusterName, nodeId } from "./broker-node.ts";
+import { nodeId } from "./broker-node.ts";
 import { describeTopicConfigs, planTopicSettings } from "./configs/topic-configs.ts";
 import type { DoorContext } from "./door-context.ts";
 import { type Answer, answers, type RequestContext } from "./handler.ts";
-import { collisionOf, isInternalTopic, zeroUuid } from "./topic-access.ts";
+import { collisionOf, isInternalTopic } from "./topic-access.ts";
 
 type CreatableTopic = RequestOf<typeof createTopics>["topics"][number];
 type CreatedTopic = ResponseInput<typeof createTopics>["topics"][number];

@@ -1,11 +1,12 @@
 /** What DescribeConfigs and ListConfigResources answer, of each kind of resource. */
+import { clusterName } from "../../access/access-rules.ts";
 import { MillraceError } from "../../base/errors.ts";
 import { checkTopicName } from "../../engine/topic-settings.ts";
 import type { describeConfigs } from "../../kafka/apis/describe-configs.ts";
 import type { listConfigResources } from "../../kafka/apis/list-config-resources.ts";
 import type { RequestOf, ResponseInput } from "../../kafka/fields.ts";
 import { errorCodeOf, kafkaErrors } from "../../kafka/kafka-errors.ts";
-import { clusterName, nodeId } from "../broker-node.ts";
+import { nodeId } from "../broker-node.ts";
 import type { DoorContext } from "../door-context.ts";
 import type { RequestContext } from "../handler.ts";
 import { type BrokerFacts, describeBrokerConfigs } from "./broker-configs.ts";

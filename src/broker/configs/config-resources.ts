@@ -1,7 +1,7 @@
 /** What has configs in Kafka's protocol, by the numbers that it gives the kinds, and who may see or alter them. */
-import type { NounKind } from "../../access/access-rules.ts";
+import { clusterName, type NounKind } from "../../access/access-rules.ts";
 import { kafkaErrors } from "../../kafka/kafka-errors.ts";
-import { clusterName, nodeId } from "../broker-node.ts";
+import { nodeId } from "../broker-node.ts";
 import type { RequestContext } from "../handler.ts";
 
 export const resourceType = { topic: 2, broker: 4, brokerLogger: 8, clientMetrics: 16, group: 32 } as const;

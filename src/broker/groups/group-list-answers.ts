@@ -1,4 +1,5 @@
 /** ListGroups and DescribeGroups: groups of every kind, and who is in those of the classic protocol. */
+import { clusterName } from "../../access/access-rules.ts";
 import { MillraceError } from "../../base/errors.ts";
 import type { GroupDescription, GroupState, MemberInfo } from "../../engine/groups.ts";
 import { describeGroups } from "../../kafka/apis/describe-groups.ts";
@@ -6,7 +7,6 @@ import { listGroups } from "../../kafka/apis/list-groups.ts";
 import type { RequestOf, ResponseInput } from "../../kafka/fields.ts";
 import { kafkaErrors } from "../../kafka/kafka-errors.ts";
 import { authorizedOperations } from "../authorized-operations.ts";
-import { clusterName } from "../broker-node.ts";
 import { type Answer, answers, type RequestContext } from "../handler.ts";
 import { type ClassicGroup, metadataOf, noBytes } from "./classic-state.ts";
 import { inProcessProtocolType, kindOfStored, type ListedGroup } from "./group-directory.ts";

@@ -1,10 +1,10 @@
 /** OffsetFetch: how far groups have read. */
 import { offsetFetch } from "../../kafka/apis/offset-fetch.ts";
-import type { RequestOf, ResponseInput } from "../../kafka/fields.ts";
+import { type RequestOf, type ResponseInput, zeroUuid } from "../../kafka/fields.ts";
 import { kafkaErrors } from "../../kafka/kafka-errors.ts";
 import type { FetchedOffset } from "../../log/groups/offset-store.ts";
 import { type Answer, answers, type RequestContext } from "../handler.ts";
-import { findTopic, zeroUuid } from "../topic-access.ts";
+import { findTopic } from "../topic-access.ts";
 import { type GroupDoor, isGroupName, storeErrorCode } from "./group-door.ts";
 
 type FetchRequest = RequestOf<typeof offsetFetch>;

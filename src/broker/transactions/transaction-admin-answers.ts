@@ -5,6 +5,7 @@
  * A marker that is written by hand (WriteTxnMarkers) would tear a transaction of more than one partition: here it aborts the
  * whole of it, and one that would commit is refused.
  */
+import { clusterName } from "../../access/access-rules.ts";
 import { nextTurn } from "../../base/turn.ts";
 import type { TransactionInfo } from "../../engine/engine.ts";
 import { checkTopicName } from "../../engine/topic-settings.ts";
@@ -14,7 +15,6 @@ import { listTransactions } from "../../kafka/apis/list-transactions.ts";
 import { writeTxnMarkers } from "../../kafka/apis/write-txn-markers.ts";
 import type { RequestOf, ResponseInput } from "../../kafka/fields.ts";
 import { errorCodeOf, kafkaErrors } from "../../kafka/kafka-errors.ts";
-import { clusterName } from "../broker-node.ts";
 import { TopicPattern } from "../groups/consumer-pattern-program.ts";
 import { type Answer, answers, type RequestContext } from "../handler.ts";
 import { findTopic } from "../topic-access.ts";

@@ -4,6 +4,7 @@
  *
  * Not here: AddOffsetsToTxn and TxnOffsetCommit, which are the groups'.
  */
+import { clusterName } from "../../access/access-rules.ts";
 import { MillraceError } from "../../base/errors.ts";
 import type { ProducerIdentity, TransactionInfo } from "../../engine/engine.ts";
 import { addPartitionsToTxn } from "../../kafka/apis/add-partitions-to-txn.ts";
@@ -11,7 +12,6 @@ import { endTxn } from "../../kafka/apis/end-txn.ts";
 import { initProducerId } from "../../kafka/apis/init-producer-id.ts";
 import type { RequestOf, ResponseInput } from "../../kafka/fields.ts";
 import { kafkaErrors } from "../../kafka/kafka-errors.ts";
-import { clusterName } from "../broker-node.ts";
 import { type Answer, answers, type RequestContext } from "../handler.ts";
 import { checkPartition, findTopic } from "../topic-access.ts";
 import { transactionAdminAnswers } from "./transaction-admin-answers.ts";
