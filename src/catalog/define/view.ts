@@ -1,0 +1,60 @@
+/** `view(…)` and the `sql` that it is made of. */
+import { MillraceError } from "../../base/errors.ts";
+import { checkName, mirrorName, quote, refuseUnknown } from "./names.ts";
+import type { TableReference } from "./postgres.ts";
+
+export interface SqlText {
+  readonly kind: "sql";
+  readonly text: string;
+  /** References in the order of their appearance, each with its place in `text`. */
+  readonly references: readonly {
+    readonly to: TableReference | ViewDefinition;
+    readonly start: number;
+    readonly end: number;
+  }[];
+}
+
+export interface ViewDefinition {
+  readonly kind: "view";
+  readonly name: string;
+  readonly sql: SqlText;
+  /** Columns of the view; null when it is to be derived. */
+  readonly key: readonly string[] | null;
+}
+
+/** SQL with references to tables and views; a value that is neither is refused, for a definition has no parameters. */
+export function sql(strings: TemplateStringsArray, ...values: readonly (TableReference | ViewDefinition)[]): SqlText {
+  let text = "";
+  const references: { to: TableReference | ViewDefinition; start: number; end: number }[] = [];
+  strings.forEach((piece, i) => {
+    text += piece;
+    if (i === values.length) return;
+    const to = values[i];
+    if (to === null || typeof to !== "object" || (to.kind !== "table" && to.kind !== "view")) {
+      throw new MillraceError("DEFINITION_INVALID", `\${…} number ${i + 1} in sql\`…\` is neither a table nor a view`, {
+        hint: "Write constants into the SQL itself; is the table named in the source's tables?",
+      });
+    }
+    const spelled =
+      to.kind === "view" ? `views.${quote(to.name)}` : `${quote(to.source)}.${quote(mirrorName(to.schema, to.table))}`;
+    references.push({ to, start: text.length, end: text.length + spelled.length });
+    text += spelled;
+  });
+  return Object.freeze({ kind: "sql", text, references: Object.freeze(references) });
+}
+
+export interface ViewOptions {
+  /** Columns that identify a row; derived from primary keys and group keys when left out. */
+  readonly key?: string | readonly string[];
+}
+
+/** A query that is kept up to date. */
+export function view(name: string, query: SqlText, options: ViewOptions = {}): ViewDefinition {
+  checkName("view", name);
+  if (query?.kind !== "sql") {
+    throw new MillraceError("DEFINITION_INVALID", `view "${name}" needs its query as sql\`select …\``);
+  }
+  refuseUnknown(`view "${name}"`, options, ["key"]);
+  const key = options.key === undefined ? null : typeof options.key === "string" ? [options.key] : [...options.key];
+  return Object.freeze({ kind: "view", name, sql: query, key });
+}
