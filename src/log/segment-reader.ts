@@ -73,8 +73,9 @@ export class SegmentReader {
       bytes += batch.length;
       return bytes < bytesMax;
     };
+    const hasRoom = (batchBytes: number) => batches.length === 0 || bytes + batchBytes <= bytesMax;
     try {
-      await this.#walk(from, start, wantedBytes, visit);
+      await this.#walk(from, start, wantedBytes, visit, hasRoom);
     } catch (error) {
       if (isRightPlace || !MillraceError.is(error, "PARTITION_DAMAGED")) throw error;
     }
@@ -121,12 +122,16 @@ export class SegmentReader {
     return later;
   }
 
-  /** Calls `visit` with each batch from a batch's place on, until it answers false or the segment ends. */
+  /**
+   * Calls `visit` with each batch from a batch's place on, until it answers false or the segment ends. Where a chunk holds only
+   * the beginning of a batch, the rest is read if `isWanted`.
+   */
   async #walk(
     { segment, endOffset }: Omit<IndexedSegment, "index">,
     start: number,
     chunkBytes: number,
     visit: (batch: Buffer) => boolean,
+    isWanted: (batchBytes: number) => boolean = () => true,
   ): Promise<void> {
     // The size at the beginning: what is written meanwhile is not looked at.
     const { sizeBytes } = segment;
@@ -155,7 +160,10 @@ export class SegmentReader {
         const fault = headerFault(chunk, at, chunk.length);
         if (fault) throw this.#damaged(segment, position + at, fault);
         const batchBytes = batchSizeBytes(chunk, at);
-        if (batchBytes > left) break;
+        if (batchBytes > left) {
+          if (at > 0 && !isWanted(batchBytes)) return;
+          break;
+        }
         const batch = chunk.subarray(at, at + batchBytes);
         check(batch, position + at);
         if (!visit(batch)) return;
