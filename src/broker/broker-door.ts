@@ -14,6 +14,7 @@ import { listen } from "../base/listen.ts";
 import type { Counter, Metrics } from "../base/metrics.ts";
 import type { Random } from "../base/random.ts";
 import type { EmbeddedEngine } from "../engine/embedded/embedded-engine.ts";
+import type { TopicSchemas } from "../registry/topic-schemas.ts";
 import { accessAnswers } from "./access/access-answers.ts";
 import { createSaslSession } from "./access/sasl.ts";
 import { apiVersionsAnswer } from "./api-versions-answer.ts";
@@ -46,6 +47,8 @@ export interface BrokerDoorOptions {
   readonly metrics: Metrics;
   readonly security: DoorSecurity;
   readonly settings: BrokerDoorSettings;
+  /** What the values of topics are checked against; nothing when left out. */
+  readonly schemas?: Pick<TopicSchemas, "checkBatch">;
 }
 
 export interface BrokerDoor {
@@ -196,6 +199,7 @@ class Door implements BrokerDoor, ConnectionHost {
       node: new BrokerNode(engine.logId, listeners),
       quotas: security.quotas,
       fetchMemory: new ByteBudget(this.limits.fetchMemoryBytes),
+      schemas: this.#options.schemas ?? null,
     };
     const sessions = new FetchSessions(
       { clock, random },

@@ -10,6 +10,7 @@ import { CatalogueTopic } from "../catalog/catalogue-topic.ts";
 import { type EmbeddedEngine, openEmbeddedEngine } from "../engine/embedded/embedded-engine.ts";
 import type { Api, RequestInput, ResponseOf } from "../kafka/fields.ts";
 import { decodeResponseFrame, encodeRequestFrame } from "../kafka/frames.ts";
+import type { LogLimits } from "../log/log-context.ts";
 import { BatchBuilder } from "../records/batch-builder.ts";
 import { type BrokerDoor, openBrokerDoor } from "./broker-door.ts";
 import { type DoorSecurity, openDoorSecurity, type SecuritySettings } from "./door-security.ts";
@@ -32,6 +33,7 @@ export async function openDoor(
   limits: Partial<BrokerLimits> = {},
   settings: Partial<BrokerDoorSettings> = {},
   security: Partial<SecuritySettings> = {},
+  logLimits: Partial<LogLimits> = {},
 ): Promise<OpenDoor> {
   const said: string[] = [];
   const diagnostics: Diagnostics = {
@@ -40,7 +42,8 @@ export async function openDoor(
     child: () => diagnostics,
   };
   const tools = { clock: systemClock, random: seededRandom(1), diagnostics };
-  const engine = await openEmbeddedEngine({ ...tools, disk: new SimulatedDisk(tools.random), directory: "/log" });
+  const disk = new SimulatedDisk(tools.random);
+  const engine = await openEmbeddedEngine({ ...tools, disk, directory: "/log", limits: logLimits });
   const catalogue = await CatalogueTopic.open({ ...tools, engine });
   const open = await openDoorSecurity(catalogue, tools, security);
   const door = await openBrokerDoor({

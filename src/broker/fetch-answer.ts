@@ -35,6 +35,9 @@ const bytesAlways = 64 * 1024;
 interface ReadPartition {
   readonly wanted: WantedPartition;
   readonly answer: PartitionAnswer;
+  /** Read for it, whether or not they are answered. */
+  readonly batches: readonly Buffer[];
+  /** Of those that are answered. */
   readonly bytes: number;
   /** Undefined for a partition that has an error: it is not waited for. */
   readonly watch: { readonly topic: string; readonly partition: number; readonly offset: number } | undefined;
@@ -66,7 +69,7 @@ async function answerFetch(
   const { plan } = planned;
   const read = await readEnough(door, plan, request, context);
   const bytes = bytesOf(read);
-  context.afterSent(() => door.fetchMemory.giveBack(bytes));
+  context.afterSent(() => letGo(door, read));
   const throttleTimeMs = door.quotas.record("fetch", context.principal, context.clientId, bytes);
   context.throttle(throttleTimeMs);
   const told = read.filter(({ wanted, answer, bytes: answered }) =>
@@ -104,7 +107,7 @@ async function readEnough(
     const isWrong = read.some(({ answer }) => answer.errorCode !== 0);
     const leftMs = untilMs - door.clock.monotonicMs();
     if (isEnough || isWrong || leftMs <= 0 || context.signal.aborted || read.length === 0) return read;
-    door.fetchMemory.giveBack(bytes);
+    letGo(door, read);
     await grown(door, read, isolationOf(request), leftMs, context.signal);
   }
 }
@@ -129,6 +132,12 @@ async function readAll(
     read.push(one);
   }
   return read;
+}
+
+/** Nobody looks at what was read any more. */
+function letGo(door: DoorContext, read: readonly ReadPartition[]): void {
+  door.fetchMemory.giveBack(bytesOf(read));
+  for (const { batches } of read) door.engine.letGo({ batches });
 }
 
 function bytesOf(read: readonly ReadPartition[]): number {
@@ -172,6 +181,7 @@ async function readOne(
         ...readAnswer(wanted, result, fits, isolation, context.apiVersion),
         ...(diverging && { divergingEpoch: diverging }),
       },
+      batches: result.batches,
       bytes: fits ? bytes : 0,
       watch: { topic: name, partition, offset: Math.max(end, offset) },
     };
@@ -226,7 +236,7 @@ function refused(wanted: WantedPartition, errorCode: number): ReadPartition {
     abortedTransactions: unread.has(errorCode) ? [] : null,
     records: [],
   };
-  return { wanted, answer, bytes: 0, watch: undefined };
+  return { wanted, answer, batches: [], bytes: 0, watch: undefined };
 }
 
 /** KIP-320; -1 for a client that does not say which epoch it knows. */

@@ -107,6 +107,7 @@ async function append(
     const batch = oneBatch(records, apiVersion);
     if (acks < -1 || acks > 1) return failed(partition, kafkaErrors.INVALID_REQUIRED_ACKS);
     isAsked = true;
+    door.schemas?.checkBatch(topic.name, batch);
     const { baseOffset, appendTimeMs } = await door.engine.append({
       topic: topic.name,
       partition,

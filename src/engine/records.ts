@@ -136,6 +136,19 @@ export function forEachCommitted(
   });
 }
 
+/** The same with everything that a record has: `visit` is handed the reader, which stands at the record. */
+export function forEachCommittedRecord(
+  result: ReadResult,
+  fromOffset: number,
+  visit: (record: BatchRecords) => void,
+): void {
+  const records = new BatchRecords();
+  forEachCommittedBatch(result, (batch) => {
+    records.open(batch);
+    while (records.next()) if (records.offset >= fromOffset) visit(records);
+  });
+}
+
 /** The offset to read from next: behind the last batch, markers and aborted records included. */
 export function nextOffsetOf(result: ReadResult, fromOffset: number): number {
   const last = result.batches.at(-1);

@@ -38,6 +38,8 @@ import { recoverPartition } from "./partition-recovery.ts";
 import { readPartitionState } from "./partition-state.ts";
 import { decodeProducerSnapshot, encodeProducerSnapshot } from "./producer-snapshot.ts";
 import { ProducerTable } from "./producer-table.ts";
+import { ReadAhead } from "./read-ahead.ts";
+import { ReadMemory } from "./read-memory.ts";
 import { encodeSegmentHeader, segmentHeaderBytes, segmentHeaderFault } from "./segment.ts";
 import { SegmentIndexes } from "./segment-index.ts";
 import { findBatchBehind, scanSegment } from "./segment-scan.ts";
@@ -155,6 +157,7 @@ const segmentPath = `${place.directory}/00000000000000000000.log`;
 
 function contextOn(disk: Disk): LogContext {
   const files = new FilePool(disk, 4);
+  const readMemory = new ReadMemory(0);
   return {
     disk,
     clock,
@@ -164,6 +167,8 @@ function contextOn(disk: Disk): LogContext {
     indexes: new SegmentIndexes(disk, files),
     tails: new TailCache(0),
     memory: new WriteMemory(0),
+    readMemory,
+    ahead: new ReadAhead(readMemory, 0),
     oldReads: new Gate(1),
   };
 }

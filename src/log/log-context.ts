@@ -4,6 +4,8 @@ import type { Diagnostics } from "../base/diagnostics.ts";
 import type { Disk } from "../base/disk.ts";
 import type { Gate } from "../base/gate.ts";
 import type { FilePool } from "./file-pool.ts";
+import type { ReadAhead } from "./read-ahead.ts";
+import type { ReadMemory } from "./read-memory.ts";
 import type { SegmentIndexes } from "./segment-index.ts";
 import type { TailCache } from "./tail-cache.ts";
 import type { WriteMemory } from "./write-memory.ts";
@@ -11,6 +13,8 @@ import type { WriteMemory } from "./write-memory.ts";
 export interface LogLimits {
   /** Bytes of the newest batches kept in memory, all partitions together. */
   readonly tailCacheBytes: number;
+  /** What is read before it is asked for, and as much again that is kept to read into. */
+  readonly readAheadBytes: number;
   readonly openFilesMax: number;
   /** One write of gathered appends. What a crash can tear is at most this and `unsyncedBytesMax`. */
   readonly groupBytesMax: number;
@@ -37,6 +41,7 @@ export interface LogLimits {
 
 export const defaultLogLimits: LogLimits = {
   tailCacheBytes: 64 * 1024 * 1024,
+  readAheadBytes: 16 * 1024 * 1024,
   openFilesMax: 256,
   groupBytesMax: 2 * 1024 * 1024,
   unsyncedBytesMax: 8 * 1024 * 1024,
@@ -55,6 +60,7 @@ export const defaultLogLimits: LogLimits = {
 export function planLogLimits(memoryBytes: number, diskReserveBytes: number): Partial<LogLimits> {
   return {
     tailCacheBytes: memoryBytes / 2,
+    readAheadBytes: memoryBytes / 8,
     unflushedBytesMax: memoryBytes / 4,
     cleanerBytes: Math.max(defaultLogLimits.cleanerBytes / 8, Math.min(defaultLogLimits.cleanerBytes, memoryBytes / 2)),
     diskReserveBytes,
@@ -70,6 +76,8 @@ export interface LogContext {
   readonly indexes: SegmentIndexes;
   readonly tails: TailCache;
   readonly memory: WriteMemory;
+  readonly readMemory: ReadMemory;
+  readonly ahead: ReadAhead;
   /** Reads of old segments: a sync must not queue behind them in the pool of threads. */
   readonly oldReads: Gate;
 }

@@ -33,6 +33,8 @@ import { defaultLogLimits, type LogContext, type LogLimits } from "./log-context
 import { Maintenance } from "./maintenance.ts";
 import type { Partition, Placed } from "./partition.ts";
 import { partitionMissing, producerFenced, refusalOf } from "./producer-refusals.ts";
+import { ReadAhead } from "./read-ahead.ts";
+import { ReadMemory } from "./read-memory.ts";
 import { SegmentIndexes } from "./segment-index.ts";
 import { TailCache } from "./tail-cache.ts";
 import { type LogTopic, type LogTopicSettings, laterTopicSettings, TopicCatalogue } from "./topic-catalogue.ts";
@@ -103,6 +105,7 @@ export class Log {
     const limits = { ...defaultLogLimits, ...options.limits };
     const { disk, clock, diagnostics, directory } = options;
     const files = new FilePool(disk, limits.openFilesMax);
+    const readMemory = new ReadMemory(limits.readAheadBytes);
     const context: LogContext = {
       disk,
       clock,
@@ -112,6 +115,8 @@ export class Log {
       indexes: new SegmentIndexes(disk, files),
       tails: new TailCache(limits.tailCacheBytes),
       memory: new WriteMemory(limits.unflushedBytesMax),
+      readMemory,
+      ahead: new ReadAhead(readMemory, limits.readAheadBytes),
       oldReads: new Gate(oldReadsAtOnce),
     };
     await makeRoot(disk, directory);
@@ -125,6 +130,11 @@ export class Log {
       throw error;
     }
     return log;
+  }
+
+  /** Nobody looks at these batches any more: what they lie in is read into again. */
+  letGo(batches: readonly Buffer[]): void {
+    this.#context.readMemory.giveBack(batches);
   }
 
   get logId(): string {
@@ -279,6 +289,7 @@ export class Log {
     const reason = logClosed();
     for (const partition of this.#topics.partitions()) partition.close(reason);
     await this.#journal?.close();
+    await this.#context.ahead.close();
     await this.#context.files.close();
   }
 

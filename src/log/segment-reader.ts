@@ -32,9 +32,18 @@ export interface IndexedSegment {
   readonly endOffset: number | undefined;
 }
 
+/** A batch's place, known because what is before it was read. */
+interface KnownPlace {
+  readonly path: string;
+  readonly offset: number;
+  readonly position: number;
+}
+
 export class SegmentReader {
   readonly #context: LogContext;
   readonly #place: PartitionPlace;
+  /** Behind what was read last: who reads on from there reads in order. */
+  #next: KnownPlace | undefined;
 
   constructor(context: LogContext, place: PartitionPlace) {
     this.#context = context;
@@ -46,6 +55,8 @@ export class SegmentReader {
    * but always one; empty when the segment has none. Throws `PARTITION_DAMAGED`.
    */
   async read(at: IndexedSegment, offset: number, end: number, bytesMax: number): Promise<Buffer[]> {
+    const known = this.#next?.path === at.segment.path && this.#next.offset === offset ? this.#next : undefined;
+    if (known) return (await this.#readFrom(at, known.position, offset, end, bytesMax, "in order")) as Buffer[];
     const start = at.index.positionOf(offset) ?? segmentHeaderBytes;
     // An index is no truth: where it leads behind the offset, or to no batch at all, the segment itself is looked through.
     const found = start > segmentHeaderBytes ? await this.#readFrom(at, start, offset, end, bytesMax) : undefined;
@@ -59,18 +70,21 @@ export class SegmentReader {
     offset: number,
     end: number,
     bytesMax: number,
+    order?: "in order",
   ): Promise<Buffer[] | undefined> {
     const wantedBytes = Math.min(readBytesMax, Math.max(readBytesMin, bytesMax + indexIntervalBytes));
     const batches: Buffer[] = [];
     let bytes = 0;
-    let isRightPlace = start === segmentHeaderBytes;
-    const visit = (batch: Buffer) => {
+    let isRightPlace = order !== undefined || start === segmentHeaderBytes;
+    let next: KnownPlace | undefined;
+    const visit = (batch: Buffer, position: number) => {
       isRightPlace ||= readInt64(batch, 0) <= offset;
       if (!isRightPlace || readInt64(batch, 0) >= end) return false;
       if (batchLastOffset(batch) < offset) return true;
       if (batches.length > 0 && bytes + batch.length > bytesMax) return false;
       batches.push(batch);
       bytes += batch.length;
+      next = { path: from.segment.path, offset: batchLastOffset(batch) + 1, position: position + batch.length };
       return bytes < bytesMax;
     };
     const hasRoom = (batchBytes: number) => batches.length === 0 || bytes + batchBytes <= bytesMax;
@@ -79,7 +93,18 @@ export class SegmentReader {
     } catch (error) {
       if (isRightPlace || !MillraceError.is(error, "PARTITION_DAMAGED")) throw error;
     }
-    return isRightPlace ? batches : undefined;
+    if (!isRightPlace) return undefined;
+    this.#next = next;
+    if (order && next) this.#readAhead(from.segment, next.position, wantedBytes);
+    return batches;
+  }
+
+  /** Who has read two chunks in order will ask for the third. */
+  #readAhead(segment: Segment, position: number, wantedBytes: number): void {
+    const sizeBytes = Math.min(wantedBytes, segment.sizeBytes - position);
+    if (sizeBytes < batchHeaderBytes) return;
+    const read = () => this.#bytes(segment, position, sizeBytes);
+    this.#context.ahead.begin(this, segment.path, position, sizeBytes, read);
   }
 
   /** The first record in [from, end) that is not older. */
@@ -130,7 +155,7 @@ export class SegmentReader {
     { segment, endOffset }: Omit<IndexedSegment, "index">,
     start: number,
     chunkBytes: number,
-    visit: (batch: Buffer) => boolean,
+    visit: (batch: Buffer, position: number) => boolean,
     isWanted: (batchBytes: number) => boolean = () => true,
   ): Promise<void> {
     // The size at the beginning: what is written meanwhile is not looked at.
@@ -152,7 +177,8 @@ export class SegmentReader {
       }
     };
     for (let position = start; position < sizeBytes; ) {
-      let chunk = await this.#bytes(segment, position, chunkBytes);
+      const ahead = position === start ? await this.#context.ahead.take(this, segment.path, start) : undefined;
+      let chunk = ahead ?? (await this.#bytes(segment, position, chunkBytes));
       let at = 0;
       for (;;) {
         const left = chunk.length - at;
@@ -166,7 +192,7 @@ export class SegmentReader {
         }
         const batch = chunk.subarray(at, at + batchBytes);
         check(batch, position + at);
-        if (!visit(batch)) return;
+        if (!visit(batch, position + at)) return;
         at += batchBytes;
       }
       if (at === 0) {
@@ -176,7 +202,7 @@ export class SegmentReader {
         chunk = await this.#bytes(segment, position, batchBytes);
         if (chunk.length < batchBytes) throw this.#damaged(segment, position, "a batch is not whole");
         check(chunk, position);
-        if (!visit(chunk)) return;
+        if (!visit(chunk, position)) return;
         at = batchBytes;
       }
       position += at;
@@ -188,8 +214,8 @@ export class SegmentReader {
   }
 
   async #bytes(segment: Segment, position: number, count: number): Promise<Buffer> {
-    const bytes = Buffer.allocUnsafeSlow(Math.min(count, segment.sizeBytes - position));
-    const { files, oldReads } = this.#context;
+    const { files, oldReads, readMemory } = this.#context;
+    const bytes = readMemory.take(Math.min(count, segment.sizeBytes - position));
     const read = await oldReads.run(() => files.use(segment.path, (file) => file.read(bytes, position)));
     return bytes.subarray(0, read);
   }

@@ -99,6 +99,14 @@ export class TopicCatalogue {
     return found.kind === "read" ? complete(found.value as Content).topics : [];
   }
 
+  /** Only looks; null where there is no log. Throws as `open` does. */
+  static async logIdIn(disk: Disk, directory: string): Promise<string | null> {
+    const file = path.join(directory, "catalogue");
+    const found = await readCheckedFile(disk, file, "catalogue", catalogueFormat, isContent);
+    if (found.kind === "damaged") throw damaged(file, found.reason);
+    return found.kind === "read" ? (found.value as Content).logId : null;
+  }
+
   get logId(): string {
     return this.#content.logId;
   }

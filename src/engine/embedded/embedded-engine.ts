@@ -171,6 +171,11 @@ export class EmbeddedEngine implements Engine {
     return { batches, aborted, ...offsetsOf(from), throttleMs: this.#used("fetch", clientId, sizeBytes) };
   }
 
+  /** Nobody looks at the batches of this answer any more: the memory that they lie in may be used again. */
+  letGo({ batches }: Pick<ReadResult, "batches">): void {
+    this.#log.letGo(batches);
+  }
+
   topicById(id: string): TopicInfo | undefined {
     const topics = this.#log.topics();
     if (this.#byId.topics !== topics) this.#byId = { topics, ids: new Map(topics.map((topic) => [topic.id, topic])) };

@@ -21,6 +21,8 @@ import {
   partitionStateFile,
   readPartitionState,
 } from "../partition-state.ts";
+import { ReadAhead } from "../read-ahead.ts";
+import { ReadMemory } from "../read-memory.ts";
 import { SegmentIndexes } from "../segment-index.ts";
 import { companionNames, draftSuffix, parseSegmentName } from "../segment-name.ts";
 import { TailCache } from "../tail-cache.ts";
@@ -187,6 +189,7 @@ export function startContext(
     error() {},
     child: () => diagnostics,
   };
+  const readMemory = new ReadMemory(0);
   return {
     disk,
     clock,
@@ -196,6 +199,8 @@ export function startContext(
     indexes: new SegmentIndexes(disk, files, 1),
     tails: new TailCache(0),
     memory: new WriteMemory(0),
+    readMemory,
+    ahead: new ReadAhead(readMemory, 0),
     oldReads: new Gate(1),
   };
 }
