@@ -34,7 +34,7 @@ import {
   segmentHeaderBytes,
 } from "./segment.ts";
 import { readSegmentIndex, type SegmentIndex } from "./segment-index.ts";
-import { draftSuffix, isCleanedSegment, parseSegmentName } from "./segment-name.ts";
+import { companionNames, draftSuffix, isCleanedSegment, parseSegmentName } from "./segment-name.ts";
 import { findBatchBehind, scanSegment } from "./segment-scan.ts";
 
 /** A point of a partition that is durable, and what the batches before it say. */
@@ -73,6 +73,7 @@ export async function recoverPartition(
   const { segments, hasState } = await listSegments(context, place, checkpoint);
   const known = checkpoint && producersOf(place, checkpoint);
   const state = hasState ? await readPartitionState(context.disk, place) : firstPartitionState;
+  await removeRetired(context, place, segments, state.logStart);
   const active = segments.at(-1) as Segment;
   const atEnd = checkpoint?.segment === active.baseOffset && checkpoint.bytePosition === active.sizeBytes;
   if (checkpoint && known && atEnd && !journaled) {
@@ -80,6 +81,29 @@ export async function recoverPartition(
   }
   const from = checkpoint && known && { ...checkpoint, producers: known };
   return await new Recovery(context, place, settings, segments, state, from, journaled).run();
+}
+
+/**
+ * Takes out, and removes, what was being retired when the power went: whole segments below the log's start, of which any may
+ * be there still.
+ */
+async function removeRetired(
+  context: LogContext,
+  place: PartitionPlace,
+  segments: Segment[],
+  logStart: number,
+): Promise<void> {
+  const { disk, files } = context;
+  const start = segments.findLast(({ baseOffset }) => baseOffset <= logStart)?.baseOffset;
+  const first = start === undefined ? 0 : segments.findIndex(({ baseOffset }) => baseOffset === start);
+  if (first === 0) return;
+  for (const { path: file } of segments.splice(0, first)) {
+    await files.forget(file);
+    for (const name of [path.basename(file), ...companionNames(path.basename(file))]) {
+      await disk.remove(path.join(place.directory, name));
+    }
+  }
+  await disk.syncDirectory(place.directory);
 }
 
 /** Undefined when the snapshot cannot be used: then everything is read. */

@@ -164,6 +164,41 @@ test("damage in the middle stops that partition alone, and deletes nothing", asy
   assert.deepEqual(await valuesOf(repaired), many);
 });
 
+for (const checkpointed of [false, true]) {
+  const how = checkpointed ? "with" : "without";
+  test(`segments below the log's start that a crash brought back are no hole in it, ${how} a checkpoint`, async () => {
+    const { disk, log } = await killed(many.slice(0, 39));
+    const before = await files(disk, log);
+    const kept = new Map<string, Buffer>();
+    for (const file of before) {
+      const handle = await disk.open(file, "read");
+      const bytes = Buffer.alloc(await handle.size());
+      await handle.read(bytes, 0);
+      await handle.close();
+      kept.set(file, bytes);
+    }
+    const first = await openOn(disk);
+    await first.partition("t", 0).deleteRecords(35);
+    const left = await files(disk, first);
+    if (checkpointed) await first.close();
+    // Of the segments that were removed one before the last is there again.
+    const after = checkpointed ? disk : disk.afterKill();
+    const removed = before.filter((file) => !left.includes(file));
+    assert.ok(removed.length > 2, "several were removed");
+    const back = removed.at(-2) as string;
+    const handle = await after.open(back, "create");
+    await handle.write([kept.get(back) as Buffer], 0);
+    await handle.close();
+    const said: Said[] = [];
+    const again = await openOn(after, said);
+    const partition = again.partition("t", 0);
+    assert.equal(partition.logStart, 35);
+    assert.equal(await partition.offsetForTime(0), 35);
+    assert.equal(await after.exists(back), false);
+    await again.close();
+  });
+}
+
 test("damage of the last segment is no torn end when more follows it than one crash can tear", async () => {
   const limits = { groupBytesMax: 500, unsyncedBytesMax: 500 };
   const { disk, paths } = await killed(many, { segmentBytesMax: 1024 * 1024 });
