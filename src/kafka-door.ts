@@ -18,6 +18,7 @@ import type { Catalogue } from "./catalog/catalogue-topic.ts";
 import type { EmbeddedEngine } from "./engine/embedded/embedded-engine.ts";
 import type { KafkaSecurityName, KafkaSecuritySettings } from "./kafka-security-settings.ts";
 import type { KafkaSettings } from "./kafka-settings.ts";
+import type { TopicSchemas } from "./registry/topic-schemas.ts";
 
 export interface KafkaDoorOptions {
   readonly engine: EmbeddedEngine;
@@ -26,6 +27,7 @@ export interface KafkaDoorOptions {
   readonly random: Random;
   readonly diagnostics: Diagnostics;
   readonly metrics: Metrics;
+  readonly schemas: TopicSchemas;
   readonly settings: KafkaSettings;
   readonly logDirectory: string;
   /** Somebody looks on while it starts: groups begin at once, and do not wait for more members first. */

@@ -12,6 +12,7 @@ import { realDisk } from "./base/real-disk.ts";
 import type { BrokerDoor } from "./broker/broker-door.ts";
 import { openPostgresSource } from "./capture/postgres.ts";
 import { Sources } from "./capture/sources.ts";
+import { Hooks } from "./capture/webhooks/hooks.ts";
 import { CatalogueTopic } from "./catalog/catalogue-topic.ts";
 import { arrange } from "./catalog/collect.ts";
 import type { Definition } from "./catalog/definitions.ts";
@@ -27,8 +28,12 @@ import { openKafkaDoor } from "./kafka-door.ts";
 import { lockDirectory } from "./log/directory-lock.ts";
 import { collectLog, collectProcess, collectSources, collectViews, watchEventLoop } from "./observe/collectors.ts";
 import { MetricsRegistry } from "./observe/metrics.ts";
-import { fenceOwners, unitOfGroup, unitOfSource } from "./ownership/become-owner.ts";
+import { fenceOwners, unitOfGroup, unitOfHook, unitOfSource } from "./ownership/become-owner.ts";
 import { ProgressTable } from "./ownership/progress-table.ts";
+import { applyTopics } from "./registry/apply-topics.ts";
+import { CapturedSchemas } from "./registry/captured-schemas.ts";
+import { SchemaRegistry, schemasUnit } from "./registry/schema-registry.ts";
+import { TopicSchemas } from "./registry/topic-schemas.ts";
 import { removeRunningFile, writeRunningFile } from "./running-file.ts";
 import type { SchemaFile } from "./schema/table-shape.ts";
 import type { Settings } from "./settings.ts";
@@ -44,6 +49,8 @@ export interface MillraceOptions {
   readonly settings: Settings;
   readonly diagnostics: Diagnostics;
   readonly version: string;
+  /** By source: what a refusal at the start is answered with. */
+  readonly whenRefused?: ReadonlyMap<string, "resnapshot" | "adopt">;
   /** Runs when the store answers, before definitions are asked for. */
   readonly prepare?: (store: Store) => Promise<void>;
 }
@@ -94,8 +101,8 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
   const given = typeof options.definitions === "function" ? await options.definitions() : options.definitions;
   const definitions = arrange(given);
 
-  const units = [unitOfGroup(groupName), ...definitions.sources.map(({ name }) => unitOfSource(name))];
-  await fenceOwners(engine, units);
+  const units = [unitOfGroup(groupName), schemasUnit, ...definitions.sources.map(({ name }) => unitOfSource(name))];
+  await fenceOwners(engine, [...units, ...definitions.webhooks.map(({ name }) => unitOfHook(name))]);
   const progress = await ProgressTable.open({
     ...tools,
     engine,
@@ -103,9 +110,21 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
   });
   house.defer(() => progress.close());
   const spillDirectory = join(dataDirectory, "spill");
-  const sources = new Sources((definition) =>
-    openPostgresSource({ ...tools, definition, engine, mode, spillDirectory, progress, version: options.version }),
-  );
+  const sources = new Sources((definition) => {
+    const whenRefused = options.whenRefused?.get(definition.name);
+    return openPostgresSource({
+      ...tools,
+      definition,
+      engine,
+      mode,
+      spillDirectory,
+      progress,
+      version: options.version,
+      admit: (topic, { value }) => schemas.misfitOf(topic.name, value),
+      onTables: (tables) => captured.note(tables),
+      ...(whenRefused && { whenRefused }),
+    });
+  });
   house.defer(() => sources.stop({ release: mode === "dev" }));
   const group = await openGroup({
     ...tools,
@@ -132,7 +151,19 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
   const loop = watchEventLoop(metrics, systemClock);
   house.defer(() => loop.close());
 
-  const protocol = log.kind === "cluster" ? null : await openKafkaProtocol(log.engine, options, metrics, house);
+  const hooks = new Hooks({ ...tools, engine, progress, metrics, directory: join(dataDirectory, "hooks") });
+  house.defer(() => hooks.close());
+  await hooks.apply(given);
+
+  const registry = await SchemaRegistry.open({ ...tools, engine, progress });
+  house.defer(() => registry.close());
+  const schemas = new TopicSchemas({ registry, engine, metrics });
+  await applyTopics(engine, registry, definitions.topics);
+  schemas.set(definitions.topics);
+  const captured = new CapturedSchemas({ registry, diagnostics });
+
+  const protocol =
+    log.kind === "cluster" ? null : await openKafkaProtocol(log.engine, options, { metrics, schemas }, house);
   const kafka = log.kind === "cluster" ? log.bootstrap : bootstrapOf(protocol);
 
   const door = await openHttpDoor({
@@ -142,6 +173,9 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
     feeds,
     metrics,
     sources,
+    hooks,
+    registry,
+    schemas,
     node: () => ({
       version: options.version,
       logId: engine.logId,
@@ -185,7 +219,10 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
     sources,
     async reload(next) {
       const arranged = arrange(next);
+      await applyTopics(engine, registry, arranged.topics);
+      schemas.set(arranged.topics);
       await sources.apply(next, { release: mode === "dev" });
+      await hooks.apply(next);
       await group.reload(arranged.views, arranged.sources);
     },
     schemaFile: () => group.schemaFile(),
@@ -217,7 +254,7 @@ async function makeDataDirectory(path: string): Promise<void> {
 async function openKafkaProtocol(
   engine: EmbeddedEngine,
   { mode, settings, diagnostics }: MillraceOptions,
-  metrics: MetricsRegistry,
+  parts: { readonly metrics: MetricsRegistry; readonly schemas: TopicSchemas },
   house: AsyncDisposableStack,
 ): Promise<BrokerDoor> {
   const tools = { clock: systemClock, random: systemRandom, diagnostics };
@@ -225,8 +262,8 @@ async function openKafkaProtocol(
   house.defer(() => catalogue.close());
   const door = await openKafkaDoor({
     ...tools,
+    ...parts,
     engine,
-    metrics,
     catalogue,
     settings: settings.kafka,
     logDirectory: join(settings.dataDirectory, "log"),

@@ -5,8 +5,11 @@
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, globSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { attempt, fetchJars, findJdk, findMaven, jarsFolder, make, run } from "./maven-jars.ts";
+
+export { findJdk, findMaven } from "./maven-jars.ts";
 
 export const kafkaVersion = "4.3.1";
 const log4jVersion = "2.25.4";
@@ -22,23 +25,9 @@ const artifacts = [
   ["org.apache.logging.log4j", "log4j-core", log4jVersion],
   ["org.apache.logging.log4j", "log4j-slf4j-impl", log4jVersion],
 ] as const;
-const jars = join(folder, `lib-${createHash("sha256").update(JSON.stringify(artifacts)).digest("hex").slice(0, 16)}`);
+const jars = jarsFolder(folder, artifacts);
 const python = join(folder, `python-${confluentKafkaVersion}`);
 const javaSources = join(root, "test", "conformance", "kafka", "java");
-
-/** The folder with `java` and `javac`, of version 17 or later; the oldest such one, for all the same. */
-export function findJdk(): string | undefined {
-  const major = (path: string): number => Number(/(\d+)(?:\.\d+)*(?:-[a-z]\w*)*\/bin\//.exec(path)?.[1] ?? 0);
-  const compilers = globSync("/usr/lib/jvm/*/bin/javac")
-    .concat(globSync("/opt/homebrew/opt/openjdk@*/bin/javac"))
-    .filter((path) => major(path) >= 17)
-    .sort((a, b) => major(a) - major(b) || (a < b ? -1 : 1));
-  return compilers[0]?.slice(0, -"/javac".length);
-}
-
-export function findMaven(): string | undefined {
-  return ["/usr/bin/mvn", "/opt/homebrew/bin/mvn"].find((path) => existsSync(path));
-}
 
 export function findKcat(): string | undefined {
   return ["/usr/bin/kcat", "/opt/homebrew/bin/kcat"].find((path) => existsSync(path));
@@ -59,6 +48,11 @@ export function findKafkaJars(): string | undefined {
 /** The Python of the environment that holds confluent-kafka. */
 export function findConfluentPython(): string | undefined {
   return existsSync(join(python, "complete")) ? join(python, "bin", "python") : undefined;
+}
+
+/** The same, with the serializers that use a registry of schemas. */
+export function findPythonSerializers(): string | undefined {
+  return existsSync(join(python, "serializers")) ? findConfluentPython() : undefined;
 }
 
 /** What a test says when it skips itself; undefined when a Kafka can be started. */
@@ -89,7 +83,7 @@ export function installKafkaParts(): void {
   const maven = findMaven();
   if (findKafkaJars() === undefined && maven !== undefined) {
     console.error(`services: fetching the jars of Kafka ${kafkaVersion}`);
-    attempt(() => make(jars, (draft) => fetchJars(maven, draft)));
+    attempt(() => fetchJars(maven, artifacts, jars));
   }
   const system = findPython();
   if (findConfluentPython() === undefined && system !== undefined) {
@@ -103,53 +97,12 @@ export function installKafkaParts(): void {
       writeFileSync(join(python, "complete"), "");
     });
   }
-}
-
-function fetchJars(maven: string, draft: string): void {
-  const pom = `${draft}.pom.xml`;
-  const dependencies = artifacts.map(
-    ([group, artifact, version]) =>
-      `<dependency><groupId>${group}</groupId><artifactId>${artifact}</artifactId><version>${version}</version></dependency>`,
-  );
-  writeFileSync(
-    pom,
-    `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
-<groupId>millrace</groupId><artifactId>kafka-under-test</artifactId><version>1</version><packaging>pom</packaging>
-<dependencies>
-${dependencies.join("\n")}
-</dependencies></project>
-`,
-  );
-  try {
-    run(maven, ["-q", "-B", "-f", pom, "dependency:copy-dependencies", `-DoutputDirectory=${draft}`]);
-  } finally {
-    rmSync(pom, { force: true });
+  if (findConfluentPython() !== undefined && findPythonSerializers() === undefined) {
+    console.error(`services: installing the serializers of confluent-kafka ${confluentKafkaVersion}`);
+    attempt(() => {
+      const requirement = `confluent-kafka[schemaregistry,avro,json,protobuf]==${confluentKafkaVersion}`;
+      run(join(python, "bin", "python"), ["-m", "pip", "install", "-q", requirement]);
+      writeFileSync(join(python, "serializers"), "");
+    });
   }
-}
-
-/** All of the folder or nothing of it, also when two make it at once. */
-function make(path: string, fill: (draft: string) => void): void {
-  const draft = `${path}.${process.pid}`;
-  mkdirSync(draft, { recursive: true });
-  try {
-    fill(draft);
-    renameSync(draft, path);
-  } catch (error) {
-    rmSync(draft, { recursive: true, force: true });
-    if (!existsSync(path)) throw error;
-  }
-}
-
-function attempt(work: () => void): void {
-  try {
-    work();
-  } catch (error) {
-    console.error(`services: ${error instanceof Error ? error.message : error}`);
-  }
-}
-
-function run(program: string, args: readonly string[]): void {
-  const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: "utf8", timeout: 5 * 60_000 });
-  if (error) throw error;
-  if (status !== 0) throw new Error(`${program} ${args[0]}: ${`${stdout}${stderr}`.trim().slice(-2_000)}`);
 }

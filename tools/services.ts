@@ -4,6 +4,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, globSync, mkdirSync, writeFileSync } from "node:fs";
+import { installDebeziumParts } from "./debezium-parts.ts";
 import { findJdk, findKcat, findMaven, findPython, installKafkaParts } from "./kafka-parts.ts";
 
 interface Service {
@@ -16,6 +17,7 @@ interface Service {
 
 const services: readonly Service[] = [
   { name: "PostgreSQL", package: "postgresql", find: findPostgres },
+  { name: "PostGIS", package: "postgresql-postgis", find: findPostgis },
   { name: "Chromium", package: "chromium", find: findChromium },
   { name: "strace", package: "strace", find: findStrace },
   { name: "Java", package: "default-jdk-headless", find: findJdk },
@@ -32,6 +34,13 @@ export function findPostgres(): string | undefined {
   const major = (path: string): number => Number(/(\d+)\/bin/.exec(path)?.[1] ?? 0);
   const newest = servers.sort((a, b) => major(a) - major(b)).at(-1);
   return newest?.slice(0, -"/postgres".length);
+}
+
+/** Of the newest server. */
+export function findPostgis(): string | undefined {
+  const version = /(\d+)\/bin$/.exec(findPostgres() ?? "")?.[1];
+  const control = `/usr/share/postgresql/${version}/extension/postgis.control`;
+  return existsSync(control) ? control : undefined;
 }
 
 export function findChromium(): string | undefined {
@@ -51,6 +60,7 @@ export function findStrace(): string | undefined {
 export function installServices(): void {
   installPackages();
   installKafkaParts();
+  installDebeziumParts();
 }
 
 function installPackages(): void {

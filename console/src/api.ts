@@ -26,7 +26,17 @@ export interface SourceStatus {
   readonly name: string;
   readonly type: string;
   readonly state: {
-    readonly kind: "connecting" | "snapshotting" | "streaming" | "waiting" | "failed" | "stopped";
+    readonly kind:
+      | "connecting"
+      | "snapshotting"
+      | "streaming"
+      | "waiting"
+      | "failed"
+      | "paused"
+      | "removed"
+      | "stopped";
+    readonly slot?: "kept" | "dropped";
+    readonly sinceMs?: number;
     readonly rows?: number;
     readonly rowsEstimated?: number;
     readonly error?: Problem;
@@ -39,7 +49,23 @@ export interface SourceStatus {
   readonly position: string | null;
   readonly lagBytes: number | null;
   readonly lagMs: number | null;
+  /** Tables that are read while the others stream. */
+  readonly reading?: readonly {
+    readonly table: string;
+    readonly reason: string;
+    readonly waiting: boolean;
+    readonly rows: number;
+    readonly rowsEstimated: number;
+    readonly remainingMs: number | null;
+  }[];
   readonly slot: string | null;
+  readonly wal: { readonly heldBytes: number; readonly safeBytes: number | null; readonly status: string } | null;
+  readonly orphans: readonly {
+    readonly kind: "slot" | "publication";
+    readonly name: string;
+    readonly heldBytes: number | null;
+    readonly sql: string;
+  }[];
   readonly warnings: readonly string[];
 }
 

@@ -15,6 +15,10 @@ export function sourceState({ state }: SourceStatus): { tone: Tone; word: string
       return { tone: "busy", word: "waiting to retry" };
     case "failed":
       return { tone: "bad", word: "failed" };
+    case "paused":
+      return { tone: state.error ? "bad" : "quiet", word: `paused, slot ${state.slot ?? "kept"}` };
+    case "removed":
+      return { tone: "quiet", word: "removed" };
     case "stopped":
       return { tone: "quiet", word: "stopped" };
   }

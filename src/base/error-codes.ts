@@ -476,6 +476,12 @@ export const errorCodes = {
   },
   QUERY_TIMEOUT: { http: 503, exit: 4, action: "retry", about: "The query ran longer than allowed." },
   // sources
+  OUTBOX_CLIENT_UNKNOWN: {
+    http: 400,
+    exit: 2,
+    action: "fix-request",
+    about: "What was handed in as `via` is no transaction of a PostgreSQL client that is known.",
+  },
   SOURCE_UNKNOWN: { http: 404, exit: 1, action: "fix-request", about: "There is no source of this name." },
   SOURCE_UNREACHABLE: {
     http: 503,
@@ -508,6 +514,12 @@ export const errorCodes = {
     action: "fix-setup",
     about: "A table has no primary key and no replica identity full, and is not declared appendOnly.",
   },
+  SOURCE_FILTER_REFUSED: {
+    http: 503,
+    exit: 3,
+    action: "fix-setup",
+    about: "The columns or the condition that a captured table is declared with cannot be captured rightly.",
+  },
   SOURCE_TOPIC_COLLISION: {
     http: 503,
     exit: 3,
@@ -532,6 +544,12 @@ export const errorCodes = {
     action: "call-operator",
     about: "The slot was confirmed past what the log has.",
   },
+  SOURCE_SLOT_FOREIGN: {
+    http: 503,
+    exit: 3,
+    action: "call-operator",
+    about: "A slot of this name is there, and is not ours: another kind, plugin or database.",
+  },
   SOURCE_SLOT_IN_USE: { http: 503, exit: 4, action: "wait", about: "Another connection reads from the slot." },
   SOURCE_REPLACED: {
     http: 503,
@@ -539,11 +557,71 @@ export const errorCodes = {
     action: "call-operator",
     about: "The address leads to another database server than before.",
   },
+  SOURCE_RESTORED: {
+    http: 503,
+    exit: 3,
+    action: "call-operator",
+    about: "The source's server stands at an earlier place than was captured: it was set back, by a backup for one.",
+  },
+  SOURCE_DIVERGED: {
+    http: 503,
+    exit: 3,
+    action: "call-operator",
+    about: "After a failover or a recovery the source's server lacks changes that were captured.",
+  },
+  SOURCE_STANDBY_BEHIND: {
+    http: 503,
+    exit: 4,
+    action: "wait",
+    about: "The standby has not replayed as far as was captured; it is tried again.",
+  },
+  SOURCE_SILENT: {
+    http: 503,
+    exit: 4,
+    action: "wait",
+    about: "The source's connection said nothing for longer than the server may; it is made anew.",
+  },
+  SOURCE_WAL_FULL: {
+    http: 503,
+    exit: 4,
+    action: "call-operator",
+    about: "The slot holds more of the server's log than walHeldBytesMax, and the source has paused.",
+  },
+  SOURCE_TLS: {
+    http: 503,
+    exit: 3,
+    action: "fix-setup",
+    about: "The source's address asks for TLS that the server does not offer, or cannot prove.",
+  },
   SOURCE_FAILED: {
     http: 503,
     exit: 1,
     action: "call-operator",
     about: "The source stopped with an error that does not pass by itself.",
+  },
+  HOOK_SIGNATURE_INVALID: {
+    http: 401,
+    exit: 1,
+    action: "fix-setup",
+    about: "A webhook's signature, token or timestamp is not right; the message says which. It was not kept.",
+  },
+  HOOK_QUOTA_EXCEEDED: {
+    http: 429,
+    exit: 4,
+    action: "wait",
+    about: "A source of webhooks gets more calls than its definition takes; Retry-After says when to send it again.",
+  },
+  HOOK_BUSY: {
+    http: 503,
+    exit: 4,
+    action: "wait",
+    about: "More webhooks are on their way to the log than may be held; it was not kept and can be sent again.",
+  },
+  UNIT_MOVING: {
+    http: 503,
+    exit: 4,
+    action: "retry",
+    about: "Whoever decides about this is reading what was decided before; it answers in a moment.",
   },
   // definitions and views
   MODULE_UNREADABLE: {
@@ -605,6 +683,89 @@ export const errorCodes = {
     exit: 1,
     action: "fix-setup",
     about: "millrace-schema.json or millrace-env.d.ts is not up to date with the definitions.",
+  },
+  // schemas
+  SUBJECT_UNKNOWN: { http: 404, exit: 1, action: "fix-request", about: "There is no subject of this name." },
+  SUBJECT_INVALID: { http: 422, exit: 1, action: "fix-request", about: "The name of a subject cannot be one." },
+  SUBJECT_DELETED: {
+    http: 404,
+    exit: 1,
+    action: "fix-request",
+    about: "The subject, or the version of it, is deleted already; it can be deleted for good.",
+  },
+  SUBJECT_NOT_DELETED: {
+    http: 404,
+    exit: 1,
+    action: "fix-request",
+    about: "A subject, or a version of it, is deleted before it is deleted for good.",
+  },
+  SCHEMA_INVALID: {
+    http: 422,
+    exit: 2,
+    action: "fix-request",
+    about: "The schema is none of its type; the message names the place.",
+  },
+  SCHEMA_UNKNOWN: { http: 404, exit: 1, action: "fix-request", about: "There is no such schema." },
+  SCHEMA_VERSION_UNKNOWN: { http: 404, exit: 1, action: "fix-request", about: "The subject has no such version." },
+  SCHEMA_VERSION_INVALID: {
+    http: 422,
+    exit: 1,
+    action: "fix-request",
+    about: "A version is a whole number, or latest.",
+  },
+  SCHEMA_TOO_LARGE: {
+    http: 422,
+    exit: 1,
+    action: "fix-request",
+    about: "The schema, with what it is built on, is larger than one may be.",
+  },
+  SCHEMA_INCOMPATIBLE: {
+    http: 409,
+    exit: 1,
+    action: "fix-request",
+    about: "Data of earlier versions could not be read with the schema, or the other way round; nothing was written.",
+  },
+  SCHEMA_MISMATCH: {
+    http: 422,
+    exit: 1,
+    action: "fix-request",
+    kafka: "INVALID_RECORD",
+    about: "A value does not fit the schema of its topic; details say where and why, for each event.",
+  },
+  SCHEMA_REFERENCED: { http: 422, exit: 1, action: "fix-request", about: "Other schemas are built on this one." },
+  SCHEMA_ID_TAKEN: { http: 422, exit: 1, action: "fix-request", about: "The id is that of another schema." },
+  COMPATIBILITY_LEVEL_INVALID: { http: 422, exit: 1, action: "fix-request", about: "There is no such compatibility." },
+  COMPATIBILITY_NOT_SET: {
+    http: 404,
+    exit: 1,
+    action: "fix-request",
+    about: "The subject has no compatibility of its own; that of all holds.",
+  },
+  REGISTRY_MODE_INVALID: { http: 422, exit: 1, action: "fix-request", about: "There is no such mode." },
+  REGISTRY_MODE_NOT_SET: {
+    http: 404,
+    exit: 1,
+    action: "fix-request",
+    about: "The subject has no mode of its own; that of the registry holds.",
+  },
+  REGISTRY_READ_ONLY: {
+    http: 422,
+    exit: 1,
+    action: "fix-request",
+    about: "The mode of the subject, or of the registry, does not allow this change.",
+  },
+  REGISTRY_FULL: {
+    http: 507,
+    exit: 1,
+    action: "call-operator",
+    about: "The registry holds as many schemas, or a subject as many versions, as it may.",
+  },
+  TOPIC_CHANGE_REFUSED: {
+    http: 409,
+    exit: 3,
+    action: "fix-setup",
+    about:
+      "A definition asks of a topic that is there what cannot be changed: fewer partitions, or a topic of a source.",
   },
 } as const satisfies Readonly<Record<string, ErrorCodeEntry>>;
 

@@ -12,7 +12,7 @@ import type { Api, RequestInput, ResponseOf } from "../kafka/fields.ts";
 import { decodeResponseFrame, encodeRequestFrame } from "../kafka/frames.ts";
 import type { LogLimits } from "../log/log-context.ts";
 import { BatchBuilder } from "../records/batch-builder.ts";
-import { type BrokerDoor, openBrokerDoor } from "./broker-door.ts";
+import { type BrokerDoor, type BrokerDoorOptions, openBrokerDoor } from "./broker-door.ts";
 import { type DoorSecurity, openDoorSecurity, type SecuritySettings } from "./door-security.ts";
 import type { BrokerDoorSettings, BrokerLimits } from "./door-settings.ts";
 import { FrameReader } from "./frame-reader.ts";
@@ -34,6 +34,7 @@ export async function openDoor(
   settings: Partial<BrokerDoorSettings> = {},
   security: Partial<SecuritySettings> = {},
   logLimits: Partial<LogLimits> = {},
+  schemasOf: (engine: EmbeddedEngine) => Promise<BrokerDoorOptions["schemas"]> = async () => undefined,
 ): Promise<OpenDoor> {
   const said: string[] = [];
   const diagnostics: Diagnostics = {
@@ -46,11 +47,13 @@ export async function openDoor(
   const engine = await openEmbeddedEngine({ ...tools, disk, directory: "/log", limits: logLimits });
   const catalogue = await CatalogueTopic.open({ ...tools, engine });
   const open = await openDoorSecurity(catalogue, tools, security);
+  const schemas = await schemasOf(engine);
   const door = await openBrokerDoor({
     ...tools,
     engine,
     metrics: silentMetrics,
     security: open,
+    ...(schemas && { schemas }),
     settings: {
       listeners: [
         {

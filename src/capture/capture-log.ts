@@ -14,9 +14,12 @@ import type { TransactionEvent } from "../schema/transaction-events.ts";
 import { topicBatchBytesMax } from "./change-recorder.ts";
 import { LogWriter } from "./log-writer.ts";
 import { printLsn } from "./lsn.ts";
-import { rejectedTopic, topicName, transactionTopic } from "./names.ts";
+import { messageCollection } from "./message-event.ts";
+import { messageTopic, rejectedTopic, topicName, transactionTopic } from "./names.ts";
 import type { CapturedTopic } from "./pending-group.ts";
-import { type CaptureProgress, readProgress } from "./progress.ts";
+import { type CaptureProgress, readProgress, type TableReading } from "./progress.ts";
+import type { CheckedTable } from "./table-checks.ts";
+import { readKeptMarks, type TableMarks } from "./table-marks.ts";
 
 export interface WriterSizes {
   readonly batchBytes: number;
@@ -25,12 +28,18 @@ export interface WriterSizes {
 
 export class CaptureLog {
   readonly topics: readonly CapturedTopic[];
+  readonly messageTopic: number;
   readonly rejectedTopic: number;
   progress: CaptureProgress | null;
   readonly #engine: Engine;
   readonly #definition: PostgresDefinition;
   readonly #clock: Clock;
   readonly #owner: Ownership;
+  /** Offsets of the last TABLE_BEGIN by topic: one that another follows tells nothing any more. */
+  readonly #beganAt = new Map<string, number>();
+  /** By topic. They are written with the next progress when they have changed, and not with every one. */
+  #marks: Readonly<Record<string, TableMarks>>;
+  #marksWritten = true;
 
   private constructor(engine: Engine, definition: PostgresDefinition, clock: Clock, owner: Ownership) {
     this.#engine = engine;
@@ -38,13 +47,16 @@ export class CaptureLog {
     this.#clock = clock;
     this.#owner = owner;
     this.progress = readProgress(owner.progress);
+    this.#marks = readKeptMarks(owner.beside);
     this.topics = [
       ...definition.tables.map((table) => ({
         name: topicName(definition.name, table),
         collection: `${table.schema}.${table.table}`,
       })),
+      { name: messageTopic(definition.name), collection: messageCollection },
       { name: rejectedTopic(definition.name), collection: null },
     ];
+    this.messageTopic = this.topics.length - 2;
     this.rejectedTopic = this.topics.length - 1;
   }
 
@@ -86,8 +98,15 @@ export class CaptureLog {
   async writeProgress(progress: CaptureProgress): Promise<void> {
     this.progress = progress;
     const transaction = this.#owner.begin();
-    await transaction.append(this.#owner.progressBatch(progress));
+    await transaction.append(this.#batchOf(progress));
     await transaction.commit();
+  }
+
+  /** The server may be on another timeline by now, in whose past our position lies; nothing keeps the source any more. */
+  followed(timeline: number): void {
+    if (this.progress === null) return;
+    const { refused: _, ...progress } = this.progress;
+    this.progress = { ...progress, timeline };
   }
 
   /** A SNAPSHOT_BEGIN or SCHEMA was placed in the transaction topic. */
@@ -95,6 +114,47 @@ export class CaptureLog {
     if (this.progress === null) return;
     const shapesAt = kind === "snapshot" ? [offset] : [...this.progress.shapesAt, offset];
     this.progress = { ...this.progress, shapesAt };
+    if (kind === "snapshot") this.setReading(null);
+  }
+
+  /** What the catalogue said of the table when its rows were right; null when nothing is known. */
+  marksOf(topic: string): TableMarks | null {
+    return this.#marks[topic] ?? null;
+  }
+
+  setMarks(marks: Readonly<Record<string, TableMarks>>): void {
+    this.#marks = { ...this.#marks, ...marks };
+    this.#marksWritten = false;
+  }
+
+  /** A TABLE_BEGIN was placed: what is known of the table begins there. */
+  tableBegun(
+    topic: string,
+    { oid, read: { where }, marks }: Pick<CheckedTable, "oid" | "read" | "marks">,
+    offset: number,
+    reading: TableReading,
+  ): void {
+    if (this.progress === null) return;
+    if (marks !== null) this.setMarks({ [topic]: marks });
+    const { [topic]: _, ...others } = this.progress.wheres ?? {};
+    const before = this.#beganAt.get(topic);
+    this.#beganAt.set(topic, offset);
+    this.progress = {
+      ...this.progress,
+      oids: { ...this.progress.oids, [topic]: oid },
+      wheres: where === null ? others : { ...others, [topic]: where },
+      shapesAt: [...this.progress.shapesAt.filter((one) => one !== before), offset],
+    };
+    this.setReading(topic, reading);
+  }
+
+  /** Without a table none is being read any more; without a reading it is done. Others' readings stay. */
+  setReading(topic: string | null, reading?: TableReading): void {
+    if (this.progress === null) return;
+    const { reading: all = {}, ...progress } = this.progress;
+    const others = topic === null ? [] : Object.entries(all).filter(([name]) => name !== topic);
+    if (topic !== null && reading !== undefined) others.push([topic, reading]);
+    this.progress = others.length === 0 ? progress : { ...progress, reading: Object.fromEntries(others) };
   }
 
   /** The tables as the log knows them. */
@@ -102,16 +162,38 @@ export class CaptureLog {
     const shapes = new Map<string, TableShape>();
     for (const offset of this.progress?.shapesAt ?? []) {
       const event = await this.#readEvent(offset);
-      const told = event.status === "SNAPSHOT_BEGIN" ? event.tables : event.status === "SCHEMA" ? [event.table] : [];
+      const one = event.status === "SCHEMA" || event.status === "TABLE_BEGIN" ? [event.table] : [];
+      const told = event.status === "SNAPSHOT_BEGIN" ? event.tables : one;
+      if (event.status === "TABLE_BEGIN") this.#beganAt.set(event.table.topic, offset);
       for (const shape of told) shapes.set(`${shape.schema}.${shape.table}`, shape);
     }
     return [...shapes.values()];
   }
 
+  /** When what is known of each table was begun to be read, by topic: what came before is not of it. */
+  async readBegun(): Promise<Map<string, number>> {
+    const begun = new Map<string, number>();
+    for (const offset of this.progress?.shapesAt ?? []) {
+      const event = await this.#readEvent(offset);
+      const tables =
+        event.status === "SNAPSHOT_BEGIN" ? event.tables : event.status === "TABLE_BEGIN" ? [event.table] : [];
+      for (const { topic } of tables) begun.set(topic, event.ts_ms);
+    }
+    return begun;
+  }
+
   #moved(position: number): AppendRequest {
     if (this.progress === null) throw new MillraceError("SOURCE_FAILED", "there is no progress to move");
     this.progress = { ...this.progress, lsn: printLsn(position) };
-    return this.#owner.progressBatch(this.progress);
+    return this.#batchOf(this.progress);
+  }
+
+  #batchOf(progress: CaptureProgress): AppendRequest {
+    if (this.#marksWritten) return this.#owner.progressBatch(progress);
+    this.#marksWritten = true;
+    // Those of tables that were taken out are of no use: they are read when they come back.
+    const marks = this.topics.flatMap(({ name }) => (name in this.#marks ? [[name, this.#marks[name]]] : []));
+    return this.#owner.progressBatch(progress, { version: 1, marks: Object.fromEntries(marks) });
   }
 
   async #readEvent(offset: number): Promise<TransactionEvent> {

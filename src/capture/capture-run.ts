@@ -3,84 +3,41 @@
  * tables changed in a way that needs a new snapshot; what comes then is up to `postgres.ts`.
  */
 import type { Client } from "pg";
-import type { Clock } from "../base/clock.ts";
-import type { Diagnostics } from "../base/diagnostics.ts";
-import type { Disk } from "../base/disk.ts";
 import { invariant } from "../base/errors.ts";
-import type { Random } from "../base/random.ts";
-import type { PostgresDefinition } from "../catalog/definitions.ts";
-import { EnvelopeWriter } from "../schema/envelope-writer.ts";
-import { JsonBytes } from "../schema/json-bytes.ts";
-import type { TableShape } from "../schema/table-shape.ts";
-import type { CaptureLog, WriterSizes } from "./capture-log.ts";
+import { adoptPosition } from "./adopt.ts";
+import type { CaptureLog } from "./capture-log.ts";
+import type { CaptureListener, CaptureTools } from "./capture-tools.ts";
 import type { CapturedTable } from "./captured-table.ts";
-import { describeAddedColumns, readCatalogue } from "./catalogue.ts";
-import { ChangeRecorder, eventBytesMax } from "./change-recorder.ts";
+import { ChangeRecorder } from "./change-recorder.ts";
 import { closeConnection, connect } from "./connection.ts";
 import type { LogWriter } from "./log-writer.ts";
 import { parseLsn, printLsn } from "./lsn.ts";
 import { slotName } from "./names.ts";
-import type { Relation } from "./pgoutput.ts";
-import { decideStart, type ServerPlace } from "./progress.ts";
+import { OutboxTable } from "./outbox/outbox-table.ts";
+import { OutboxWriter } from "./outbox/outbox-writer.ts";
+import { streamOptions } from "./pgoutput.ts";
+import { decideStart, type ServerPlace, type StartWish } from "./progress.ts";
+import { type RetryResult, retryRejected } from "./retry.ts";
 import {
   checkServer,
   createSlot,
   dropSlot,
-  ensurePublications,
   type Publications,
   readServerFacts,
   readServerPlace,
   type ServerFacts,
   takeSlot,
 } from "./server-setup.ts";
-import { takeSnapshot } from "./snapshot.ts";
+import { ChunkReader } from "./snapshot/chunk-reader.ts";
+import { firstLoad } from "./snapshot/first-load.ts";
+import { holdTables } from "./snapshot/hold-tables.ts";
+import { tableProgress } from "./snapshot/table-progress.ts";
+import { TableReads } from "./snapshot/table-reads.ts";
 import { SourceConnection } from "./source-connection.ts";
+import { SourceTables, type StreamStart } from "./source-tables.ts";
 import { type SessionEnd, StreamSession } from "./stream-session.ts";
-import { type CheckedTable, carriedAsTextWarning, checkTables, tablesDiffer } from "./table-checks.ts";
+import { type CheckedTable, readTableDiffers } from "./table-checks.ts";
 import { TransactionSpool } from "./transaction-spool.ts";
-
-export interface CaptureSettings extends WriterSizes {
-  readonly heartbeatMs: number;
-  /** How often the source's catalogue is compared with what is captured. */
-  readonly auditMs: number;
-  readonly chunkBytes: number;
-  /** What transactions that still run may take of memory. */
-  readonly spoolBytes: number;
-  /** A larger event is set aside. */
-  readonly eventBytesMax: number;
-}
-
-export const defaultCaptureSettings: CaptureSettings = {
-  heartbeatMs: 10_000,
-  auditMs: 30_000,
-  chunkBytes: 4 * 1024 * 1024,
-  spoolBytes: 8 * 1024 * 1024,
-  eventBytesMax,
-  batchBytes: 512 * 1024,
-  partBytes: 8 * 1024 * 1024,
-};
-
-export interface CaptureTools {
-  readonly definition: PostgresDefinition;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly diagnostics: Diagnostics;
-  readonly disk: Disk;
-  readonly spillDirectory: string;
-  readonly logId: string;
-  readonly version: string;
-  readonly settings: CaptureSettings;
-}
-
-/** What the status shows, told as it happens. */
-export interface CaptureListener {
-  snapshotting(rows: number, rowsEstimated: number): void;
-  recording(recorder: ChangeRecorder): void;
-  streaming(session: StreamSession, log: LogWriter): void;
-  tables(tables: readonly TableShape[], warnings: readonly string[]): void;
-  durable(position: number): void;
-  rejected(reason: string, table: string | null): void;
-}
 
 export class CaptureRun {
   readonly #tools: CaptureTools;
@@ -88,11 +45,12 @@ export class CaptureRun {
   readonly #listener: CaptureListener;
   readonly #slot: string;
   readonly #abort = new AbortController();
-  readonly #json = new JsonBytes();
   #session: StreamSession | null = null;
   #connection: SourceConnection | null = null;
   #writer: LogWriter | null = null;
-  #warnings: string[] = [];
+  #reads: TableReads | null = null;
+  #outboxTable: OutboxTable | null = null;
+  readonly #tables: SourceTables;
   /** Set when the log failed: it cannot be written under this ownership any more. */
   logFailure: { readonly error: unknown } | null = null;
 
@@ -101,10 +59,11 @@ export class CaptureRun {
     this.#log = log;
     this.#listener = listener;
     this.#slot = slotName(tools.definition.name, tools.logId);
+    this.#tables = new SourceTables(tools, this.#slot, log, listener);
   }
 
   /** Throws `SOURCE_…` and what the log throws. */
-  async run(asked: { readonly resnapshot: boolean }): Promise<SessionEnd> {
+  async run(asked: StartWish): Promise<SessionEnd> {
     try {
       return await this.#run(asked);
     } catch (error) {
@@ -143,40 +102,71 @@ export class CaptureRun {
     this.#session?.needSnapshot(reason);
   }
 
-  async #run(asked: { readonly resnapshot: boolean }): Promise<SessionEnd> {
+  /** Runs on the ordinary connection; null while there is none. */
+  ask<T>(work: (client: Client) => Promise<T>): Promise<T> | null {
+    return this.#connection?.run(work) ?? null;
+  }
+
+  /** Tries what was set aside once more; undefined while nothing streams. */
+  retry(): Promise<RetryResult> | undefined {
+    const [session, log, recorder] = [this.#session, this.#writer, this.#session?.recorder];
+    if (session === null || log === null || recorder === undefined) return undefined;
+    const begun = () => this.#log.readBegun();
+    return retryRejected({ ...this.#tools, source: this.#tools.definition.name, session, log, recorder, begun });
+  }
+
+  /** Ends the attempt: what it depends on does not answer. */
+  fail(error: unknown): void {
+    this.#session?.fail(error);
+  }
+
+  async #run(asked: StartWish): Promise<SessionEnd> {
     const { definition } = this.#tools;
     const connection = await this.#opened(SourceConnection.open(definition), (opened) => opened.close());
     this.#connection = connection;
+    this.#outboxTable = OutboxTable.of(definition, this.#log.topics, this.#tools.diagnostics, connection);
     const facts = await connection.run(readServerFacts);
-    checkServer(definition.name, facts);
-    const checked = await connection.run((client) => this.#check(client, facts));
+    checkServer(definition.name, facts, definition.origin);
+    const checked = await connection.run((client) => this.#tables.check(client, facts));
     let replication = await this.#opened(connect(definition, "replication"), closeConnection);
     try {
-      const place = await connection.run((client) => readServerPlace(replication, client, this.#slot));
+      const place = await connection.run((client) =>
+        readServerPlace(replication, client, this.#slot, this.#log.progress),
+      );
       const decision = decideStart(definition.name, this.#log.progress, place, asked);
       if (decision.kind === "refuse") throw decision.error;
-      const publications = await connection.run((client) =>
-        ensurePublications(
-          client,
-          definition,
-          this.#slot,
-          checked.map(({ oid, kind, shape }) => ({ ...shape, oid, kind })),
-        ),
-      );
-      let reason = decision.kind === "snapshot" ? decision.reason : null;
-      let tables: CapturedTable[] = [];
-      if (reason === null) {
-        const resumed = await this.#resume(checked, publications);
-        if (typeof resumed === "string") reason = resumed;
-        else tables = resumed;
+      const published = await connection.run((client) => this.#tables.publishMarked(client, facts, checked));
+      const { publications } = published;
+      if (decision.kind === "resume") this.#log.followed(decision.timeline);
+      if (decision.kind === "adopt") {
+        await connection.run((client) =>
+          adoptPosition(decision, place, {
+            ...this.#tools,
+            source: definition.name,
+            slot: this.#slot,
+            log: this.#log,
+            facts,
+            client,
+            replication,
+            openWriter: () => this.#openWriter(),
+          }),
+        );
+        this.#listener.adopted();
       }
+      const unpublished = publications.created ? "its publication was missing" : null;
+      const reason = decision.kind === "snapshot" ? decision.reason : unpublished;
+      let tables: CapturedTable[] = [];
       if (reason !== null) {
-        tables = await this.#snapshot(connection, replication, place, facts, checked, reason);
+        const loaded = await this.#snapshot(connection, replication, place, facts, published.tables, reason);
+        if (typeof loaded === "string") return { kind: "snapshot-needed", reason: loaded };
+        tables = loaded;
         // The connection that exported the snapshot has served.
         await closeConnection(replication);
         replication = await this.#opened(connect(definition, "replication"), closeConnection);
       }
-      return await this.#stream(connection, replication, facts, publications, tables);
+      const resumed = () => this.#tables.resume(published.tables, publications);
+      const start = reason === null ? await resumed() : { tables, read: [] };
+      return await this.#stream(connection, replication, facts, publications, start);
     } finally {
       await closeConnection(replication);
     }
@@ -206,40 +196,7 @@ export class CaptureRun {
     }
   }
 
-  async #check(client: Client, facts: ServerFacts): Promise<CheckedTable[]> {
-    const { definition } = this.#tools;
-    const checked = checkTables(definition, facts.user, await readCatalogue(client, definition.tables));
-    this.#warnings = checked.flatMap(({ warnings }) => warnings);
-    if (facts.walKeepUnbounded) {
-      this.#warnings.push(
-        "max_slot_wal_keep_size is -1 in the source: while Millrace is away, the server keeps its log without bound",
-      );
-    }
-    return checked;
-  }
-
-  /** The tables as the log knows them; or why they must be read anew. */
-  async #resume(checked: readonly CheckedTable[], publications: Publications): Promise<CapturedTable[] | string> {
-    const { progress } = this.#log;
-    invariant(progress !== null, "a resume has progress");
-    const known = (await this.#log.readShapes()).map((shape) => ({ oid: progress.oids[shape.topic] ?? 0, shape }));
-    const differs = tablesDiffer(known, checked);
-    if (differs !== null) return differs;
-    if (publications.widened) return "its publication was missing, or published less than is captured";
-    return checked.map((table) => {
-      const before = known.find(({ shape }) => shape.topic === table.shape.topic);
-      invariant(before !== undefined, "tables that do not differ are known");
-      return this.#captured(table.oid, before.shape, table.types.slice(0, before.shape.columns.length));
-    });
-  }
-
-  #captured(oid: number, shape: TableShape, types: CapturedTable["types"]): CapturedTable {
-    const topic = this.#log.topics.findIndex(({ name }) => name === shape.topic);
-    const { version } = this.#tools;
-    const database = this.#log.progress?.database ?? "";
-    return { oid, shape, types, topic, writer: new EnvelopeWriter(shape, { version, database }, this.#json) };
-  }
-
+  /** Answers why it must be begun anew, when a table has left it before it could be read. */
   async #snapshot(
     connection: SourceConnection,
     replication: Client,
@@ -247,7 +204,7 @@ export class CaptureRun {
     facts: ServerFacts,
     before: readonly CheckedTable[],
     reason: string,
-  ): Promise<CapturedTable[]> {
+  ): Promise<CapturedTable[] | string> {
     const { definition, clock, random, diagnostics, settings } = this.#tools;
     const id = `snapshot:${random.uuid()}`;
     diagnostics.info("a snapshot is taken", { source: definition.name, reason, snapshot: id });
@@ -260,26 +217,40 @@ export class CaptureRun {
     const slow = clock.after(slowSlotMs, () =>
       diagnostics.warn("the slot waits for transactions that run in the source to end", { source: definition.name }),
     );
-    const made = createSlot(replication, this.#slot, facts.version);
+    const made = createSlot(replication, this.#slot, facts);
     const slot = await this.#orAbort(made).finally(() => slow.cancel());
-    const client = await this.#opened(connect(definition, "query"), closeConnection);
+    const clients: Client[] = [];
     try {
-      await client.query("set row_security = off");
-      await client.query("begin isolation level repeatable read read only");
-      await client.query(`set transaction snapshot '${slot.snapshotName}'`);
-      const checked = await this.#check(client, facts);
+      for (let n = 0; n < settings.loadConnections; n++) {
+        const client = await this.#opened(connect(definition, "query"), closeConnection);
+        clients.push(client);
+        await client.query("set row_security = off");
+        await client.query("begin isolation level repeatable read read only");
+        await client.query(`set transaction snapshot '${slot.snapshotName}'`);
+      }
+      const client = clients[0] as Client;
+      const checked = await this.#tables.marked(client, await this.#tables.check(client, facts));
+      const moved = await this.#orAbort(holdTables(client, checked));
+      if (moved !== null) return moved;
+      this.#tables.keepMarks(checked, before);
       this.#log.progress = {
         ...progress,
         lsn: printLsn(slot.consistentPoint),
         oids: Object.fromEntries(checked.map(({ oid, shape }) => [shape.topic, oid])),
         shapesAt: [],
+        wheres: Object.fromEntries(
+          checked.flatMap(({ shape, read }) => (read.where === null ? [] : [[shape.topic, read.where]])),
+        ),
       };
-      const tables = checked.map((table) => ({ ...table, ...this.#captured(table.oid, table.shape, table.types) }));
-      this.#tell(tables);
+      const tables = checked.map((table) => ({
+        ...table,
+        ...this.#tables.captured(table.oid, table.shape, table.types),
+      }));
+      this.#tables.tell(tables);
       const log = await this.#openWriter();
-      await takeSnapshot({
+      await firstLoad({
         id,
-        client,
+        clients,
         clock,
         log,
         captureLog: this.#log,
@@ -291,9 +262,9 @@ export class CaptureRun {
         onRows: (rows, rowsEstimated) => this.#listener.snapshotting(rows, rowsEstimated),
       });
       await log.close();
-      return tables.map(({ oid, shape, types }) => this.#captured(oid, shape, types));
+      return tables.map(({ oid, shape, types }) => this.#tables.captured(oid, shape, types));
     } finally {
-      await closeConnection(client);
+      await Promise.all(clients.map(closeConnection));
     }
   }
 
@@ -302,7 +273,7 @@ export class CaptureRun {
     replication: Client,
     facts: ServerFacts,
     publications: Publications,
-    tables: readonly CapturedTable[],
+    { tables, read }: StreamStart,
   ): Promise<SessionEnd> {
     const { definition, clock, disk, spillDirectory, settings, diagnostics } = this.#tools;
     const { progress } = this.#log;
@@ -318,7 +289,7 @@ export class CaptureRun {
     const names = publications.names.map((name) => `"${name}"`).join(",");
     const session = new StreamSession({
       client: replication,
-      command: `START_REPLICATION SLOT "${this.#slot}" LOGICAL ${progress.lsn} (proto_version '2', streaming 'on', publication_names '${names}')`,
+      command: `START_REPLICATION SLOT "${this.#slot}" LOGICAL ${progress.lsn} (${streamOptions(facts.version, names, definition.origin)})`,
       position: parseLsn(progress.lsn),
       clock,
       log,
@@ -326,27 +297,70 @@ export class CaptureRun {
       spool,
       tables,
       heartbeatMs: settings.heartbeatMs,
-      addColumns: (table, relation, from) => this.#addColumns(connection, log, table, relation, from),
+      addColumns: (table, relation, from) =>
+        this.#tables.addColumns(
+          connection,
+          log,
+          () => this.#session,
+          () => this.#reads,
+          table,
+          relation,
+          from,
+        ),
+      readAnew: async (table, why) => this.#reads?.again(table, why, { atEnd: false }),
     });
     this.#session = session;
-    this.#tell(tables);
+    const reads = this.#openReads(connection, facts, log, recorder, session);
+    this.#reads = reads;
+    for (const { table, reason, resume } of read) {
+      if (resume === null) reads.begin(table, reason, { atEnd: true });
+      else reads.resume(table, resume);
+    }
+    this.#tables.tell(session.tables);
     this.#listener.streaming(session, log);
     diagnostics.info("the stream begins", { source: definition.name, position: progress.lsn, slot: this.#slot });
     this.#abort.signal.throwIfAborted();
     session.start();
-    this.#scheduleAudit(connection, facts, session);
+    this.#tables.scheduleAudit(connection, facts, session, reads);
     try {
       return await session.ended;
     } finally {
+      this.#abort.abort(new Error("the stream is over"));
       await session.stop();
+      await reads.close();
       await spool.close();
     }
+  }
+
+  #openReads(
+    connection: SourceConnection,
+    facts: ServerFacts,
+    log: LogWriter,
+    recorder: ChangeRecorder,
+    session: StreamSession,
+  ): TableReads {
+    const { definition, clock, random, diagnostics, settings } = this.#tools;
+    const { signal } = this.#abort;
+    const reads = new TableReads({
+      ...{ source: definition.name, clock, random, diagnostics, captureLog: this.#log, log, recorder, signal },
+      stream: session,
+      chunkBytes: settings.chunkBytes / 2,
+      chunked: facts.encoding !== "SQL_ASCII",
+      openReader: () => this.#opened(ChunkReader.open(definition, clock, signal), (reader) => reader.close()),
+      describe: (table) => connection.run((client) => this.#tables.published(client, facts, table)),
+      differs: readTableDiffers,
+      captured: ({ oid, shape, types }) => this.#tables.captured(oid, shape, types),
+      onChange: () => this.#tables.tell(session.tables),
+    });
+    this.#listener.reading(() => reads.readings.map((one) => tableProgress(one, clock.monotonicMs())));
+    return reads;
   }
 
   async #openWriter(): Promise<LogWriter> {
     this.#writer = await this.#log.openWriter(this.#tools.settings, {
       onDurable: (position) => {
         this.#session?.durable(position);
+        this.#outboxTable?.durable(position);
         this.#listener.durable(position);
       },
       onFailure: (error) => {
@@ -363,67 +377,20 @@ export class CaptureRun {
       log,
       clock: this.#tools.clock,
       rejectedTopic: this.#log.rejectedTopic,
+      messageTopic: this.#log.messageTopic,
+      messageOrigin: {
+        version: this.#tools.version,
+        source: this.#tools.definition.name,
+        database: this.#log.progress?.database ?? facts.database,
+      },
+      outbox: new OutboxWriter({ ...this.#tools, log }),
+      outboxTable: this.#outboxTable,
       eventBytesMax: this.#tools.settings.eventBytesMax,
       checkUtf8: facts.encoding === "SQL_ASCII",
       onRejected: (reason, table) => this.#listener.rejected(reason, table),
     });
     this.#listener.recording(recorder);
     return recorder;
-  }
-
-  #tell(tables: readonly { readonly shape: TableShape }[]): void {
-    this.#listener.tables(
-      tables.map(({ shape }) => shape),
-      this.#warnings,
-    );
-  }
-
-  async #addColumns(
-    connection: SourceConnection,
-    log: LogWriter,
-    table: CapturedTable,
-    relation: Relation,
-    from: number,
-  ): Promise<CapturedTable | string> {
-    const { definition, clock, diagnostics } = this.#tools;
-    const grown = await connection.run((client) => describeAddedColumns(client, table, relation, from));
-    if (typeof grown === "string") return grown;
-    const { shape, types } = grown;
-    const added = shape.columns.slice(from);
-    log.event(
-      (frontier) => ({ status: "SCHEMA", id: `schema:${table.oid}`, ts_ms: clock.now(), table: shape, frontier }),
-      (offset) => this.#log.shapePlaced("schema", offset),
-    );
-    for (const { name, sourceType, carriedAsText } of added) {
-      if (carriedAsText) this.#warnings.push(carriedAsTextWarning(shape, name, sourceType));
-    }
-    diagnostics.info("columns were added", {
-      source: definition.name,
-      table: `${shape.schema}.${shape.table}`,
-      columns: added.map(({ name }) => name),
-    });
-    const captured = this.#captured(table.oid, shape, types);
-    const others = this.#session?.tables.filter(({ oid }) => oid !== table.oid) ?? [];
-    this.#tell([...others, captured]);
-    return captured;
-  }
-
-  /** Changes that the stream tells late or never: a table made anew, a column added with a default. */
-  #scheduleAudit(connection: SourceConnection, facts: ServerFacts, session: StreamSession): void {
-    const { clock, settings, definition } = this.#tools;
-    const timer = clock.after(settings.auditMs, () => {
-      connection
-        .run(async (client) => checkTables(definition, facts.user, await readCatalogue(client, definition.tables)))
-        .then(
-          (now) => {
-            const differs = tablesDiffer(session.tables, now);
-            if (differs !== null) session.needSnapshot(differs);
-            else this.#scheduleAudit(connection, facts, session);
-          },
-          (error) => session.fail(error),
-        );
-    });
-    void session.ended.then(() => timer.cancel());
   }
 }
 
@@ -435,7 +402,9 @@ const nudgeMs = 200;
 const nudgeSql = "select pg_logical_emit_message(true, 'millrace.heartbeat', '')";
 
 async function currentEnd(client: Client): Promise<number> {
-  const { rows } = await client.query<{ lsn: string }>("select pg_current_wal_insert_lsn()::text as lsn");
+  const { rows } = await client.query<{ lsn: string }>(
+    "select (case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_insert_lsn() end)::text as lsn",
+  );
   return parseLsn(rows[0]?.lsn ?? "0/0");
 }
 

@@ -31,6 +31,10 @@ export interface CatalogueTable {
   /** The role may put it into a publication: it owns the table, or is a member of its owner. */
   readonly publishable: boolean;
   readonly owner: string;
+  /** It has a primary key that is none to the server's stream, as it is not checked at once. */
+  readonly deferrableKey: boolean;
+  /** Of the key's index, by column: its collation, quoted, where it is not the column's own. */
+  readonly keyCollations: Readonly<Record<string, string>>;
 }
 
 interface TableRow {
@@ -44,6 +48,7 @@ interface TableRow {
   readable: boolean;
   publishable: boolean;
   owner: string;
+  deferrable_key: boolean;
 }
 
 interface ColumnRow {
@@ -57,12 +62,14 @@ interface ColumnRow {
   filled: boolean;
   primary_key: boolean;
   identity: boolean;
+  coll: string | null;
 }
 
 /** Tables that do not exist are left out. */
 export async function readCatalogue(
   client: Client,
   tables: readonly Pick<TableDefinition, "schema" | "table">[],
+  looks = 3,
 ): Promise<CatalogueTable[]> {
   const found = await client.query<TableRow>(
     `select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, c.relkind as kind,
@@ -71,7 +78,8 @@ export async function readCatalogue(
               (select sum(greatest(l.reltuples, 0)) from pg_partition_tree(c.oid) t join pg_class l on l.oid = t.relid where t.isleaf)
               else c.reltuples end, 0)::float8 as rows,
             has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select') as readable,
-            pg_has_role(c.relowner, 'usage') as publishable, pg_get_userbyid(c.relowner) as owner
+            pg_has_role(c.relowner, 'usage') as publishable, pg_get_userbyid(c.relowner) as owner,
+            exists (select from pg_index x where x.indrelid = c.oid and x.indisprimary and not x.indimmediate) as deferrable_key
        from pg_class c join pg_namespace n on n.oid = c.relnamespace
        join unnest($1::text[], $2::text[]) as w (s, t) on n.nspname = w.s and c.relname = w.t`,
     [tables.map(({ schema }) => schema), tables.map(({ table }) => table)],
@@ -80,17 +88,29 @@ export async function readCatalogue(
   const columns = await client.query<ColumnRow>(
     `select a.attrelid::int8::float8 as relation, a.attname as name, a.atttypid::int8::float8 as type,
             a.atttypmod as modifier, format_type(a.atttypid, a.atttypmod) as printed, a.attnotnull as not_null,
-            a.attgenerated <> '' as generated, (a.atthasmissing or a.atthasdef or a.attidentity <> '') as filled,
+            a.attgenerated <> '' as generated, (a.atthasmissing or a.atthasdef or a.attidentity <> '' or exists (
+              with recursive d (oid) as (
+                select a.atttypid union select t.typbasetype from d join pg_type t on t.oid = d.oid and t.typtype = 'd')
+              select from d join pg_type t on t.oid = d.oid and t.typtype = 'd' and t.typdefault is not null)) as filled,
             coalesce(a.attnum = any (p.indkey::int2[]), false) as primary_key,
             case c.relreplident when 'd' then coalesce(a.attnum = any (p.indkey::int2[]), false)
-              when 'i' then coalesce(a.attnum = any (i.indkey::int2[]), false) when 'f' then true else false end as identity
+              when 'i' then coalesce(a.attnum = any (i.indkey::int2[]), false) when 'f' then true else false end as identity,
+            case when o.oid <> a.attcollation then quote_ident(on_.nspname) || '.' || quote_ident(o.collname) end as coll
        from pg_attribute a join pg_class c on c.oid = a.attrelid
-       left join pg_index p on p.indrelid = c.oid and p.indisprimary
+       left join pg_index p on p.indrelid = c.oid and p.indisprimary and p.indimmediate
        left join pg_index i on i.indrelid = c.oid and i.indisreplident
+       left join lateral (
+         select k.coll from pg_index x, unnest(x.indkey::int2[], x.indcollation::oid[]) as k (attnum, coll)
+          where x.indexrelid = case when c.relreplident = 'i' then i.indexrelid else p.indexrelid end and k.attnum = a.attnum
+       ) k on true
+       left join pg_collation o on o.oid = k.coll left join pg_namespace on_ on on_.oid = o.collnamespace
       where a.attrelid = any ($1::oid[]) and a.attnum > 0 and not a.attisdropped
       order by a.attrelid, a.attnum`,
     [found.rows.map(({ oid }) => oid)],
   );
+  // Between the two looks a table may have been made anew: what is left of it has no columns, and no key.
+  const gone = found.rows.some(({ oid }) => columns.rows.every(({ relation }) => relation !== oid));
+  if (gone && looks > 1) return readCatalogue(client, tables, looks - 1);
   const shapes = await columnShapes(
     client,
     columns.rows.map((row) => ({ ...row, nullable: !row.not_null })),
@@ -107,6 +127,10 @@ export async function readCatalogue(
     readable: row.readable,
     publishable: row.publishable,
     owner: row.owner,
+    deferrableKey: row.deferrable_key,
+    keyCollations: Object.fromEntries(
+      columns.rows.flatMap(({ relation, name, coll }) => (relation === row.oid && coll !== null ? [[name, coll]] : [])),
+    ),
     columns: columns.rows.flatMap((column, i) =>
       column.relation === row.oid
         ? {
@@ -207,7 +231,7 @@ async function readTypes(client: Client, oids: readonly number[]): Promise<Map<n
          cross join lateral (values (t.typelem), (t.typbasetype)) as r (oid) where r.oid <> 0
      )
      select t.oid::int8::float8 as oid, n.nspname as schema, t.typname as name, t.typtype as type,
-            case when t.typcategory = 'A' and t.typlen = -1 and t.typelem <> 0 and e.typarray = t.oid
+            case when t.typcategory = 'A' and t.typlen = -1 and t.typelem <> 0 and e.typarray = t.oid and t.typdelim = ','
               then t.typelem::int8::float8 else 0 end as element,
             t.typbasetype::int8::float8 as base, t.typtypmod as modifier, t.typnotnull as not_null
        from reached join pg_type t using (oid) join pg_namespace n on n.oid = t.typnamespace

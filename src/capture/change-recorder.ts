@@ -4,27 +4,50 @@
  */
 import { isUtf8 } from "node:buffer";
 import type { Clock } from "../base/clock.ts";
+import { outboxPrefix } from "../catalog/outbox-message.ts";
 import type { Cells } from "../schema/cells.ts";
 import type { EnvelopeTransaction } from "../schema/envelope-writer.ts";
 import type { CapturedTable } from "./captured-table.ts";
 import type { LogWriter } from "./log-writer.ts";
-import { printLsn } from "./lsn.ts";
-import type { OldRow } from "./pgoutput.ts";
+import { parseLsn, printLsn } from "./lsn.ts";
+import { type MessageOrigin, messageEvent, messageName } from "./message-event.ts";
+import type { OutboxTable } from "./outbox/outbox-table.ts";
+import type { OutboxWriter } from "./outbox/outbox-writer.ts";
+import type { TransactionOrigin } from "./pending-group.ts";
+import type { EmittedMessage, OldRow, Relation } from "./pgoutput.ts";
+import { type Rejection, type RetriedJson, rejectedRecord } from "./rejected.ts";
 
 /** Topics of sources take batches of 64 MiB, so that a row of any sensible size fits. */
 export const topicBatchBytesMax = 64 * 1024 * 1024;
 /** Of one event; a batch holds up to half a megabyte of others beside it. */
 export const eventBytesMax = topicBatchBytesMax - 1024 * 1024;
+/** Messages up to this size are set aside with their bytes whatever an event may have. */
+const keptBytesMin = 1024 * 1024;
 
 export interface RecorderSettings {
   readonly log: LogWriter;
   readonly clock: Clock;
   readonly rejectedTopic: number;
+  readonly messageTopic: number;
+  readonly messageOrigin: MessageOrigin;
+  readonly outbox: OutboxWriter;
+  /** The table whose rows are events for other topics. */
+  readonly outboxTable?: OutboxTable | null;
   /** A larger event is set aside; at most `eventBytesMax`. */
   readonly eventBytesMax: number;
   /** The server has no encoding, so that its text may be none. */
   readonly checkUtf8: boolean;
   readonly onRejected: (reason: string, table: string | null) => void;
+}
+
+/** Who is told of the changes of one table while it is read. Keys are the bytes of the events' keys, "" where there is none. */
+export interface ChangeWatch {
+  /** True for a transaction whose changes are in what was read, or will be. */
+  passesOver(xid: number): boolean;
+  upserted(xid: number, key: string, unchanged: readonly number[]): void;
+  moved(xid: number, from: string, to: string, unchanged: readonly number[]): void;
+  removed(xid: number, key: string): void;
+  truncated(xid: number): void;
 }
 
 export class ChangeRecorder {
@@ -36,7 +59,16 @@ export class ChangeRecorder {
   /** The whole message of the change that is being decoded, to be set aside if need be. */
   message: Buffer = Buffer.alloc(0);
   changes = 0;
+  /** By the table's place among the topics. */
+  readonly watches = new Map<number, ChangeWatch>();
+  /** It came while its transaction still ran: the number of its subtransaction stands behind its kind. */
+  streamed = false;
+  /** As the server told it: what is set aside can be read later, too. */
+  relationOf: (oid: number) => Relation | undefined = () => undefined;
+  /** While something is tried again: who is told that it failed again, in place of another record of it. */
+  retrying: ((reason: string) => void) | null = null;
   #transaction: EnvelopeTransaction | null = null;
+  #origin: TransactionOrigin | null = null;
   #order = 0;
   #previousCommitLsn: number | null = null;
 
@@ -48,6 +80,7 @@ export class ChangeRecorder {
 
   begin(xid: number, commitLsn: number, commitUs: number): void {
     this.#order = 0;
+    this.#origin = null;
     this.#transaction = {
       id: `${xid}:${commitLsn}`,
       txId: xid,
@@ -57,25 +90,81 @@ export class ChangeRecorder {
     };
   }
 
-  end(commitLsn: number, endLsn: number): void {
+  /** What was set aside, tried again as a transaction of its own. It has no number in the source. */
+  beginRetry(id: string): void {
+    const nowMs = this.#clock.now();
+    this.#order = 0;
+    this.#origin = null;
+    this.#transaction = { id, txId: null, commitUs: nowMs * 1000, previousCommitLsn: null, nowMs };
+  }
+
+  get nowMs(): number {
+    return this.#clock.now();
+  }
+
+  /** A logical message that was set aside. One outside of transactions stays that: it is no part of the retry's. */
+  retryMessage(message: EmittedMessage): void {
+    if (message.prefix === outboxPrefix) this.publish(message);
+    else this.emitted(message);
+  }
+
+  /** Behind a retry: what became of it, in the same transaction of the log. */
+  retried(outcome: RetriedJson): void {
+    const value = Buffer.from(JSON.stringify(outcome));
+    this.#log.add(this.#settings.rejectedTopic, null, value, this.#clock.now());
+  }
+
+  /** The open transaction was committed elsewhere first. */
+  origin(origin: TransactionOrigin): void {
+    this.#origin = origin;
+    const { name, lsn } = origin;
+    if (this.#transaction === null) return;
+    this.#transaction = { ...this.#transaction, origin: { name, lsn: lsn === null ? null : parseLsn(lsn) } };
+  }
+
+  /** Answers whether readers are told of it. */
+  end(endLsn: number): boolean {
     const transaction = this.#transaction;
-    if (transaction?.id == null) return;
+    if (transaction?.id == null) return false;
     this.#transaction = null;
-    this.#previousCommitLsn = commitLsn;
-    this.#log.endTransaction(
-      { id: transaction.id, commitMs: Math.floor(transaction.commitUs / 1000), lsn: printLsn(endLsn) },
+    this.#settings.outboxTable?.ended(endLsn);
+    // Debezium counts a transaction's position by the end of its commit record, where the next one begins.
+    this.#previousCommitLsn = endLsn;
+    return this.#log.endTransaction(
+      {
+        id: transaction.id,
+        commitMs: Math.floor(transaction.commitUs / 1000),
+        lsn: printLsn(endLsn),
+        origin: this.#origin,
+      },
       endLsn,
     );
   }
 
   insert(table: CapturedTable, row: Cells): void {
-    this.#try(table, (transaction) => this.#upsert(table, "c", row, null, transaction));
+    this.#try(table, (transaction, watch) => {
+      this.#upsert(table, "c", row, null, transaction);
+      watch?.upserted(transaction.txId ?? 0, keyText(table.writer.key), noColumns);
+    });
+  }
+
+  /** A row that was inserted, where it lies in the outbox. */
+  publishRow(table: CapturedTable, row: Cells): void {
+    const { outbox, outboxTable } = this.#settings;
+    if (outboxTable?.topic !== table.topic || this.#transaction === null) return;
+    const record = outboxTable.recordOf(table, row);
+    const refused =
+      typeof record === "string" ? record : outbox.record(record, this.#transaction.txId ?? 0, this.#clock.now());
+    if (refused === null) outboxTable.published(table, row);
+    else this.reject(refused, table, "outbox");
   }
 
   update(table: CapturedTable, oldRow: OldRow, old: Cells, row: Cells): void {
-    this.#try(table, (transaction) => {
+    this.#try(table, (transaction, watch) => {
+      const xid = transaction.txId ?? 0;
       if (oldRow === "none") {
         this.#upsert(table, "u", row, null, transaction);
+        watch?.upserted(xid, keyText(table.writer.key), row.unchanged());
         return;
       }
       if (old.count !== row.count) throw new RangeError("old and new row differ in their columns");
@@ -83,25 +172,79 @@ export class ChangeRecorder {
       writer.fillUnchanged(row, old);
       if (!writer.keyChanged(old, row)) {
         this.#upsert(table, "u", row, oldRow === "full" ? old : null, transaction);
+        watch?.upserted(xid, keyText(writer.key), row.unchanged());
         return;
       }
       const oldKey = writer.keyOf(old);
       const newKey = writer.keyOf(row);
       this.#remove(table, old, oldRow === "key", transaction, newKey);
-      this.#upsert(table, "c", row, null, transaction, oldKey);
+      try {
+        this.#upsert(table, "c", row, null, transaction, oldKey);
+      } catch (error) {
+        // The new row is set aside, but the old one is gone.
+        watch?.removed(xid, keyText(oldKey));
+        throw error;
+      }
+      watch?.moved(xid, keyText(oldKey), keyText(newKey), row.unchanged());
     });
   }
 
   delete(table: CapturedTable, oldRow: OldRow, old: Cells): void {
-    this.#try(table, (transaction) => this.#remove(table, old, oldRow === "key", transaction, null));
+    this.#try(table, (transaction, watch) => {
+      const key = watch === null ? "" : keyText(table.writer.keyOf(old));
+      this.#remove(table, old, oldRow === "key", transaction, null);
+      watch?.removed(transaction.txId ?? 0, key);
+    });
   }
 
   truncate(table: CapturedTable): void {
-    this.#try(table, (transaction) => {
+    this.#try(table, (transaction, watch) => {
       const { writer, topic } = table;
       writer.writeTruncate(transaction, this.lsn, this.#order + 1, this.#nextOf(topic));
       this.#add(table, transaction);
+      watch?.truncated(transaction.txId ?? 0);
     });
+  }
+
+  /** What an application emitted, as an event of the source's own topic of messages. */
+  emitted(message: EmittedMessage): void {
+    const { messageTopic, messageOrigin } = this.#settings;
+    const transaction = message.transactional ? this.#transaction : null;
+    if (message.transactional && transaction?.id == null) {
+      this.reject(`${messageName(message)} stands outside of a transaction`, null);
+      return;
+    }
+    const place = transaction && {
+      id: transaction.id as string,
+      txId: transaction.txId,
+      commitUs: transaction.commitUs,
+      previousCommitLsn: transaction.previousCommitLsn,
+      order: this.#order + 1,
+      collectionOrder: this.#nextOf(messageTopic),
+    };
+    const nowMs = this.#clock.now();
+    const { key, value } = messageEvent(message, messageOrigin, place, nowMs);
+    if (key.length + value.length > this.#settings.eventBytesMax) {
+      this.reject(`${messageName(message)} is larger than ${this.#settings.eventBytesMax} bytes`, null);
+      return;
+    }
+    if (place !== null) {
+      this.#order++;
+      this.#log.countEvent(messageTopic);
+    }
+    this.#log.add(messageTopic, key, value, nowMs);
+    this.changes++;
+  }
+
+  /** What an application published within its transaction. */
+  publish({ content, transactional }: EmittedMessage): void {
+    if (!transactional || this.#transaction === null) {
+      this.reject("a message of the outbox must be transactional", null);
+      return;
+    }
+    const refused = this.#settings.outbox.message(content, this.#transaction.txId ?? 0, this.#clock.now());
+    if (refused === null) this.changes++;
+    else this.reject(refused, null);
   }
 
   /** A row of a snapshot. */
@@ -114,23 +257,31 @@ export class ChangeRecorder {
       this.#reject(error, table);
       return;
     }
-    this.#log.add(topic, writer.key, writer.value, transaction.nowMs);
+    this.#log.add(topic, writer.key, writer.value, transaction.nowMs, writer.headers);
     this.changes++;
   }
 
   /** Sets the message aside; `reason` is a sentence. */
-  reject(reason: string, table: CapturedTable | null): void {
+  reject(reason: string, table: CapturedTable | null, of: Rejection["of"] = "change"): void {
+    if (this.retrying !== null) {
+      this.retrying(reason);
+      return;
+    }
     const name = table === null ? null : `${table.shape.schema}.${table.shape.table}`;
-    const tooLarge = this.message.length > this.#settings.eventBytesMax / 2;
-    const value = JSON.stringify({
+    const nowMs = this.#clock.now();
+    const value = rejectedRecord({
       table: name,
       reason,
-      lsn: printLsn(this.lsn),
+      of,
+      lsn: this.lsn,
       transaction: this.#transaction?.id ?? null,
-      ts_ms: this.#clock.now(),
-      bytes: tooLarge ? null : this.message.toString("base64"),
+      nowMs,
+      message: this.message,
+      streamed: this.streamed,
+      messageBytesMax: Math.max(keptBytesMin, this.#settings.eventBytesMax / 2),
+      relation: table === null ? undefined : this.relationOf(table.oid),
     });
-    this.#log.add(this.#settings.rejectedTopic, null, Buffer.from(value), this.#clock.now());
+    this.#log.add(this.#settings.rejectedTopic, null, value, nowMs);
     this.#settings.onRejected(reason, name);
   }
 
@@ -159,7 +310,7 @@ export class ChangeRecorder {
     writer.writeDelete(old, keyOnly, transaction, this.lsn, this.#order + 1, this.#nextOf(topic));
     if (newKey !== null) writer.addKeyHeader("new", newKey);
     this.#add(table, transaction);
-    if (writer.key !== null) this.#log.add(topic, writer.key, null, transaction.nowMs);
+    if (writer.key !== null) this.#log.add(topic, writer.key, null, transaction.nowMs, writer.headers);
   }
 
   #nextOf(topic: number): number {
@@ -187,13 +338,15 @@ export class ChangeRecorder {
     }
   }
 
-  #try(table: CapturedTable, write: (transaction: EnvelopeTransaction) => void): void {
+  #try(table: CapturedTable, write: (transaction: EnvelopeTransaction, watch: ChangeWatch | null) => void): void {
     if (this.#transaction === null) {
       this.reject("a change stands outside of a transaction", table);
       return;
     }
+    const watch = this.watches.size === 0 ? null : (this.watches.get(table.topic) ?? null);
+    if (watch?.passesOver(this.#transaction.txId ?? 0)) return;
     try {
-      write(this.#transaction);
+      write(this.#transaction, watch);
     } catch (error) {
       this.#reject(error, table);
     }
@@ -203,4 +356,10 @@ export class ChangeRecorder {
     if (!(error instanceof RangeError)) throw error;
     this.reject(error.message, table);
   }
+}
+
+const noColumns: readonly number[] = [];
+
+function keyText(key: Buffer | null): string {
+  return key === null ? "" : key.toString("latin1");
 }

@@ -2,8 +2,13 @@
  * Connections to a source: ordinary ones, and one that replicates. Both print values in the one form that the log
  * carries: ISO dates, UTC, ISO 8601 intervals, shortest floats, hexadecimal bytea, UTF-8.
  */
+import type { EventEmitter } from "node:events";
+import type { Duplex } from "node:stream";
 import pg from "pg";
-import { MillraceError } from "../base/errors.ts";
+import { invariant, MillraceError } from "../base/errors.ts";
+import { readNamedFile } from "../base/named-file.ts";
+import { codeOf, isTlsFault, sourceError } from "./source-error.ts";
+import { type ConnectPlan, type ConnectTry, planConnect } from "./tls-modes.ts";
 
 /**
  * Prints as every reader expects it, whatever the server's or the role's own settings are. A database without an encoding
@@ -20,32 +25,155 @@ const withoutTimeouts =
   "'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout')";
 
 const connectTimeoutMs = 15_000;
+/** A peer that is gone without a word is noticed on an idle connection after this, and ten probes. */
+const keepAliveMs = 10_000;
 
 export interface SourceAddress {
   readonly name: string;
   readonly url: string;
 }
 
-/** An error after connecting ends the connection; who uses it sees it in its own call. Throws `SOURCE_UNREACHABLE`, `SOURCE_NOT_PERMITTED`, `SOURCE_POOLER`. */
+/** An error after connecting ends the connection; who uses it sees it in its own call. Throws `SOURCE_UNREACHABLE`, `SOURCE_NOT_PERMITTED`, `SOURCE_POOLER`, `SOURCE_TLS`. */
 export async function connect(source: SourceAddress, purpose: "query" | "replication"): Promise<pg.Client> {
   refusePooler(source);
-  const client = new pg.Client({
-    connectionString: source.url,
-    application_name: `millrace ${source.name}`,
-    keepAlive: true,
-    connectionTimeoutMillis: connectTimeoutMs,
-    ...(purpose === "replication" ? { replication: "database" } : {}),
-  } as pg.ClientConfig);
-  client.on("error", () => {});
   try {
-    await client.connect();
-    await client.query(printingSettings);
-    await client.query(withoutTimeouts);
+    const client = await openClient(source.url, {
+      application_name: `millrace ${source.name}`,
+      ...(purpose === "replication" ? { replication: "database" } : {}),
+    } as pg.ClientConfig);
+    try {
+      await client.query(printingSettings);
+      await client.query(withoutTimeouts);
+    } catch (cause) {
+      await closeConnection(client);
+      throw cause;
+    }
+    return client;
   } catch (cause) {
-    await closeConnection(client);
     throw sourceError(cause, source);
   }
-  return client;
+}
+
+/**
+ * A connection as the address asks for it: in the TLS modes of libpq, with its fallbacks. Throws `SOURCE_TLS`, and what
+ * the network or the server said.
+ */
+export async function openClient(address: string, more: pg.ClientConfig = {}): Promise<pg.Client> {
+  const outcome = planConnect(address);
+  if ("fault" in outcome) throw new MillraceError("SOURCE_TLS", `the address cannot be used: ${outcome.fault}`);
+  const { plan } = outcome;
+  const secrets = await readSecrets(plan);
+  let tries = [...plan.tries];
+  for (;;) {
+    const [next, ...rest] = tries;
+    invariant(next !== undefined, "a plan has a try");
+    try {
+      return await tryToConnect(plan, next, secrets, more);
+    } catch (error) {
+      if (
+        next.tls &&
+        next.bind &&
+        plan.binding === "prefer" &&
+        /^SASL channel binding/.test((error as Error).message)
+      ) {
+        // A certificate that it cannot be made of: it was only preferred.
+        tries = [{ ...next, bind: false }, ...rest];
+      } else if (rest.length > 0 && leadsToTheNext(error, next)) tries = rest;
+      else throw error;
+    }
+  }
+}
+
+interface Secrets {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+async function readSecrets({ files }: ConnectPlan): Promise<Secrets> {
+  const read = async (name: string, path: string | null): Promise<string | undefined> => {
+    if (path === null) return undefined;
+    try {
+      return await readNamedFile(path);
+    } catch (cause) {
+      throw new MillraceError("SOURCE_TLS", `the file that ${name} names cannot be read: ${(cause as Error).message}`, {
+        cause,
+      });
+    }
+  };
+  const ca = await read("sslrootcert", files.authority);
+  const cert = await read("sslcert", files.certificate);
+  const key = await read("sslkey", files.key);
+  return { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
+}
+
+/** What the client has and its types do not tell. */
+type ClientInside = pg.Client & { readonly connection: EventEmitter & { readonly stream: Duplex } };
+
+async function tryToConnect(
+  { url, binding, keyPassword, versionMin, direct }: ConnectPlan,
+  one: ConnectTry,
+  secrets: Secrets,
+  more: pg.ClientConfig,
+): Promise<pg.Client> {
+  const tls = one.tls && {
+    ...secrets,
+    ...(keyPassword !== null && { passphrase: keyPassword }),
+    ...(versionMin !== null && { minVersion: versionMin }),
+    rejectUnauthorized: one.verify !== "nothing",
+    ...(one.verify === "authority" && { checkServerIdentity: () => undefined }),
+  };
+  const client = new pg.Client({
+    keepAlive: true,
+    keepAliveInitialDelayMillis: keepAliveMs,
+    connectionTimeoutMillis: connectTimeoutMs,
+    ...more,
+    connectionString: url,
+    ssl: tls,
+    ...(tls && direct && { sslnegotiation: "direct" }),
+    enableChannelBinding: one.tls && one.bind,
+  } as pg.ClientConfig);
+  client.on("error", () => {});
+  const bound = binding === "require" ? requireBinding(client as ClientInside) : null;
+  try {
+    await client.connect();
+    bound?.check();
+    return client;
+  } catch (error) {
+    await closeConnection(client);
+    throw bound?.fault() ?? error;
+  }
+}
+
+/** Ends the connection before a password goes out in any other way than bound to the channel. */
+function requireBinding({ connection }: ClientInside): { check(): void; fault(): MillraceError | null } {
+  let seen = false;
+  let error: MillraceError | null = null;
+  const refuse = () => {
+    error = new MillraceError("SOURCE_TLS", "channel_binding=require, and the server does not bind the channel", {
+      hint: "It needs password_encryption = 'scram-sha-256', a password set since, and scram-sha-256 in pg_hba.conf.",
+    });
+    connection.stream.destroy();
+  };
+  connection.on("authenticationSASL", ({ mechanisms }: { readonly mechanisms: readonly string[] }) => {
+    if (mechanisms.includes("SCRAM-SHA-256-PLUS")) seen = true;
+    else refuse();
+  });
+  connection.on("authenticationCleartextPassword", refuse);
+  connection.on("authenticationMD5Password", refuse);
+  return {
+    check() {
+      if (!seen) refuse();
+      if (error !== null) throw error;
+    },
+    fault: () => error,
+  };
+}
+
+/** As libpq: TLS that cannot be had, or a rule of the server that is for the other way. A wrong password is not shown twice. */
+function leadsToTheNext(error: unknown, one: ConnectTry): boolean {
+  const code = codeOf(error);
+  return code === "28000" || (one.tls && isTlsFault(error, code));
 }
 
 /** Never throws. */
@@ -57,25 +185,14 @@ export async function closeConnection(client: pg.Client): Promise<void> {
   }
 }
 
-/** The address without its password. */
-export function publicUrl(url: string): string {
-  try {
-    const parsed = new URL(url);
-    if (parsed.password !== "") parsed.password = "";
-    parsed.searchParams.delete("password");
-    return parsed.href;
-  } catch {
-    return "postgres://(unreadable)";
-  }
-}
-
 /** Known poolers by their addresses; others are recognised by what they answer. */
 function refusePooler(source: SourceAddress): void {
   let url: URL;
   try {
     url = new URL(source.url);
-  } catch (cause) {
-    throw new MillraceError("SOURCE_UNREACHABLE", `the url of source "${source.name}" cannot be read`, { cause });
+  } catch {
+    // What the parser says has the url in it, and with it the password.
+    throw new MillraceError("SOURCE_UNREACHABLE", `the url of source "${source.name}" cannot be read`);
   }
   const direct = directAddress(url);
   if (direct === null) return;
@@ -91,79 +208,4 @@ function directAddress(url: URL): string | null {
     return "the direct connection string of the project (host db.<project>.supabase.co, port 5432)";
   }
   return null;
-}
-
-const permissionStates = new Set(["28000", "28P01", "42501"]);
-const networkCodes = new Set([
-  "ECONNREFUSED",
-  "ECONNRESET",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "ENOENT",
-  "ENOTFOUND",
-  "EPIPE",
-  "ETIMEDOUT",
-  "EAI_AGAIN",
-]);
-
-/** What PostgreSQL or the network said, as an error with a code. A `MillraceError` stays what it is. */
-export function sourceError(cause: unknown, source: SourceAddress): MillraceError {
-  if (MillraceError.is(cause)) return cause;
-  const message = cause instanceof Error ? cause.message : String(cause);
-  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
-  const details = { source: source.name, ...(code === "" ? {} : { sqlState: code }) };
-  const extra = { cause, details };
-  if (/unsupported startup parameter.*replication/i.test(message)) {
-    return new MillraceError("SOURCE_POOLER", `source "${source.name}" points at a connection pooler: ${message}`, {
-      ...extra,
-      hint: "Replication needs the address of the database itself.",
-    });
-  }
-  if (code === "55006") {
-    return new MillraceError("SOURCE_SLOT_IN_USE", `source "${source.name}": ${message}`, extra);
-  }
-  if (code === "53400") {
-    return new MillraceError("SOURCE_NOT_PERMITTED", `source "${source.name}": ${message}`, {
-      ...extra,
-      hint: "Raise max_replication_slots and max_wal_senders, or drop slots that nobody reads: select slot_name from pg_replication_slots where not active.",
-    });
-  }
-  if ((code === "55000" || code === "42704") && /replication slot/i.test(message)) {
-    return new MillraceError("SOURCE_SLOT_LOST", `source "${source.name}": ${message}`, {
-      ...extra,
-      hint: resnapshotHint(source.name),
-    });
-  }
-  if (code === "3D000" || permissionStates.has(code)) {
-    return new MillraceError("SOURCE_NOT_PERMITTED", `source "${source.name}": ${message}`, {
-      ...extra,
-      hint: permissionHint(source, message),
-    });
-  }
-  const passes = networkCodes.has(code) || /^(08|53|57|58|40)/.test(code) || /^(Connection|timeout)/.test(message);
-  if (passes) {
-    return new MillraceError("SOURCE_UNREACHABLE", `source "${source.name}" does not answer: ${message}`, {
-      ...extra,
-      hint: "It is tried again by itself. Is the server running, and the address right?",
-    });
-  }
-  return new MillraceError("SOURCE_FAILED", `source "${source.name}": ${message}`, extra);
-}
-
-/** The way out where changes are lost for good. */
-export function resnapshotHint(source: string): string {
-  return `Changes may be missing, so the source must be read anew: millrace sources resnapshot ${source}. Its views are built again from the new snapshot.`;
-}
-
-function permissionHint(source: SourceAddress, message: string): string {
-  let user = "the role";
-  try {
-    user = `"${decodeURIComponent(new URL(source.url).username)}"`;
-  } catch {
-    // The name is only for the hint.
-  }
-  if (/replication|wal sender/i.test(message)) {
-    return `As a superuser: alter role ${user} replication; and pg_hba.conf must let it connect. On RDS: grant rds_replication to ${user}; on Cloud SQL and Azure: alter user ${user} with replication.`;
-  }
-  return "Check user, password and database in the url, and pg_hba.conf on the server.";
 }

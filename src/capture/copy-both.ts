@@ -8,6 +8,7 @@
 import type { Client, Connection } from "pg";
 import type { Clock, Timer } from "../base/clock.ts";
 import { readLsn, writeLsn, writeTimestampMs } from "./lsn.ts";
+import { readFrames } from "./replication-frames.ts";
 
 export interface CopyBothHandler {
   /** `bytes` are valid during the call only. `lsn` is the place of the change. */
@@ -23,6 +24,8 @@ type CopyConnection = Connection & { sendCopyFromChunk(chunk: Buffer): void; end
 
 /** The least that PostgreSQL's operators set as `wal_sender_timeout` is 5 s. */
 const feedbackIntervalMs = 1_000;
+/** A server that has said nothing for so long is asked for a word. */
+const silenceMsMax = 5_000;
 /** A server in the middle of a large transaction ends the stream late; then the connection is cut. */
 const stopMsMax = 1_000;
 
@@ -37,6 +40,11 @@ export class CopyBothStream {
   #confirmed: number;
   #timer: Timer | null = null;
   #ended = false;
+  #heardMs: number;
+  /** Something came since `heardMs`: reading a clock for each message would be felt. */
+  #heard = false;
+  #giveBack: (() => void) | null = null;
+  #paused = false;
   readonly #over = Promise.withResolvers<void>();
   #stopping = false;
 
@@ -47,6 +55,12 @@ export class CopyBothStream {
     this.#confirmed = confirmed;
     this.#clock = clock;
     this.#handler = handler;
+    this.#heardMs = clock.monotonicMs();
+  }
+
+  /** For how long the server has said nothing; 0 while it is not listened to. */
+  get silentMs(): number {
+    return this.#paused || this.#ended || this.#heard ? 0 : this.#clock.monotonicMs() - this.#heardMs;
   }
 
   start(): void {
@@ -55,10 +69,13 @@ export class CopyBothStream {
   }
 
   pause(): void {
+    this.#paused = true;
     this.#connection?.stream.pause();
   }
 
   resume(): void {
+    this.#paused = false;
+    this.#heardMs = this.#clock.monotonicMs();
     this.#connection?.stream.resume();
   }
 
@@ -91,20 +108,10 @@ export class CopyBothStream {
 
   submit(connection: CopyConnection): void {
     this.#connection = connection;
+    this.#giveBack = readFrames(connection.stream, {
+      data: (bytes, start, end) => this.#data(bytes, start, end),
+    });
     connection.query(this.#command);
-  }
-
-  handleCopyData(message: { readonly chunk: Buffer }): void {
-    if (this.#stopping) return;
-    const { chunk } = message;
-    if (chunk[0] === 0x77) {
-      this.#handler.message(readLsn(chunk, 1), chunk.subarray(25));
-    } else if (chunk[0] === 0x6b) {
-      const end = readLsn(chunk, 1);
-      if (end > this.serverEnd) this.serverEnd = end;
-      this.#handler.keepalive(end);
-      if (chunk[17] === 1) this.#feedback(false);
-    }
   }
 
   handleError(error: Error): void {
@@ -121,10 +128,26 @@ export class CopyBothStream {
   handleEmptyQuery(): void {}
   handlePortalSuspended(): void {}
 
+  /** A frame that is shorter than its form is passed over. */
+  #data(bytes: Buffer, start: number, end: number): void {
+    if (this.#stopping) return;
+    this.#heard = true;
+    if (bytes[start] === 0x77 && end - start >= 25) {
+      this.#handler.message(readLsn(bytes, start + 1), bytes.subarray(start + 25, end));
+    } else if (bytes[start] === 0x6b && end - start >= 18) {
+      const serverEnd = readLsn(bytes, start + 1);
+      if (serverEnd > this.serverEnd) this.serverEnd = serverEnd;
+      this.#handler.keepalive(serverEnd);
+      if (bytes[start + 17] === 1) this.#feedback(false);
+    }
+  }
+
   #schedule(): void {
     this.#timer = this.#clock.after(feedbackIntervalMs, () => {
       if (this.#ended) return;
-      this.#feedback(false);
+      if (this.#heard) this.#heardMs = this.#clock.monotonicMs();
+      this.#heard = false;
+      this.#feedback(this.silentMs > silenceMsMax);
       this.#schedule();
     });
   }
@@ -145,6 +168,7 @@ export class CopyBothStream {
     if (this.#ended) return;
     this.#ended = true;
     this.#timer?.cancel();
+    this.#giveBack?.();
     this.#over.resolve();
     this.#handler.ended(error);
   }

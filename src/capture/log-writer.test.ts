@@ -184,3 +184,57 @@ test("what has not ended is given up by closing", async () => {
   assert.deepEqual(await values("a"), []);
   await engine.close();
 });
+
+test("records for a topic that others write to stand in the same log transaction, and END says where they end", async () => {
+  const { writer, engine, values, events, begun } = await open({ batchBytes: 2_000, partBytes: 4_000 });
+  const lanes = [0, 1].map((partition) =>
+    writer.join({ name: "clicks", partition, collection: null, shared: { batchBytesMax: 700 } }),
+  );
+  await engine.createTopic("clicks", { partitions: 2, batchBytesMax: 700 });
+  const others = async (partition: number, count: number) => {
+    const batch = encodeBatch(
+      Array.from({ length: count }, () => ({ key: null, value: Buffer.from("theirs") })),
+      0,
+    );
+    await engine.append({ topic: "clicks", partition, batch });
+  };
+  await others(0, 3);
+  for (let i = 0; i < 30; i++)
+    writer.publish(lanes[i % 2] as number, null, Buffer.from(`first ${"x".repeat(100)}`), 1, []);
+  row(writer, 0, "a row");
+  assert.equal(writer.endTransaction(transaction(1), 1), true);
+  await writer.flushed();
+  await others(1, 5);
+  writer.publish(lanes[1] as number, Buffer.from("k"), null, 1, [{ key: "h", value: null }]);
+  assert.equal(writer.endTransaction(transaction(2), 2), true);
+  assert.equal(writer.endTransaction(transaction(3), 3), false);
+  await writer.flushed();
+  assert.equal(begun(), 3);
+  assert.deepEqual(await values("a"), ["0 a row"]);
+  const told = (await events()).filter((event) => event.status === "END");
+  assert.deepEqual(
+    told.map(({ event_count, frontier, published }) => [event_count, frontier, published]),
+    [
+      [1, { a: 1 }, { clicks: { 0: 18, 1: 15 } }],
+      // The commit of the first transaction is an offset as well, and others wrote five.
+      [0, {}, { clicks: { 1: 15 + 1 + 5 + 1 } }],
+    ],
+  );
+  await engine.close();
+});
+
+test("a topic that joins while a large transaction is written has its place in it", async () => {
+  const { writer, engine, values, events, begun } = await open({ batchBytes: 64, partBytes: 128 });
+  for (let i = 0; i < 5; i++) row(writer, 0, "y".repeat(100));
+  await writer.room();
+  await engine.createTopic("late");
+  const late = writer.join({ name: "late", collection: "public.late" });
+  row(writer, late, "here");
+  writer.endTransaction(transaction(1), 1);
+  await writer.flushed();
+  assert.equal(begun(), 1);
+  assert.deepEqual(await values("late"), ["0 here"]);
+  const end = (await events()).find((event) => event.status === "END");
+  assert.deepEqual(end?.frontier, { a: 5, late: 1 });
+  await engine.close();
+});

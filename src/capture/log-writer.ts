@@ -14,10 +14,13 @@ import type { Header } from "../records/record.ts";
 import type { Frontier, TransactionEvent } from "../schema/transaction-events.ts";
 import {
   type CapturedTopic,
+  type Counted,
   type OffsetOf,
   PendingGroup,
   type SourceTransaction,
   singleRecord,
+  type TopicText,
+  topicText,
   transactionRecords,
 } from "./pending-group.ts";
 
@@ -25,6 +28,7 @@ export interface LogWriterSettings {
   readonly begin: () => Transaction;
   readonly clock: Clock;
   readonly transactionTopic: string;
+  /** What is known when it opens; more may `join`. */
   readonly topics: readonly CapturedTopic[];
   /** The high watermark of each. */
   readonly ends: readonly number[];
@@ -39,18 +43,27 @@ export interface LogWriterSettings {
 
 /** What BEGIN and END of a transaction take in the log, about. */
 const transactionBytes = 512;
+const nothingPublished: Counted["published"] = [];
+const builderBytes = 4 * 1024;
+const sharedBuilderBytes = 256;
+/** Lengths, deltas and the like of one record, at most, and of one of its headers. */
+const recordOverheadBytes = 64;
 
 export class LogWriter {
   readonly #settings: LogWriterSettings;
   readonly #batchBytes: number;
   readonly #partBytes: number;
-  readonly #builders: readonly BatchBuilder[];
+  readonly #topics: CapturedTopic[];
+  readonly #texts: TopicText[];
+  readonly #builders: BatchBuilder[];
   readonly #events = new BatchBuilder(16 * 1024);
   /** Where a topic's next record will be at the earliest. */
-  readonly #next: Float64Array;
+  readonly #next: number[];
   /** Events of the open source transaction by topic, and the topics that have some. */
-  readonly #inTransaction: Float64Array;
+  readonly #inTransaction: number[];
   #touched: number[] = [];
+  /** Shared topics that the open source transaction has written to. */
+  readonly #published = new Set<number>();
   /** Records since the last end of a source transaction. */
   #open = 0;
   #group: PendingGroup;
@@ -64,9 +77,11 @@ export class LogWriter {
     this.#settings = settings;
     this.#batchBytes = settings.batchBytes ?? 512 * 1024;
     this.#partBytes = settings.partBytes ?? 8 * 1024 * 1024;
-    this.#builders = settings.topics.map(() => new BatchBuilder(4 * 1024));
-    this.#next = Float64Array.from(settings.ends);
-    this.#inTransaction = new Float64Array(settings.topics.length);
+    this.#topics = [...settings.topics];
+    this.#texts = settings.topics.map(topicText);
+    this.#builders = settings.topics.map(() => new BatchBuilder(builderBytes));
+    this.#next = [...settings.ends];
+    this.#inTransaction = settings.topics.map(() => 0);
     this.#group = new PendingGroup(settings.topics.length);
   }
 
@@ -84,6 +99,17 @@ export class LogWriter {
   get waitingSinceMs(): number | null {
     if (this.#writing !== null) return this.#writing.openedMs;
     return this.#group.bytes > 0 ? this.#group.openedMs : null;
+  }
+
+  /** One more topic, at any time; answers its number. `end` is its high watermark, where nobody else writes. */
+  join(topic: CapturedTopic, end = 0): number {
+    const number = this.#topics.push(topic) - 1;
+    this.#texts.push(topicText(topic));
+    this.#builders.push(new BatchBuilder(builderBytes));
+    this.#next.push(end);
+    this.#inTransaction.push(0);
+    this.#group.grow(this.#topics.length);
+    return number;
   }
 
   /** Events of the open source transaction in this topic; tombstones do not count. */
@@ -108,30 +134,66 @@ export class LogWriter {
     group.bytes += builder.sizeBytes - before;
     group.count[topic] = (group.count[topic] as number) + 1;
     this.#open++;
-    if (builder.sizeBytes < this.#batchBytes) return;
-    group.batches.push({ topic, batch: builder.finish() });
+    if (builder.sizeBytes >= this.#batchBytes) this.#finishBatch(group, topic);
     if (group.bytes >= this.#partBytes) this.#pump();
   }
 
-  /** Writes BEGIN and END; a transaction without events only moves the position. */
-  endTransaction(transaction: SourceTransaction, position: number): void {
+  /**
+   * A record of the open source transaction for a shared topic. The caller has seen to it that the topic takes it:
+   * what a topic refuses here, the log as a whole refuses.
+   */
+  publish(
+    topic: number,
+    key: Buffer | null,
+    value: Buffer | null,
+    timestampMs: number,
+    headers: readonly Header[],
+  ): void {
+    const builder = this.#builders[topic] as BatchBuilder;
+    const most = this.#topics[topic]?.shared?.batchBytesMax ?? Number.POSITIVE_INFINITY;
+    if (builder.recordCount > 0 && builder.sizeBytes + recordBytes(key, value, headers) > most) {
+      this.#finishBatch(this.#group, topic);
+    }
+    this.#published.add(topic);
+    this.add(topic, key, value, timestampMs, headers);
+  }
+
+  /**
+   * Writes BEGIN and END, and answers true; a transaction without events only moves the position.
+   */
+  endTransaction(transaction: SourceTransaction, position: number): boolean {
     const group = this.#group;
     const touched = this.#touched;
-    if (touched.length > 0) {
-      const counts = touched.map((topic) => this.#inTransaction[topic] as number);
-      const ends = touched.map((topic) => group.count[topic] as number);
-      for (const topic of touched) this.#inTransaction[topic] = 0;
+    const told = touched.length > 0 || this.#published.size > 0;
+    if (told) {
+      const counts: number[] = [];
+      const ends: number[] = [];
+      for (const topic of touched) {
+        counts.push(this.#inTransaction[topic] as number);
+        ends.push(group.count[topic] as number);
+        this.#inTransaction[topic] = 0;
+      }
+      const counted = { touched, counts, ends, published: this.#takePublished(group) };
       this.#touched = [];
-      group.events.push(transactionRecords(transaction, this.#settings.topics, touched, counts, ends));
+      group.events.push(transactionRecords(transaction, this.#topics, this.#texts, counted));
       group.bytes += transactionBytes;
     }
     this.#endAt(position);
+    return told;
   }
 
-  /** A record of the transaction topic in its place: before the source transaction that is open. */
-  event(make: (frontier: Frontier) => TransactionEvent, onPlaced?: (offset: number) => void): void {
+  /**
+   * A record of the transaction topic in its place: before the source transaction that is open. Its frontier takes in all
+   * that was given for the topic `cut`, and of the others what lies before that transaction.
+   */
+  event(make: (frontier: Frontier) => TransactionEvent, onPlaced?: (offset: number) => void, cut?: number): void {
     const group = this.#group;
-    group.events.push(singleRecord(this.#settings.topics, group.boundary, make, onPlaced));
+    let place = group.boundary;
+    if (cut !== undefined) {
+      place = place.slice();
+      place[cut] = group.count[cut] as number;
+    }
+    group.events.push(singleRecord(this.#topics, place, make, onPlaced));
     group.bytes += transactionBytes;
   }
 
@@ -174,6 +236,13 @@ export class LogWriter {
     this.#group.log = null;
   }
 
+  #takePublished(group: PendingGroup): Counted["published"] {
+    if (this.#published.size === 0) return nothingPublished;
+    const published = Array.from(this.#published, (topic) => ({ topic, end: group.count[topic] as number }));
+    this.#published.clear();
+    return published;
+  }
+
   #endAt(position: number): void {
     this.#group.boundary.set(this.#group.count);
     this.#group.position = position;
@@ -198,15 +267,22 @@ export class LogWriter {
     const whole = group.position >= 0 && this.#open === 0;
     if (!whole && group.bytes < this.#partBytes) return;
     this.#finishBatches(group);
-    if (whole) this.#group = new PendingGroup(this.#settings.topics.length);
+    if (whole) this.#group = new PendingGroup(this.#topics.length);
     this.#writing = group;
     this.#work = this.#run(group, whole);
   }
 
   #finishBatches(group: PendingGroup): void {
     this.#builders.forEach((builder, topic) => {
-      if (builder.recordCount > 0) group.batches.push({ topic, batch: builder.finish() });
+      if (builder.recordCount > 0) this.#finishBatch(group, topic);
     });
+  }
+
+  #finishBatch(group: PendingGroup, topic: number): void {
+    const builder = this.#builders[topic] as BatchBuilder;
+    group.batches.push({ topic, records: builder.recordCount, batch: builder.finish() });
+    // An application may publish to any of its topics: none of them keeps a buffer as large as its last batch.
+    if (this.#topics[topic]?.shared) this.#builders[topic] = new BatchBuilder(sharedBuilderBytes);
   }
 
   async #run(group: PendingGroup, whole: boolean): Promise<void> {
@@ -241,18 +317,14 @@ export class LogWriter {
   }
 
   async #appendRows(group: PendingGroup, log: Transaction, batches: PendingGroup["batches"]): Promise<void> {
-    const byTopic = new Map<number, Buffer[]>();
-    for (const { topic, batch } of batches) {
-      const list = byTopic.get(topic);
-      if (list === undefined) byTopic.set(topic, [batch]);
-      else list.push(batch);
-    }
+    const byTopic = Map.groupBy(batches, ({ topic }) => topic);
     await Promise.all(
       Array.from(byTopic, async ([topic, list]) => {
-        const { name } = this.#settings.topics[topic] as CapturedTopic;
-        for (const batch of list) {
-          const placed = await log.append({ topic: name, partition: 0, batch });
-          if (Number.isNaN(group.base[topic])) group.base[topic] = placed.baseOffset;
+        const { name, partition = 0, shared } = this.#topics[topic] as CapturedTopic;
+        for (const { batch, records } of list) {
+          const placed = await log.append({ topic: name, partition, batch });
+          if (shared) group.placed(topic, placed.baseOffset, records);
+          else if (Number.isNaN(group.base[topic])) group.base[topic] = placed.baseOffset;
           else invariant(placed.baseOffset === this.#next[topic], "nobody else writes to a topic of a source");
           this.#next[topic] = placed.lastOffset + 1;
         }
@@ -262,6 +334,7 @@ export class LogWriter {
 
   async #commit(group: PendingGroup, log: Transaction): Promise<void> {
     const offsetOf: OffsetOf = (topic, count) => {
+      if (this.#topics[topic]?.shared) return group.sharedOffset(topic, count);
       const base = group.base[topic] as number;
       return Number.isNaN(base) ? (this.#next[topic] as number) : base + count;
     };
@@ -277,8 +350,8 @@ export class LogWriter {
     };
     const nowMs = this.#settings.clock.now();
     for (const event of group.events) {
-      for (const { id, value } of event.records(offsetOf)) {
-        this.#events.add(Buffer.from(JSON.stringify({ id })), Buffer.from(value), nowMs);
+      for (const { key, value } of event.records(offsetOf)) {
+        this.#events.add(Buffer.from(key), Buffer.from(value), nowMs);
       }
       if (event.onPlaced) placedHere.push({ index: this.#events.recordCount - 1, tell: event.onPlaced });
       if (this.#events.sizeBytes >= this.#batchBytes) await append();
@@ -287,4 +360,10 @@ export class LogWriter {
     await log.append(this.#settings.progress(group.position));
     await log.commit();
   }
+}
+
+function recordBytes(key: Buffer | null, value: Buffer | null, headers: readonly Header[]): number {
+  let bytes = recordOverheadBytes + (key?.length ?? 0) + (value?.length ?? 0);
+  for (const header of headers) bytes += 16 + Buffer.byteLength(header.key) + (header.value?.length ?? 0);
+  return bytes;
 }

@@ -29,6 +29,11 @@ export function transactionTopic(source: string): string {
   return `${source}.transaction`;
 }
 
+/** What `pg_logical_emit_message` wrote; Debezium's name. */
+export function messageTopic(source: string): string {
+  return `${source}.message`;
+}
+
 /** Rows that could not be read or keyed. */
 export function rejectedTopic(source: string): string {
   return `${source}.rejected`;
@@ -39,6 +44,7 @@ export function refuseTopicCollision(definition: PostgresDefinition): void {
   const taken = new Map<string, string>([
     [transactionTopic(definition.name), "the transactions"],
     [rejectedTopic(definition.name), "the rows set aside"],
+    [messageTopic(definition.name), "the logical messages"],
   ]);
   for (const table of definition.tables) {
     const topic = topicName(definition.name, table);

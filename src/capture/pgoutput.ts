@@ -1,6 +1,6 @@
 /**
- * Decodes what PostgreSQL's `pgoutput` plugin sends (protocol version 2): "Logical Replication Message Formats" of its
- * manual. A message is decoded where it lies and handed to a handler at once; nothing is kept.
+ * Decodes what PostgreSQL's `pgoutput` plugin sends (protocol versions 1 to 4): "Logical Replication Message Formats" of
+ * its manual. A message is decoded where it lies and handed to a handler at once; nothing is kept.
  *
  * Messages inside a stream block (parts of a transaction that is still running) are handed on whole with the number of
  * their subtransaction, to be decoded by `decodeStreamed` when the transaction has committed.
@@ -24,6 +24,30 @@ export interface Relation {
   readonly columns: readonly RelationColumn[];
 }
 
+/** What `pg_logical_emit_message` wrote. */
+export interface EmittedMessage {
+  /** One that is not stands outside of transactions, and holds even if the transaction that wrote it is rolled back. */
+  readonly transactional: boolean;
+  /** The end of its record. */
+  readonly lsn: number;
+  readonly prefix: string;
+  /** A part of the decoded message: valid during the call only. */
+  readonly content: Buffer;
+}
+
+/** Of a transaction that is prepared first (`PREPARE TRANSACTION`), from a slot that decodes at that point. */
+export interface TwoPhaseStep {
+  readonly kind: "begin-prepare" | "prepare" | "commit-prepared" | "rollback-prepared" | "stream-prepare";
+  readonly xid: number;
+  /** The name that the transaction was prepared under. */
+  readonly gid: string;
+  /** Of the record of this step; a rollback's are the ends of the prepare and of the rollback. */
+  readonly lsn: number;
+  readonly endLsn: number;
+  /** Microseconds since the Unix epoch. */
+  readonly atUs: number;
+}
+
 /** What an old row holds: nothing, the columns of the replica identity, or all columns. */
 export type OldRow = "none" | "key" | "full";
 
@@ -42,6 +66,12 @@ export interface PgOutputHandler {
   streamCommit(xid: number, commitLsn: number, endLsn: number, commitUs: number): void;
   /** Of a whole transaction when both are the same. */
   streamAbort(topXid: number, xid: number): void;
+  message(message: EmittedMessage): void;
+  /** The open transaction was committed elsewhere first, at `originLsn` there (0 while that is not known). */
+  origin(originLsn: number, name: string): void;
+  /** A type that is not built in, before the relation that has it. */
+  type(oid: number, schema: string, name: string): void;
+  twoPhase(step: TwoPhaseStep): void;
 }
 
 /** The message's form is not what the manual says; `relationOid` where it could be read. */
@@ -53,6 +83,17 @@ export class DecodeError extends Error {
     this.name = "DecodeError";
     this.relationOid = relationOid;
   }
+}
+
+/**
+ * Options of START_REPLICATION for a server of this version (`server_version_num`): the newest protocol that it speaks,
+ * without two-phase decoding. `publications` is the list with its quotes. Origin `none` leaves out what the server has by
+ * replication itself, from 16 on.
+ */
+export function streamOptions(version: number, publications: string, origin: "any" | "none" = "any"): string {
+  const [protocol, streaming] = version >= 160_000 ? [4, "parallel"] : [version >= 150_000 ? 3 : 2, "on"];
+  const options = `proto_version '${protocol}', streaming '${streaming}', messages 'true', publication_names '${publications}'`;
+  return origin === "any" ? options : `${options}, origin 'none'`;
 }
 
 const identities: Readonly<Record<number, Relation["identity"]>> = {
@@ -75,13 +116,12 @@ export class PgOutputDecoder {
 
   /** Throws `DecodeError`. */
   decode(message: Buffer): void {
-    const kind = message[0];
-    if (this.#streamXid !== 0 && kind !== 0x45) {
-      // S, c and A stand outside of blocks.
-      if (kind !== 0x63 && kind !== 0x41 && kind !== 0x53) {
-        this.#handler.streamed(this.#streamXid, uint32(message, 1), message);
-        return;
-      }
+    const kind = message[0] as number;
+    if (this.#streamXid !== 0 && !standsOutsideOfBlocks(kind)) {
+      // The origin is the one message of a block that names no subtransaction.
+      const xid = kind === 0x4f ? this.#streamXid : uint32(message, 1);
+      this.#handler.streamed(this.#streamXid, xid, message);
+      return;
     }
     try {
       switch (kind) {
@@ -99,7 +139,7 @@ export class PgOutputDecoder {
             readTimestampUs(message, 22),
           );
           return;
-        case 0x41: // Stream Abort
+        case 0x41: // Stream Abort; version 4 adds position and time, which nothing needs
           this.#handler.streamAbort(message.readUInt32BE(1), message.readUInt32BE(5));
           return;
         case 0x42: // Begin
@@ -107,6 +147,21 @@ export class PgOutputDecoder {
           return;
         case 0x43: // Commit
           this.#handler.commit(readLsn(message, 2), readLsn(message, 10), readTimestampUs(message, 18));
+          return;
+        case 0x62: // Begin Prepare
+          this.#handler.twoPhase(readTwoPhase("begin-prepare", message, 1));
+          return;
+        case 0x50: // Prepare
+          this.#handler.twoPhase(readTwoPhase("prepare", message, 2));
+          return;
+        case 0x4b: // Commit Prepared
+          this.#handler.twoPhase(readTwoPhase("commit-prepared", message, 2));
+          return;
+        case 0x72: // Rollback Prepared
+          this.#handler.twoPhase(readTwoPhase("rollback-prepared", message, 2));
+          return;
+        case 0x70: // Stream Prepare
+          this.#handler.twoPhase(readTwoPhase("stream-prepare", message, 2));
           return;
         default:
           this.#decodeInside(message, 1);
@@ -157,10 +212,19 @@ export class PgOutputDecoder {
         this.#handler.truncate(oids);
         return;
       }
-      case 0x59: // Type: types are read from the catalogue
-      case 0x4f: // Origin
-      case 0x4d: // Message: none is asked for
+      case 0x4d: // Message
+        this.#handler.message(readMessage(message, at));
         return;
+      case 0x4f: // Origin, which has no subtransaction
+        this.#handler.origin(readLsn(message, 1), readText(message, 9).text);
+        return;
+      case 0x59: {
+        // Type
+        const schema = readText(message, at + 4);
+        const name = readText(message, schema.next);
+        this.#handler.type(message.readUInt32BE(at), schema.text || "pg_catalog", name.text);
+        return;
+      }
       default:
         throw new DecodeError(`message kind ${String.fromCharCode(message[0] ?? 0x3f)} is not known`);
     }
@@ -208,35 +272,66 @@ function readTuple(message: Buffer, position: number, cells: Cells): number {
 }
 
 function readRelation(message: Buffer, position: number): Relation {
-  let at = position;
-  const oid = message.readUInt32BE(at);
-  at += 4;
-  const text = () => {
-    const end = message.indexOf(0, at);
-    if (end < 0) throw new DecodeError("a name has no end", oid);
-    const value = message.toString("utf8", at, end);
-    at = end + 1;
-    return value;
-  };
-  const schema = text() || "pg_catalog";
-  const table = text();
+  const oid = message.readUInt32BE(position);
+  const schema = readText(message, position + 4);
+  const table = readText(message, schema.next);
+  let at = table.next;
   const identity = identities[message[at++] ?? 0];
   if (identity === undefined) throw new DecodeError("the replica identity is not known", oid);
   const count = message.readUInt16BE(at);
   at += 2;
   const columns: RelationColumn[] = [];
   for (let i = 0; i < count; i++) {
-    const flags = message[at++] ?? 0;
-    const name = text();
+    const flags = message.readUInt8(at);
+    const name = readText(message, at + 1);
     columns.push({
-      name,
-      typeOid: message.readUInt32BE(at),
-      typeModifier: message.readInt32BE(at + 4),
+      name: name.text,
+      typeOid: message.readUInt32BE(name.next),
+      typeModifier: message.readInt32BE(name.next + 4),
       identity: (flags & 1) !== 0,
     });
-    at += 8;
+    at = name.next + 8;
   }
-  return { oid, schema, table, identity, columns };
+  return { oid, schema: schema.text || "pg_catalog", table: table.text, identity, columns };
+}
+
+function readMessage(message: Buffer, position: number): EmittedMessage {
+  const flags = message.readUInt8(position);
+  const prefix = readText(message, position + 9);
+  const start = prefix.next + 4;
+  const end = start + message.readUInt32BE(prefix.next);
+  if (end > message.length) throw new DecodeError("a logical message is longer than it came");
+  return {
+    transactional: (flags & 1) !== 0,
+    lsn: readLsn(message, position + 1),
+    prefix: prefix.text,
+    content: message.subarray(start, end),
+  };
+}
+
+/** The five have one form: two positions, a time (a rollback has two), the transaction, its name. */
+function readTwoPhase(kind: TwoPhaseStep["kind"], message: Buffer, position: number): TwoPhaseStep {
+  const after = position + (kind === "rollback-prepared" ? 32 : 24);
+  return {
+    kind,
+    lsn: readLsn(message, position),
+    endLsn: readLsn(message, position + 8),
+    atUs: readTimestampUs(message, after - 8),
+    xid: message.readUInt32BE(after),
+    gid: readText(message, after + 4).text,
+  };
+}
+
+/** Text up to its zero byte, and the place behind that. */
+function readText(message: Buffer, position: number): { readonly text: string; readonly next: number } {
+  const end = position < message.length ? message.indexOf(0, position) : -1;
+  if (end < 0) throw new DecodeError("a text has no end");
+  return { text: message.toString("utf8", position, end), next: end + 1 };
+}
+
+/** Starts, commits, aborts and prepares of streamed transactions, and the end of a block. */
+function standsOutsideOfBlocks(kind: number): boolean {
+  return kind === 0x45 || kind === 0x53 || kind === 0x63 || kind === 0x41 || kind === 0x70;
 }
 
 function uint32(bytes: Buffer, at: number): number {

@@ -35,8 +35,8 @@ export class PostgresFixture {
     this.engine = engine;
   }
 
-  static async open(sql = ""): Promise<PostgresFixture> {
-    const database = await testDatabase();
+  static async open(sql = "", given?: TestDatabase): Promise<PostgresFixture> {
+    const database = given ?? (await testDatabase());
     const client = await connectTo(database.url);
     if (sql !== "") await client.query(sql);
     const disk = new SimulatedDisk(seededRandom(11));
@@ -73,12 +73,12 @@ export class PostgresFixture {
     return source;
   }
 
-  async read(topic: string): Promise<StoredRecord[]> {
+  async read(topic: string, partition = 0): Promise<StoredRecord[]> {
     const all: StoredRecord[] = [];
     for (let offset = 0; ; ) {
       const result = await this.engine.read({
         topic,
-        partition: 0,
+        partition,
         offset,
         isolation: "read_committed",
         bytesMax: 1024 * 1024,
@@ -100,10 +100,14 @@ export class PostgresFixture {
     ) as Envelope[];
   }
 
-  /** Everything that was committed up to now is in the log. */
+  /** Everything that was committed up to now is in the log, and no table is being read. */
   async caughtUp(source: Source): Promise<void> {
     await until(source, (state) => state === "streaming");
     await source.catchUp();
+    while (source.status().reading.length > 0) {
+      await soon();
+      await until(source, (state) => state === "streaming");
+    }
   }
 
   /** The power is cut; the log is opened again as it survived. */

@@ -3,10 +3,10 @@ import { randomBytes } from "node:crypto";
 import { createServer } from "node:net";
 import { test } from "node:test";
 import { MillraceError } from "../base/errors.ts";
-import { sourceError } from "./connection.ts";
 import { failure, PostgresFixture, recovered, remembering, until } from "./postgres-fixture.ts";
 import { checkServer } from "./server-setup.ts";
 import { soon } from "./source.suite.ts";
+import { sourceError } from "./source-error.ts";
 
 const facts = {
   version: 180_004,
@@ -18,7 +18,7 @@ const facts = {
   walKeepUnbounded: true,
 };
 
-test("a server that is too old, without logical wal_level, or a standby is refused with the way out", () => {
+test("a server that is too old, without logical wal_level, or a standby before 16 is refused with the way out", () => {
   const refusal = (more: Partial<typeof facts>): MillraceError => {
     try {
       checkServer("shop", { ...facts, ...more });
@@ -32,7 +32,8 @@ test("a server that is too old, without logical wal_level, or a standby is refus
   const level = refusal({ walLevel: "replica" });
   assert.equal(level.code, "SOURCE_WAL_LEVEL");
   assert.match(level.hint ?? "", /alter system set wal_level = 'logical'/);
-  assert.equal(refusal({ standby: true }).code, "SOURCE_NOT_PERMITTED");
+  assert.equal(refusal({ standby: true, version: 150_003 }).code, "SOURCE_NOT_PERMITTED");
+  checkServer("shop", { ...facts, standby: true });
 });
 
 for (const [what, sql, table, message] of [

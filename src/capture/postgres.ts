@@ -6,22 +6,32 @@
 import type { Clock } from "../base/clock.ts";
 import type { Diagnostics } from "../base/diagnostics.ts";
 import type { Disk } from "../base/disk.ts";
-import type { MillraceError } from "../base/errors.ts";
+import { MillraceError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import type { PostgresDefinition } from "../catalog/definitions.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { ProgressTable } from "../ownership/progress-table.ts";
 import type { TableShape } from "../schema/table-shape.ts";
 import { CaptureLog } from "./capture-log.ts";
-import { type CaptureListener, CaptureRun, type CaptureSettings, defaultCaptureSettings } from "./capture-run.ts";
+import { CaptureRun } from "./capture-run.ts";
+import { type CaptureListener, type CaptureSettings, defaultCaptureSettings } from "./capture-tools.ts";
 import type { ChangeRecorder } from "./change-recorder.ts";
-import { closeConnection, connect, publicUrl, sourceError } from "./connection.ts";
+import { beginHold, endHold, giveUp, holdState } from "./hold.ts";
 import type { LogWriter } from "./log-writer.ts";
 import { parseLsn, printLsn } from "./lsn.ts";
 import { refuseTopicCollision, rejectedTopic, slotName, topicName } from "./names.ts";
-import { dropPublications, dropSlot } from "./server-setup.ts";
+import type { Admission } from "./outbox/outbox-writer.ts";
+import { type CaptureProgress, refusalCodes, type SourceHold, witnessed } from "./progress.ts";
+import type { RetryResult } from "./retry.ts";
+import { SlotCare, silenceFault } from "./slot-care.ts";
+import { lookAtSlot, type SlotLook } from "./slot-look.ts";
+import { SlotMinder } from "./slot-minder.ts";
+import { type ReadStart, readProgress, type TableProgress } from "./snapshot/table-progress.ts";
 import type { Source, SourceState, SourceStatus } from "./source.ts";
+import { sourceError } from "./source-error.ts";
 import type { SessionEnd, StreamSession } from "./stream-session.ts";
+import { publicUrl } from "./tls-modes.ts";
+import { type Wish, Wishes } from "./wishes.ts";
 
 export interface PostgresSourceOptions {
   readonly definition: PostgresDefinition;
@@ -41,6 +51,14 @@ export interface PostgresSourceOptions {
   /** Millrace's, for `source.version` in events. */
   readonly version?: string;
   readonly settings?: Partial<CaptureSettings>;
+  /** What a refusal at the start is answered with, where somebody has said so beforehand. */
+  readonly whenRefused?: "resnapshot" | "adopt";
+  /** What topics have against what applications publish to them. */
+  readonly admit?: Admission;
+  /** Told of the tables as they are, whenever one is met or has changed. Must not throw. */
+  readonly onTables?: (tables: readonly TableShape[]) => void;
+  /** How often the server is asked what it keeps for us. */
+  readonly careMs?: number;
 }
 
 /** Opens nothing before `start`, and throws nothing: what is wrong stands in the status. */
@@ -52,11 +70,14 @@ const pauseMsMin = 500;
 const pauseMsMax = 30_000;
 /** What needs somebody is looked at again after this. */
 const recheckMs = 15_000;
+const careMs = 30_000;
 
 class PostgresSource implements Source {
   readonly name: string;
   readonly #options: PostgresSourceOptions;
   readonly #slot: string;
+  readonly #minder: SlotMinder;
+  readonly #wishes: Wishes;
   #state: SourceState = { kind: "connecting" };
   #tables: readonly TableShape[] = [];
   #warnings: readonly string[] = [];
@@ -68,8 +89,16 @@ class PostgresSource implements Source {
   #run: CaptureRun | null = null;
   #streaming: { readonly session: StreamSession; readonly log: LogWriter } | null = null;
   #recorder: ChangeRecorder | null = null;
+  #reading: () => readonly TableProgress[] = () => [];
+  #loadBegan: ReadStart | null = null;
   #log: CaptureLog | null = null;
   #resnapshot = false;
+  #adopt = false;
+  #refusal: MillraceError | null = null;
+  /** It has streamed, taken a snapshot, or been refused. */
+  #begun = false;
+  /** What was to be dropped before this process began may still be there. */
+  #firstStand = true;
   #stopping = false;
   #pauseMs = pauseMsMin;
   #sleeping: AbortController | null = null;
@@ -79,6 +108,8 @@ class PostgresSource implements Source {
     this.name = options.definition.name;
     this.#options = options;
     this.#slot = slotName(this.name, options.logId ?? options.engine.logId);
+    this.#minder = new SlotMinder({ ...options, slot: this.#slot });
+    this.#wishes = new Wishes(this.name);
   }
 
   start(): void {
@@ -88,9 +119,9 @@ class PostgresSource implements Source {
   status(): SourceStatus {
     const { definition, clock } = this.#options;
     const position = this.#position;
+    const progress = this.#log?.progress ?? null;
     const serverEnd = this.#streaming?.session.serverEnd ?? 0;
     const waitingSince = this.#streaming?.log.waitingSinceMs ?? null;
-    const { count, last } = this.#rejected;
     return {
       name: this.name,
       type: "postgres",
@@ -102,12 +133,17 @@ class PostgresSource implements Source {
       position: position === null ? null : printLsn(position),
       lagBytes: position === null || serverEnd === 0 ? null : Math.max(0, serverEnd - position),
       lagMs: this.#streaming === null ? null : waitingSince === null ? 0 : Math.max(0, clock.now() - waitingSince),
-      slot: this.#log?.progress == null || this.#log.progress.state === "released" ? null : this.#slot,
-      warnings:
-        count === 0
-          ? this.#warnings
-          : [...this.#warnings, `rows set aside in topic ${rejectedTopic(this.name)}: ${count}; the last: ${last}`],
+      reading: this.#reading(),
+      slot: progress === null || progress.state === "released" ? null : this.#slot,
+      ...(progress !== null && { server: { systemId: progress.systemId, timeline: progress.timeline } }),
+      wal: this.#minder.look?.wal ?? null,
+      orphans: this.#minder.look?.orphans ?? [],
+      warnings: this.#allWarnings(progress),
     };
+  }
+
+  refusedAtStart(): MillraceError | null {
+    return this.#refusal;
   }
 
   async catchUp(position?: string): Promise<void> {
@@ -124,7 +160,34 @@ class PostgresSource implements Source {
   resnapshot(): void {
     this.#resnapshot = true;
     this.#run?.needSnapshot("it was asked for");
-    this.#sleeping?.abort();
+    this.#goOn();
+  }
+
+  async retry(): Promise<RetryResult> {
+    const retried = this.#run?.retry();
+    if (retried !== undefined && this.#state.kind === "streaming") return await retried;
+    throw new MillraceError("SOURCE_UNREACHABLE", `source "${this.name}" does not stream`, {
+      hint: "What was set aside is tried again while the source runs: see millrace sources show.",
+    });
+  }
+
+  adopt(): void {
+    // A source that runs has nothing to adopt, and must not do so later unasked.
+    if (this.#state.kind === "streaming" || this.#state.kind === "snapshotting") return;
+    this.#adopt = true;
+    this.#goOn();
+  }
+
+  hold(kind: "paused" | "removed", slot: "keep" | "drop"): Promise<void> {
+    const told = slot === "keep" ? "kept" : "dropped";
+    return this.#ask({
+      kind: "hold",
+      hold: { kind, slot: told, because: null, atMs: this.#options.clock.now() },
+    });
+  }
+
+  resume(): Promise<void> {
+    return this.#ask({ kind: "resume" });
   }
 
   async stop(options: { readonly release?: boolean } = {}): Promise<void> {
@@ -133,14 +196,36 @@ class PostgresSource implements Source {
     this.#sleeping?.abort();
     await this.#loop;
     const { mode, definition } = this.#options;
-    if (options.release === true && mode === "dev" && !definition.keepSlot) await this.#release();
+    // What somebody has told to keep or to drop stays so.
+    const held = this.#log?.progress?.hold !== undefined;
+    if (options.release === true && mode === "dev" && !definition.keepSlot && !held) await this.#release();
     this.#state = { kind: "stopped" };
+  }
+
+  /** Whatever holds it: a pause ends, a wait is over. */
+  #goOn(): void {
+    if (this.#log?.progress?.hold !== undefined) this.resume().catch(() => undefined);
+    this.#sleeping?.abort();
+  }
+
+  #ask(wish: Wish): Promise<void> {
+    const done = this.#wishes.ask(wish);
+    this.#run?.stop();
+    this.#sleeping?.abort();
+    return done;
   }
 
   async #keepGoing(): Promise<void> {
     while (!this.#stopping) {
       try {
-        const end = await this.#attempt();
+        const log = await this.#owned();
+        await this.#wishes.obey((wish) => this.#perform(wish, log));
+        const hold = log.progress?.hold;
+        if (hold !== undefined) {
+          await this.#standStill(log, hold);
+          continue;
+        }
+        const end = await this.#attempt(log);
         if (end.kind === "failed") throw end.error;
         if (end.kind === "snapshot-needed") {
           this.#resnapshot = true;
@@ -152,18 +237,23 @@ class PostgresSource implements Source {
         if (error.code === "PRODUCER_FENCED") {
           this.#state = { kind: "failed", error };
           this.#say(error);
-          return;
+          break;
         }
-        await this.#pause(error);
+        if (!(await this.#answerRefusal(error))) await this.#pause(error);
       }
     }
+    this.#wishes.close();
   }
 
-  async #attempt(): Promise<SessionEnd> {
-    const { definition, engine, clock, progress, logId } = this.#options;
+  async #owned(): Promise<CaptureLog> {
+    const { definition, engine, clock, progress } = this.#options;
     if (this.#state.kind !== "failed") this.#state = { kind: "connecting" };
     refuseTopicCollision(definition);
-    const log = this.#log ?? (await this.#own(await CaptureLog.own(engine, definition, clock, progress)));
+    return this.#log ?? (await this.#own(await CaptureLog.own(engine, definition, clock, progress)));
+  }
+
+  async #attempt(log: CaptureLog): Promise<SessionEnd> {
+    const { engine, clock, logId } = this.#options;
     const run = new CaptureRun(
       {
         ...this.#options,
@@ -174,14 +264,28 @@ class PostgresSource implements Source {
       log,
       this.#listener(),
     );
+    if (this.#stopping || this.#wishes.waiting) return { kind: "stopped" };
     this.#run = run;
-    if (this.#stopping) return { kind: "stopped" };
+    const care = new SlotCare({
+      source: this.name,
+      clock,
+      everyMs: this.#options.careMs ?? careMs,
+      ask: (begun) =>
+        run.ask((client) => {
+          begun();
+          return lookAtSlot(client, this.#slot);
+        }),
+      onLook: (look) => this.#looked(look),
+      onFault: (error) => run.fail(error),
+    });
     try {
-      return await run.run({ resnapshot: this.#resnapshot });
+      return await run.run({ resnapshot: this.#resnapshot, adopt: this.#adopt });
     } finally {
+      care.stop();
       this.#changes += this.#recorder?.changes ?? 0;
       this.#transactions += this.#streaming?.session.transactions ?? 0;
       this.#recorder = null;
+      this.#reading = () => [];
       this.#streaming = null;
       this.#run = null;
       // What the log has is read from it again, under an ownership of its own.
@@ -194,6 +298,7 @@ class PostgresSource implements Source {
     const { definition } = this.#options;
     const declared = new Set(definition.tables.map((table) => topicName(definition.name, table)));
     this.#tables = (await log.readShapes()).filter(({ topic }) => declared.has(topic));
+    this.#options.onTables?.(this.#tables);
     this.#position = log.progress === null ? null : parseLsn(log.progress.lsn);
     return log;
   }
@@ -201,21 +306,39 @@ class PostgresSource implements Source {
   #listener(): CaptureListener {
     return {
       snapshotting: (rows, rowsEstimated) => {
-        this.#resnapshot = false;
-        this.#state = { kind: "snapshotting", rows, rowsEstimated };
+        this.#resnapshot = this.#adopt = false;
+        this.#begun = true;
+        this.#minder.letFlow();
+        this.#minder.madeAnew();
+        const nowMs = this.#options.clock.monotonicMs();
+        if (this.#loadBegan === null || rows === 0) this.#loadBegan = { ms: nowMs, rows };
+        this.#state = { kind: "snapshotting", ...readProgress(rows, rowsEstimated, this.#loadBegan, nowMs) };
       },
       recording: (recorder) => {
         this.#changes += this.#recorder?.changes ?? 0;
         this.#recorder = recorder;
       },
+      adopted: () => {
+        this.#minder.madeAnew();
+        this.#options.diagnostics.warn("the server's position was adopted; changes may be missing", {
+          source: this.name,
+          gap: this.#log?.progress?.gap,
+        });
+      },
       streaming: (session, log) => {
         this.#streaming = { session, log };
+        this.#adopt = false;
+        this.#begun = true;
         this.#pauseMs = pauseMsMin;
         this.#state = { kind: "streaming" };
       },
       tables: (tables, warnings) => {
         this.#tables = tables;
+        this.#options.onTables?.(tables);
         this.#warnings = warnings;
+      },
+      reading: (progress) => {
+        this.#reading = progress;
       },
       durable: (position) => {
         this.#position = position;
@@ -232,6 +355,119 @@ class PostgresSource implements Source {
     };
   }
 
+  // What somebody has asked for.
+
+  async #perform(wish: Wish, log: CaptureLog): Promise<void> {
+    const tools = { source: this.name, slot: this.#slot, minder: this.#minder, diagnostics: this.#options.diagnostics };
+    if (wish.kind === "hold") await beginHold(log, wish.hold, tools);
+    else if (wish.kind === "resume") await endHold(log, tools);
+    else {
+      this.#resnapshot = true;
+      await giveUp(log, wish.because, tools);
+    }
+    const hold = log.progress?.hold;
+    this.#state = hold === undefined ? { kind: "connecting" } : holdState(this.name, hold);
+  }
+
+  /** Until somebody resumes it, or stops the program. What the server keeps for it meanwhile is looked at. */
+  async #standStill(log: CaptureLog, hold: SourceHold): Promise<void> {
+    this.#state = holdState(this.name, hold);
+    if (hold.slot === "kept") {
+      try {
+        await this.#minder.lookFromOutside();
+        if (this.#minder.decide() === "drop-slot") {
+          const because = this.#minder.heldSentence();
+          return await this.#perform({ kind: "hold", hold: { ...hold, slot: "dropped", because } }, log);
+        }
+      } catch (cause) {
+        this.#options.diagnostics.debug("a source that stands still could not be looked at", {
+          source: this.name,
+          cause: String(cause),
+        });
+      }
+    } else if (this.#minder.dropFailed || this.#firstStand) await this.#minder.drop(hold.kind === "removed");
+    this.#firstStand = false;
+    if (!this.#wishes.waiting) await this.#sleep(recheckMs);
+  }
+
+  /** First the log says that the slot is given up, then it is: a crash between the two costs a snapshot, no more. */
+  async #release(): Promise<void> {
+    const log = this.#log;
+    if (log?.progress == null || log.progress.state === "released") return;
+    try {
+      await log.writeProgress({ ...log.progress, state: "released" });
+    } catch (cause) {
+      const error = sourceError(cause, this.#options.definition).message;
+      this.#options.diagnostics.warn("the log cannot be told that a slot is given up, so that it is kept", {
+        source: this.name,
+        slot: this.#slot,
+        error,
+      });
+      return;
+    }
+    await this.#minder.drop(true);
+  }
+
+  // What the server keeps.
+
+  #looked(look: SlotLook): void {
+    const slotRestart = this.#minder.take(look, { streaming: this.#streaming !== null });
+    const progress = this.#log?.progress ?? null;
+    if (this.#log !== null && progress?.state === "streaming" && slotRestart !== null) {
+      this.#log.progress = witnessed(progress, slotRestart);
+    }
+    const silence = silenceFault(this.name, this.#streaming?.session.silentMs ?? 0, look.walSenderTimeoutMs);
+    if (silence !== null) this.#run?.fail(silence);
+    if (this.#state.kind !== "streaming") return;
+    const act = this.#minder.decide();
+    if (act === "nothing") return;
+    const because = this.#minder.heldSentence();
+    const hold = { kind: "paused", slot: "kept", because, atMs: this.#options.clock.now() } as const;
+    this.#ask(act === "pause" ? { kind: "hold", hold } : { kind: "give-up", because }).catch(() => undefined);
+  }
+
+  #allWarnings(progress: CaptureProgress | null): string[] {
+    const { count, last } = this.#rejected;
+    const gap = progress?.gap;
+    return [
+      ...this.#warnings,
+      ...this.#minder.warnings(),
+      ...(gap === undefined
+        ? []
+        : [
+            `changes between ${gap.from} and ${gap.to} may be missing: the server's position was adopted (${gap.code})`,
+          ]),
+      ...(count === 0 ? [] : [`rows set aside in topic ${rejectedTopic(this.name)}: ${count}; the last: ${last}`]),
+    ];
+  }
+
+  // What keeps it.
+
+  /** True when what was said beforehand answers it. What cannot be seen again later is put down. */
+  async #answerRefusal(error: MillraceError): Promise<boolean> {
+    if (!refusalCodes.includes(error.code)) return false;
+    const { whenRefused, diagnostics } = this.#options;
+    const log = this.#log;
+    if (error.details.passing === true && log?.progress && log.progress.refused === undefined) {
+      const { code, message } = error;
+      await log.writeProgress({ ...log.progress, refused: { code, message } }).catch(() => undefined);
+    }
+    if (this.#begun) return false;
+    this.#begun = true;
+    if (whenRefused === undefined) {
+      this.#refusal = error;
+      return false;
+    }
+    diagnostics.warn("a refusal is answered as was said at the start", {
+      source: this.name,
+      error: error.message,
+      answer: whenRefused,
+    });
+    if (whenRefused === "adopt") this.#adopt = true;
+    else this.#resnapshot = true;
+    return true;
+  }
+
   async #pause(error: MillraceError): Promise<void> {
     const { clock, random } = this.#options;
     const passes = error.action === "wait" || error.action === "retry";
@@ -241,9 +477,13 @@ class PostgresSource implements Source {
     this.#state = passes ? { kind: "waiting", error, retryAtMs: clock.now() + delayMs } : { kind: "failed", error };
     const same = (before.kind === "failed" || before.kind === "waiting") && before.error.message === error.message;
     if (!same) this.#say(error);
+    await this.#sleep(delayMs);
+  }
+
+  async #sleep(delayMs: number): Promise<void> {
     this.#sleeping = new AbortController();
     try {
-      if (!this.#stopping) await clock.sleep(delayMs, this.#sleeping.signal);
+      if (!this.#stopping) await this.#options.clock.sleep(delayMs, this.#sleeping.signal);
     } catch {
       // Woken: there is something to do.
     }
@@ -253,30 +493,5 @@ class PostgresSource implements Source {
   #say(error: MillraceError): void {
     const { code, message, hint } = error;
     this.#options.diagnostics.warn("a source does not go on", { source: this.name, code, error: message, hint });
-  }
-
-  /** First the log says that the slot is given up, then it is: a crash between the two costs a snapshot, no more. */
-  async #release(): Promise<void> {
-    const { definition, clock, diagnostics } = this.#options;
-    const log = this.#log;
-    if (log?.progress == null || log.progress.state === "released") return;
-    try {
-      await log.writeProgress({ ...log.progress, state: "released" });
-      const client = await connect(definition, "query");
-      try {
-        await dropSlot(client, this.name, this.#slot, clock);
-        await dropPublications(client, this.#slot);
-      } finally {
-        await closeConnection(client);
-      }
-    } catch (cause) {
-      const error = sourceError(cause, definition);
-      diagnostics.warn("a replication slot could not be given up, and holds the source's log until it is dropped", {
-        source: this.name,
-        slot: this.#slot,
-        error: error.message,
-        hint: `select pg_drop_replication_slot('${this.#slot}')`,
-      });
-    }
   }
 }

@@ -3,10 +3,12 @@ import type { Client } from "pg";
 import type { Clock } from "../base/clock.ts";
 import { MillraceError } from "../base/errors.ts";
 import { quote } from "../catalog/definitions.ts";
-import { type SourceAddress, sourceError } from "./connection.ts";
+import type { SourceAddress } from "./connection.ts";
 import { parseLsn } from "./lsn.ts";
 import { appendOnlyPublication } from "./names.ts";
-import type { ServerPlace, SlotFacts } from "./progress.ts";
+import type { CaptureProgress, ServerPlace, SlotFacts } from "./progress.ts";
+import { sourceError } from "./source-error.ts";
+import { parseTimelineHistory, type TimelineSwitch } from "./timeline.ts";
 
 export interface ServerFacts {
   /** As `server_version_num`: 180004 is 18.4. */
@@ -30,7 +32,7 @@ export async function readServerFacts(client: Client): Promise<ServerFacts> {
 }
 
 /** Throws `SOURCE_VERSION_UNSUPPORTED`, `SOURCE_WAL_LEVEL`, `SOURCE_NOT_PERMITTED` for a standby. */
-export function checkServer(source: string, facts: ServerFacts): void {
+export function checkServer(source: string, facts: ServerFacts, origin: "any" | "none" = "any"): void {
   if (facts.version < 140_000) {
     throw new MillraceError(
       "SOURCE_VERSION_UNSUPPORTED",
@@ -38,10 +40,17 @@ export function checkServer(source: string, facts: ServerFacts): void {
       { hint: "Upgrade the server.", details: { source, version: facts.version } },
     );
   }
-  if (facts.standby) {
+  if (origin === "none" && facts.version < 160_000) {
+    throw new MillraceError(
+      "SOURCE_VERSION_UNSUPPORTED",
+      `source "${source}" is PostgreSQL ${Math.floor(facts.version / 10_000)}; what came by replication can be left out from 16 on`,
+      { hint: 'Take origin: "none" away, or upgrade the server.', details: { source, version: facts.version } },
+    );
+  }
+  if (facts.standby && facts.version < 160_000) {
     throw new MillraceError(
       "SOURCE_NOT_PERMITTED",
-      `source "${source}" is a standby server, which takes no publication`,
+      `source "${source}" is a standby server of PostgreSQL ${Math.floor(facts.version / 10_000)}; standbys can be captured from 16 on`,
       {
         hint: "Use the address of the primary.",
         details: { source },
@@ -60,42 +69,75 @@ export function checkServer(source: string, facts: ServerFacts): void {
   }
 }
 
-/** `replication` is a replication connection: only there the server tells who it is. */
-export async function readServerPlace(replication: Client, client: Client, slot: string): Promise<ServerPlace> {
+/**
+ * `replication` is a replication connection: only there the server tells who it is, and which way its timeline came
+ * since the one that was captured.
+ */
+export async function readServerPlace(
+  replication: Client,
+  client: Client,
+  slot: string,
+  progress: CaptureProgress | null,
+): Promise<ServerPlace> {
   const { rows } = await replication.query<{ systemid: string; timeline: number; xlogpos: string; dbname: string }>(
     "IDENTIFY_SYSTEM",
   );
   const system = rows[0] as (typeof rows)[number];
+  const timeline = Number(system.timeline);
+  const changed = progress !== null && progress.systemId === system.systemid && progress.timeline < timeline;
+  const standby = await client.query<{ standby: boolean }>("select pg_is_in_recovery() as standby");
   return {
     systemId: system.systemid,
-    timeline: Number(system.timeline),
+    timeline,
+    standby: standby.rows[0]?.standby === true,
+    history: changed ? await readTimelineHistory(replication, timeline) : [],
     walEnd: parseLsn(system.xlogpos),
     database: system.dbname,
     slot: await readSlot(client, slot),
   };
 }
 
-async function readSlot(client: Client, slot: string): Promise<SlotFacts | null> {
-  const { rows } = await client.query<{
-    confirmed: string | null;
-    plugin: string;
-    database: string;
-    status: string | null;
-    pid: number | null;
-  }>(
-    `select confirmed_flush_lsn::text as confirmed, plugin, database, wal_status as status, active_pid as pid
-       from pg_replication_slots where slot_name = $1`,
+/** Empty when the server has it no more: then nothing is known of where the timeline came from. */
+async function readTimelineHistory(replication: Client, timeline: number): Promise<TimelineSwitch[]> {
+  try {
+    const { rows } = await replication.query<{ content: string | Buffer }>(`TIMELINE_HISTORY ${timeline}`);
+    return parseTimelineHistory(String(rows[0]?.content ?? ""));
+  } catch (error) {
+    if ((error as { code?: unknown }).code === "58P01") return [];
+    throw error;
+  }
+}
+
+/** Null when there is none. Columns that the version does not have are left out by it. */
+export async function readSlot(client: Client, slot: string): Promise<SlotFacts | null> {
+  const { rows } = await client.query<{ slot: SlotRow }>(
+    "select to_jsonb(s) as slot from pg_replication_slots s where slot_name = $1",
     [slot],
   );
-  const row = rows[0];
+  const row = rows[0]?.slot;
   if (row === undefined) return null;
   return {
-    confirmed: row.confirmed === null ? 0 : parseLsn(row.confirmed),
+    confirmed: row.confirmed_flush_lsn === null ? 0 : parseLsn(row.confirmed_flush_lsn),
+    restart: row.restart_lsn === null ? null : parseLsn(row.restart_lsn),
     plugin: row.plugin,
     database: row.database,
-    lost: row.status === "lost" || row.confirmed === null,
-    activePid: row.pid,
+    lost: row.wal_status === "lost" || row.conflicting === true || typeof row.invalidation_reason === "string",
+    lostReason: row.invalidation_reason ?? null,
+    activePid: row.active_pid,
   };
+}
+
+interface SlotRow {
+  readonly confirmed_flush_lsn: string | null;
+  readonly restart_lsn: string | null;
+  readonly plugin: string | null;
+  readonly database: string | null;
+  readonly wal_status: string | null;
+  readonly active_pid: number | null;
+  /** From 16 on. */
+  readonly conflicting?: boolean | null;
+  /** From 17 on. */
+  readonly invalidation_reason?: string | null;
 }
 
 export interface PublishedTable {
@@ -104,12 +146,24 @@ export interface PublishedTable {
   readonly table: string;
   readonly kind: string;
   readonly appendOnly: boolean;
+  /** Null for all. PostgreSQL 15 and later. */
+  readonly listed?: readonly string[] | null;
+  readonly where?: string | null;
+  /**
+   * The condition is another one than it was published with. Null: nobody knows, for the table was not captured yet; then
+   * an administrator's publication is taken for right, since conditions cannot be compared as text.
+   */
+  readonly whereChanged?: boolean | null;
 }
 
 export interface Publications {
   readonly names: readonly string[];
-  /** Something that a running stream would have missed was not published before. */
-  readonly widened: boolean;
+  /** One was missing: the server cannot decode what it had in its log before. */
+  readonly created: boolean;
+  /** They were not what they must be, and are now. */
+  readonly altered: boolean;
+  /** Numbers of tables of which a stream may have missed something, because it was not published. */
+  readonly missed: readonly number[];
 }
 
 /**
@@ -124,13 +178,17 @@ export async function ensurePublications(
   tables: readonly PublishedTable[],
 ): Promise<Publications> {
   const names: string[] = [];
-  let widened = false;
+  const missed: number[] = [];
+  let created = false;
+  let altered = false;
   for (const appendOnly of [false, true]) {
     const name = appendOnly ? appendOnlyPublication(slot) : slot;
     const wanted = tables.filter((table) => table.appendOnly === appendOnly);
     const statements = await plan(client, name, appendOnly, wanted);
     if (wanted.length > 0) names.push(name);
-    widened ||= statements.widened;
+    created ||= statements.created;
+    altered ||= statements.sql.length > 0;
+    missed.push(...statements.missed);
     for (const statement of statements.sql) {
       try {
         await client.query(statement);
@@ -139,16 +197,44 @@ export async function ensurePublications(
       }
     }
   }
-  return { names, widened };
+  return { names, created, altered, missed };
 }
 
 /** What an administrator has made stays: it is not ours to drop. */
 export async function dropPublications(client: Client, slot: string): Promise<void> {
   const { rows } = await client.query<{ name: string }>(
-    "select pubname as name from pg_publication where pubname = any ($1) and pg_has_role(pubowner, 'usage')",
+    `select pubname as name from pg_publication
+      where pubname = any ($1) and pg_has_role(pubowner, 'usage') and not pg_is_in_recovery()`,
     [[slot, appendOnlyPublication(slot)]],
   );
   for (const { name } of rows) await client.query(`drop publication if exists ${quote(name)}`);
+}
+
+/** The statement that makes a publication as `ensurePublications` wants it. */
+export function publicationSql(
+  name: string,
+  appendOnly: boolean,
+  tables: readonly Pick<PublishedTable, "schema" | "table" | "kind" | "listed" | "where">[],
+): string {
+  return `create publication ${quote(name)} for table ${publishedList(tables)} with (${publishOptions(appendOnly)})`;
+}
+
+/** As it stands behind `for table` and `set table`. */
+export function publishedList(
+  tables: readonly Pick<PublishedTable, "schema" | "table" | "kind" | "listed" | "where">[],
+): string {
+  return tables
+    .map(({ schema, table, kind, listed, where }) => {
+      const columns = listed == null ? "" : ` (${listed.map(quote).join(", ")})`;
+      const condition = where == null ? "" : ` where (${where}\n)`;
+      return `${kind === "p" ? "" : "only "}${quote(schema)}.${quote(table)}${columns}${condition}`;
+    })
+    .join(", ");
+}
+
+function publishOptions(appendOnly: boolean): string {
+  const changes = appendOnly ? "insert, truncate" : "insert, update, delete, truncate";
+  return `publish = '${changes}', publish_via_partition_root = true`;
 }
 
 async function plan(
@@ -156,36 +242,81 @@ async function plan(
   name: string,
   appendOnly: boolean,
   tables: readonly PublishedTable[],
-): Promise<{ readonly sql: string[]; readonly widened: boolean }> {
-  const found = await client.query<{ flags: string; all: boolean; oids: number[] }>(
+): Promise<{ readonly sql: string[]; readonly created: boolean; readonly missed: readonly number[] }> {
+  const filters = await publishedFilters(client, name);
+  const found = await client.query<{ flags: string; all: boolean; ours: boolean; oids: number[] }>(
     `select concat_ws(',', pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot) as flags, puballtables as all,
+            pg_has_role(pubowner, 'usage') as ours,
             array(select prrelid::int8::float8 from pg_publication_rel where prpubid = p.oid) as oids
        from pg_publication p where pubname = $1`,
     [name],
   );
   const existing = found.rows[0];
-  const list = tables
-    .map(({ schema, table, kind }) => `${kind === "p" ? "" : "only "}${quote(schema)}.${quote(table)}`)
-    .join(", ");
-  const options = appendOnly
-    ? "publish = 'insert, truncate', publish_via_partition_root = true"
-    : "publish = 'insert, update, delete, truncate', publish_via_partition_root = true";
+  const list = publishedList(tables);
+  const options = publishOptions(appendOnly);
   if (existing === undefined) {
-    if (tables.length === 0) return { sql: [], widened: false };
-    return { sql: [`create publication ${quote(name)} for table ${list} with (${options})`], widened: true };
+    if (tables.length === 0) return { sql: [], created: false, missed: [] };
+    return { sql: [publicationSql(name, appendOnly, tables)], created: true, missed: [] };
   }
-  if (tables.length === 0) return { sql: [`drop publication ${quote(name)}`], widened: false };
+  if (tables.length === 0) return { sql: [`drop publication ${quote(name)}`], created: false, missed: [] };
   const sql: string[] = [];
   const rightFlags = existing.flags === (appendOnly ? "t,f,f,t,t" : "t,t,t,t,t");
   if (!rightFlags) sql.push(`alter publication ${quote(name)} set (${options})`);
-  const added = tables.some(({ oid }) => !existing.oids.includes(oid)) && !existing.all;
-  if (added || (existing.oids.length !== tables.length && !existing.all)) {
+  const added = tables.filter((table) => {
+    if (existing.all) return false;
+    return !existing.oids.includes(table.oid) || !sameFilter(table, filters.get(table.oid), existing.ours);
+  });
+  if (added.length > 0 || (existing.oids.length !== tables.length && !existing.all)) {
     sql.push(`alter publication ${quote(name)} set table ${list}`);
   }
-  return { sql, widened: !rightFlags || added };
+  return { sql, created: false, missed: (rightFlags ? added : tables).map(({ oid }) => oid) };
+}
+
+interface PublishedFilter {
+  readonly columns: readonly string[] | null;
+  readonly filtered: boolean;
+}
+
+/** By table; empty before PostgreSQL 15, which has none. */
+async function publishedFilters(client: Client, name: string): Promise<Map<number, PublishedFilter>> {
+  const { rows } = await client.query<{
+    oid: number;
+    published: { prqual?: unknown; prattrs?: unknown };
+    columns: string[];
+  }>(
+    `select r.prrelid::int8::float8 as oid, to_jsonb(r) as published,
+            array(select a.attname::text from pg_attribute a where a.attrelid = r.prrelid
+                     and to_jsonb(r) -> 'prattrs' @> to_jsonb(a.attnum) order by a.attnum) as columns
+       from pg_publication_rel r join pg_publication p on p.oid = r.prpubid where p.pubname = $1`,
+    [name],
+  );
+  return new Map(
+    rows.map(({ oid, published, columns }) => [
+      oid,
+      { columns: published.prattrs == null ? null : columns, filtered: published.prqual != null },
+    ]),
+  );
+}
+
+function sameFilter(
+  { listed = null, where = null, whereChanged }: PublishedTable,
+  is: PublishedFilter | undefined,
+  ours: boolean,
+): boolean {
+  if (is === undefined) return false;
+  const changed = whereChanged ?? (where !== null && ours);
+  return !changed && is.filtered === (where !== null) && JSON.stringify(is.columns) === JSON.stringify(listed);
 }
 
 function publicationError(cause: unknown, source: SourceAddress, sql: readonly string[]): MillraceError {
+  if ((cause as { code?: unknown }).code === "25006") {
+    const what = `source "${source.name}" is a standby server, where no publication can be made`;
+    return new MillraceError("SOURCE_NOT_PERMITTED", what, {
+      cause,
+      hint: `Run this on its primary, as the owner of the tables, and Millrace goes on by itself: ${sql.join("; ")};`,
+      details: { source: source.name },
+    });
+  }
   const error = sourceError(cause, source);
   if (error.code !== "SOURCE_NOT_PERMITTED") return error;
   return new MillraceError("SOURCE_NOT_PERMITTED", `${error.message} (the role may not publish the tables)`, {
@@ -202,13 +333,19 @@ export interface CreatedSlot {
   readonly snapshotName: string;
 }
 
-export async function createSlot(replication: Client, slot: string, version: number): Promise<CreatedSlot> {
-  const options =
-    version >= 170_000
-      ? "(SNAPSHOT 'export', FAILOVER true)"
-      : version >= 150_000
-        ? "(SNAPSHOT 'export')"
-        : "EXPORT_SNAPSHOT";
+/**
+ * With `export`, the snapshot at the slot's beginning can be read by other connections. Where the server can hand slots on
+ * to its standbys (17 and later) this one is handed on; a standby itself cannot.
+ */
+export async function createSlot(
+  replication: Client,
+  slot: string,
+  { version, standby }: Pick<ServerFacts, "version" | "standby">,
+  snapshot: "export" | "nothing" = "export",
+): Promise<CreatedSlot> {
+  const failover = version >= 170_000 && !standby ? ", FAILOVER true" : "";
+  const older = snapshot === "export" ? "EXPORT_SNAPSHOT" : "NOEXPORT_SNAPSHOT";
+  const options = version >= 150_000 ? `(SNAPSHOT '${snapshot}'${failover})` : older;
   const { rows } = await replication.query<{ consistent_point: string; snapshot_name: string }>(
     `CREATE_REPLICATION_SLOT ${quote(slot)} LOGICAL pgoutput ${options}`,
   );

@@ -6,16 +6,27 @@
  * durably; rows, END with frontier, and the progress record are one log transaction.
  */
 import type { MillraceError } from "../base/errors.ts";
+import type { ServerIdentity } from "../catalog/source-token.ts";
 import type { TableShape } from "../schema/table-shape.ts";
+import type { RetryResult } from "./retry.ts";
+import type { Orphan, SlotWal } from "./slot-look.ts";
+import type { ReadProgress, TableProgress } from "./snapshot/table-progress.ts";
 
 export type SourceState =
   | { readonly kind: "connecting" }
-  | { readonly kind: "snapshotting"; readonly rows: number; readonly rowsEstimated: number }
+  | ({ readonly kind: "snapshotting" } & ReadProgress)
   | { readonly kind: "streaming" }
   /** Tries again by itself at `retryAtMs`. */
   | { readonly kind: "waiting"; readonly error: MillraceError; readonly retryAtMs: number }
   /** Needs somebody. */
   | { readonly kind: "failed"; readonly error: MillraceError }
+  /** Until somebody resumes it; `error` where nobody asked for the pause. Removed: it was meant for good. */
+  | {
+      readonly kind: "paused" | "removed";
+      readonly slot: "kept" | "dropped";
+      readonly sinceMs: number;
+      readonly error?: MillraceError;
+    }
   | { readonly kind: "stopped" };
 
 export interface SourceStatus {
@@ -34,7 +45,15 @@ export interface SourceStatus {
   readonly lagBytes: number | null;
   /** Age of the oldest change that is not yet in the log; 0 when there is none. */
   readonly lagMs: number | null;
+  /** Tables that are read while the stream of the others goes on. */
+  readonly reading: readonly TableProgress[];
   readonly slot: string | null;
+  /** Which server is captured; absent before the first snapshot. */
+  readonly server?: ServerIdentity;
+  /** What the source's server keeps for us; null while it is not known. */
+  readonly wal: SlotWal | null;
+  /** What earlier Millraces, or removed sources, have left behind in the source. */
+  readonly orphans: readonly Orphan[];
   /** Sentences for the operator: types carried as text, settings that are dangerous. */
   readonly warnings: readonly string[];
 }
@@ -51,6 +70,19 @@ export interface Source {
   catchUp(position?: string): Promise<void>;
   /** A new snapshot in place of what is there: the way out where changes were lost. Takes effect at once. */
   resnapshot(): void;
+  /** Goes on from where the server is, and says so in the log: the way out where nothing that matters was lost. */
+  adopt(): void;
+  /**
+   * Stops until `resume`, through restarts. The slot is kept, and holds the source's log, or dropped, and a resume takes
+   * a new snapshot. `remove` also takes the publications away. Resolves when the log says so; throws what it throws.
+   */
+  hold(kind: "paused" | "removed", slot: "keep" | "drop"): Promise<void>;
+  /** No error when it runs. */
+  resume(): Promise<void>;
+  /** Tries what was set aside once more, oldest first. Throws `SOURCE_UNREACHABLE` while it does not stream. */
+  retry(): Promise<RetryResult>;
+  /** Why the source was refused when the process began; null when it was not. */
+  refusedAtStart(): MillraceError | null;
   /** `release` gives up what the source holds for us (the slot), and says so in the progress record. */
   stop(options?: { readonly release?: boolean }): Promise<void>;
 }

@@ -1,5 +1,8 @@
 /** All sources of the process: opened from definitions, replaced when a definition changes, stopped together. */
+import type { MillraceError } from "../base/errors.ts";
 import type { Definition, SourceDefinition } from "../catalog/definitions.ts";
+import { appendOnlyPublication } from "./names.ts";
+import type { RetryResult } from "./retry.ts";
 import type { Source, SourceStatus } from "./source.ts";
 
 interface Open {
@@ -16,11 +19,21 @@ export class Sources {
   }
 
   list(): SourceStatus[] {
-    return [...this.#sources.values()].map(({ source }) => source.status());
+    const all = [...this.#sources.values()].map(({ source }) => source.status());
+    return all.map((status) => withoutOurs(status, all));
   }
 
   status(name: string): SourceStatus | undefined {
-    return this.#sources.get(name)?.source.status();
+    return this.list().find((status) => status.name === name);
+  }
+
+  /** The first refusal that a source met when the process began; null when there was none. */
+  refusedAtStart(): MillraceError | null {
+    for (const { source } of this.#sources.values()) {
+      const refusal = source.refusedAtStart();
+      if (refusal !== null) return refusal;
+    }
+    return null;
   }
 
   /** The source that a reader waits for writes how far it has come. Unknown names are passed over. */
@@ -32,6 +45,32 @@ export class Sources {
   resnapshot(name: string): boolean {
     const found = this.#sources.get(name);
     found?.source.resnapshot();
+    return found !== undefined;
+  }
+
+  /** Tries what was set aside once more; undefined when there is no source of this name. Throws `SOURCE_UNREACHABLE`. */
+  async retry(name: string): Promise<RetryResult | undefined> {
+    return await this.#sources.get(name)?.source.retry();
+  }
+
+  /** Goes on from where the server is; false when there is no source of this name. */
+  adopt(name: string): boolean {
+    const found = this.#sources.get(name);
+    found?.source.adopt();
+    return found !== undefined;
+  }
+
+  /** Stops it until `resume`, in the log as well. False when there is no source of this name; throws what the log throws. */
+  async hold(name: string, kind: "paused" | "removed", slot: "keep" | "drop"): Promise<boolean> {
+    const found = this.#sources.get(name);
+    await found?.source.hold(kind, slot);
+    return found !== undefined;
+  }
+
+  /** False when there is no source of this name; throws what the log throws. */
+  async resume(name: string): Promise<boolean> {
+    const found = this.#sources.get(name);
+    await found?.source.resume();
     return found !== undefined;
   }
 
@@ -60,6 +99,13 @@ export class Sources {
       all.map(({ definition, source }) => source.stop({ release: options.release && !definition.keepSlot })),
     );
   }
+}
+
+/** What belongs to another source of this process is no orphan, although nobody reads it at the moment. */
+function withoutOurs(status: SourceStatus, all: readonly SourceStatus[]): SourceStatus {
+  if (status.orphans.length === 0) return status;
+  const ours = new Set(all.flatMap(({ slot }) => (slot === null ? [] : [slot, appendOnlyPublication(slot)])));
+  return { ...status, orphans: status.orphans.filter(({ name }) => !ours.has(name)) };
 }
 
 function same(a: SourceDefinition, b: SourceDefinition): boolean {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { EventEmitter } from "node:events";
 import { test } from "node:test";
 import type { Client } from "pg";
 import { systemClock } from "../base/clock.ts";
@@ -11,6 +12,7 @@ import { ChangeRecorder } from "./change-recorder.ts";
 import { closeConnection, connect } from "./connection.ts";
 import type { CopyBothStream } from "./copy-both.ts";
 import { parseLsn } from "./lsn.ts";
+import { OutboxWriter } from "./outbox/outbox-writer.ts";
 import { PostgresFixture } from "./postgres-fixture.ts";
 import { StreamSession } from "./stream-session.ts";
 import { TransactionSpool } from "./transaction-spool.ts";
@@ -31,7 +33,10 @@ async function open(
   const recorder = new ChangeRecorder({
     log,
     clock: systemClock,
-    rejectedTopic: 1,
+    messageTopic: 1,
+    messageOrigin: { version: "1", source: "shop", database: "x" },
+    outbox: new OutboxWriter({ engine: fixture.engine, log }),
+    rejectedTopic: 2,
     eventBytesMax: 1_000_000,
     checkUtf8: false,
     onRejected: assert.fail,
@@ -47,6 +52,7 @@ async function open(
     spool: await TransactionSpool.open(fixture.disk, "/spill", 1_000),
     tables: [{ oid, shape, types: [{ oid: 23, modifier: -1 }], topic: 0, writer }],
     addColumns: () => assert.fail("nothing was added"),
+    readAnew: () => assert.fail("nothing is read anew"),
     heartbeatMs: 0,
   });
   session.start();
@@ -120,26 +126,30 @@ function relation(oid: number): Buffer {
 
 /** The server's side of a stream, by hand. */
 class FakeServer {
-  #stream: CopyBothStream | undefined;
+  readonly #socket = new EventEmitter();
 
   query(stream: CopyBothStream): void {
-    this.#stream = stream;
     const nothing = () => {};
+    const socket = Object.assign(this.#socket, { pause: nothing, resume: nothing });
     const connection = {
       query: nothing,
       sendCopyFromChunk: nothing,
       endCopyFrom: () => stream.handleReadyForQuery(),
-      stream: { pause: nothing, resume: nothing },
+      stream: socket,
     };
     stream.submit(connection as never);
   }
 
   message(lsn: number, payload: Buffer): void {
     const chunk = Buffer.concat([Buffer.from("w"), u64(lsn), u64(lsn), u64(0), payload]);
-    this.#stream?.handleCopyData({ chunk });
+    this.#send(chunk);
   }
 
   keepalive(end: number): void {
-    this.#stream?.handleCopyData({ chunk: Buffer.concat([Buffer.from("k"), u64(end), u64(0), Buffer.from([0])]) });
+    this.#send(Buffer.concat([Buffer.from("k"), u64(end), u64(0), Buffer.from([0])]));
+  }
+
+  #send(body: Buffer): void {
+    this.#socket.emit("data", Buffer.concat([Buffer.from("d"), u32(body.length + 4), body]));
   }
 }

@@ -7,7 +7,9 @@
  */
 import * as path from "node:path";
 import type { Disk, DiskFile } from "../base/disk.ts";
+import { MillraceError } from "../base/errors.ts";
 import { readLsn, writeLsn } from "./lsn.ts";
+import { XidSet } from "./xid-set.ts";
 
 const frameHeaderBytes = 16;
 const readBytes = 1024 * 1024;
@@ -15,14 +17,18 @@ const readBytes = 1024 * 1024;
 /** Frames are gathered in blocks of this size. */
 const blockBytes = 128 * 1024;
 
+/** What stands in memory, up to `end`. */
+interface Block {
+  readonly bytes: Buffer;
+  end: number;
+}
+
 interface Spooled {
-  chunks: Buffer[];
-  block: Buffer;
-  blockEnd: number;
+  blocks: Block[];
   memoryBytes: number;
   file: DiskFile | null;
   fileBytes: number;
-  readonly aborted: Set<number>;
+  readonly aborted: XidSet;
 }
 
 export class TransactionSpool {
@@ -31,6 +37,8 @@ export class TransactionSpool {
   readonly #memoryBytesMax: number;
   readonly #transactions = new Map<number, Spooled>();
   #memoryBytes = 0;
+  /** Blocks that were written to a file: gigabytes pass through a few of them. */
+  #free: Buffer[] = [];
 
   private constructor(disk: Disk, directory: string, memoryBytesMax: number) {
     this.#disk = disk;
@@ -57,27 +65,26 @@ export class TransactionSpool {
     let spooled = this.#transactions.get(topXid);
     if (spooled === undefined) {
       spooled = {
-        chunks: [],
-        block: Buffer.alloc(0),
-        blockEnd: 0,
+        blocks: [],
         memoryBytes: 0,
         file: null,
         fileBytes: 0,
-        aborted: new Set(),
+        aborted: new XidSet(),
       };
       this.#transactions.set(topXid, spooled);
     }
     const bytes = frameHeaderBytes + message.length;
-    if (spooled.blockEnd + bytes > spooled.block.length) {
-      closeBlock(spooled);
-      spooled.block = Buffer.allocUnsafeSlow(Math.max(bytes, blockBytes));
+    let block = spooled.blocks.at(-1);
+    if (block === undefined || block.end + bytes > block.bytes.length) {
+      block = { bytes: this.#newBlock(bytes), end: 0 };
+      spooled.blocks.push(block);
     }
-    const { block, blockEnd } = spooled;
-    block.writeUInt32BE(message.length, blockEnd);
-    block.writeUInt32BE(xid, blockEnd + 4);
-    writeLsn(block, lsn, blockEnd + 8);
-    message.copy(block, blockEnd + frameHeaderBytes);
-    spooled.blockEnd += bytes;
+    const { bytes: to, end: at } = block;
+    to.writeUInt32BE(message.length, at);
+    to.writeUInt32BE(xid, at + 4);
+    writeLsn(to, lsn, at + 8);
+    message.copy(to, at + frameHeaderBytes);
+    block.end += bytes;
     spooled.memoryBytes += bytes;
     this.#memoryBytes += bytes;
   }
@@ -90,25 +97,40 @@ export class TransactionSpool {
     else spooled.aborted.add(xid);
   }
 
-  /** Writes the largest transaction in memory to its file. */
+  /**
+   * Writes the largest transaction in memory to its file. Throws `DISK_LOW` when there is no room: nothing of what is
+   * held here was confirmed to the server, which sends it again.
+   */
   async spill(): Promise<void> {
+    try {
+      await this.#spillLargest();
+    } catch (cause) {
+      if (!isFull(cause)) throw cause;
+      throw new MillraceError("DISK_LOW", `there is no room for transactions that still run in ${this.#directory}`, {
+        cause,
+        hint: "The source goes on by itself when there is room again; until then its server keeps what is missing.",
+      });
+    }
+  }
+
+  async #spillLargest(): Promise<void> {
     let largest: [number, Spooled] | undefined;
     for (const entry of this.#transactions) {
       if (largest === undefined || entry[1].memoryBytes > largest[1].memoryBytes) largest = entry;
     }
     if (largest === undefined) return;
     const [xid, spooled] = largest;
-    closeBlock(spooled);
     if (spooled.file === null) {
       await this.#disk.makeDirectory(this.#directory);
       spooled.file = await this.#disk.open(path.join(this.#directory, `${xid}.spool`), "create");
       await spooled.file.truncate(0);
     }
-    await spooled.file.write(spooled.chunks, spooled.fileBytes);
+    const written = spooled.blocks.map(({ bytes, end }) => bytes.subarray(0, end));
+    await spooled.file.write(written, spooled.fileBytes);
     spooled.fileBytes += spooled.memoryBytes;
     this.#memoryBytes -= spooled.memoryBytes;
     spooled.memoryBytes = 0;
-    spooled.chunks = [];
+    this.#release(spooled);
   }
 
   /** Gives each message that was not rolled back, in order, and forgets the transaction. */
@@ -132,17 +154,18 @@ export class TransactionSpool {
     };
     if (spooled.file !== null) {
       let position = 0;
-      let size = readBytes;
+      let buffer = Buffer.allocUnsafeSlow(Math.min(readBytes, spooled.fileBytes));
       while (position < spooled.fileBytes) {
-        const bytes = Buffer.allocUnsafe(Math.min(size, spooled.fileBytes - position));
+        const bytes = buffer.subarray(0, Math.min(buffer.length, spooled.fileBytes - position));
         await spooled.file.read(bytes, position);
         const taken = await giveFrames(bytes);
         position += taken;
-        size = taken === 0 ? size * 2 : readBytes;
+        // A message larger than the buffer: one is made that holds it.
+        if (taken === 0) buffer = Buffer.allocUnsafeSlow(frameHeaderBytes + bytes.readUInt32BE(0));
+        else if (buffer.length > readBytes) buffer = Buffer.allocUnsafeSlow(readBytes);
       }
     }
-    closeBlock(spooled);
-    for (const block of spooled.chunks) await giveFrames(block);
+    for (const { bytes, end } of spooled.blocks) await giveFrames(bytes.subarray(0, end));
     await this.#forget(topXid, spooled);
   }
 
@@ -151,17 +174,29 @@ export class TransactionSpool {
     await this.#disk.removeDirectory(this.#directory);
   }
 
+  #newBlock(bytes: number): Buffer {
+    const used = bytes <= blockBytes ? this.#free.pop() : undefined;
+    return used ?? Buffer.allocUnsafeSlow(Math.max(bytes, blockBytes));
+  }
+
+  /** As many are kept as the bound on memory would fill. */
+  #release(spooled: Spooled): void {
+    for (const { bytes } of spooled.blocks) {
+      if (bytes.length === blockBytes && this.#free.length * blockBytes < this.#memoryBytesMax) this.#free.push(bytes);
+    }
+    spooled.blocks = [];
+  }
+
   async #forget(xid: number, spooled: Spooled): Promise<void> {
     this.#transactions.delete(xid);
     this.#memoryBytes -= spooled.memoryBytes;
+    this.#release(spooled);
     if (spooled.file === null) return;
     await spooled.file.close();
     await this.#disk.remove(spooled.file.path);
   }
 }
 
-function closeBlock(spooled: Spooled): void {
-  if (spooled.blockEnd > 0) spooled.chunks.push(spooled.block.subarray(0, spooled.blockEnd));
-  spooled.block = Buffer.alloc(0);
-  spooled.blockEnd = 0;
+function isFull(cause: unknown): boolean {
+  return cause instanceof Error && "code" in cause && (cause.code === "ENOSPC" || cause.code === "EDQUOT");
 }

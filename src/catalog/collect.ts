@@ -1,11 +1,19 @@
 /** Gathers the definitions that a module exports, and refuses what could not live together. */
 import { MillraceError } from "../base/errors.ts";
-import type { Definition, SourceDefinition, ViewDefinition } from "./definitions.ts";
+import type {
+  AnyTopicDefinition,
+  Definition,
+  SourceDefinition,
+  ViewDefinition,
+  WebhookDefinition,
+} from "./definitions.ts";
 import { mirrorName } from "./definitions.ts";
 
 export interface Definitions {
   readonly sources: readonly SourceDefinition[];
+  readonly webhooks: readonly WebhookDefinition[];
   readonly views: readonly ViewDefinition[];
+  readonly topics: readonly AnyTopicDefinition[];
 }
 
 /**
@@ -28,9 +36,17 @@ export function arrange(definitions: readonly Definition[]): Definitions {
     "source",
     definitions.filter((one) => one.kind === "source"),
   );
+  const webhooks = unique(
+    "webhook",
+    definitions.filter((one) => one.kind === "webhook"),
+  );
   const views = unique(
     "view",
     definitions.filter((one) => one.kind === "view"),
+  );
+  const topics = unique(
+    "topic",
+    definitions.filter((one) => one.kind === "topic"),
   );
   for (const view of views) {
     for (const { to } of view.sql.references) {
@@ -46,7 +62,9 @@ export function arrange(definitions: readonly Definition[]): Definitions {
     }
   }
   for (const source of sources) refuseTwins(source);
-  return { sources, views };
+  for (const { name } of topics) refuseForeign(name, sources);
+  for (const { name } of webhooks) refuseTaken(name, sources, topics);
+  return { sources, webhooks, views, topics };
 }
 
 function isDefinition(value: unknown): value is Definition {
@@ -54,7 +72,10 @@ function isDefinition(value: unknown): value is Definition {
     typeof value === "object" &&
     value !== null &&
     "kind" in value &&
-    ((value.kind === "source" && "type" in value) || (value.kind === "view" && "sql" in value))
+    ((value.kind === "source" && "type" in value) ||
+      (value.kind === "webhook" && "verify" in value) ||
+      (value.kind === "topic" && "keyOf" in value) ||
+      (value.kind === "view" && "sql" in value))
   );
 }
 
@@ -70,6 +91,37 @@ function unique<T extends Definition>(noun: string, definitions: readonly T[]): 
     names.add(name);
   }
   return definitions;
+}
+
+/** What a source writes nobody else does, also before the source has made its topics. */
+function refuseForeign(topic: string, sources: readonly SourceDefinition[]): void {
+  const owner = sources.find(({ name, tables }) => {
+    return topic.startsWith(`${name}.`) || tables.some((table) => table.topic === topic);
+  });
+  if (!owner) return;
+  throw new MillraceError("DEFINITION_INVALID", `topic "${topic}" has the name of a topic of source "${owner.name}"`, {
+    hint: `Give it one that does not begin with "${owner.name}.".`,
+  });
+}
+
+/** A webhook is a source among the others, and its topic is called as it is. */
+function refuseTaken(name: string, sources: readonly SourceDefinition[], topics: readonly AnyTopicDefinition[]): void {
+  const other = sources.some((source) => source.name === name)
+    ? "source"
+    : topics.some((topic) => topic.name === name)
+      ? "topic"
+      : undefined;
+  if (other !== undefined) {
+    throw new MillraceError("DEFINITION_DUPLICATE", `a webhook and a ${other} are called "${name}"`, {
+      hint: "Give one of them another name: a webhook is a source, and its topic is called as it is.",
+      details: { name },
+    });
+  }
+  const table = sources.flatMap(({ tables }) => tables).find(({ topic }) => topic === name);
+  if (!table) return;
+  throw new MillraceError("SOURCE_TOPIC_COLLISION", `table "${table.table}" and webhook "${name}" have one topic`, {
+    hint: "Give the webhook another name, or the table another topic.",
+  });
 }
 
 function refuseTwins(source: SourceDefinition): void {

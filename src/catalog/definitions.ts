@@ -3,7 +3,9 @@
  * exports of a module. Names are checked where they are given, while the caller's line is still on the stack.
  */
 import type { PostgresDefinition } from "./define/postgres.ts";
+import type { TopicDefinition } from "./define/topic.ts";
 import type { ViewDefinition } from "./define/view.ts";
+import type { WebhookDefinition } from "./define/webhook.ts";
 
 export { mirrorName, quote } from "./define/names.ts";
 export {
@@ -13,7 +15,23 @@ export {
   type TableDefinition,
   type TableReference,
 } from "./define/postgres.ts";
+export type { StandardSchema } from "./define/standard-schema.ts";
+export { type TopicDefinition, type TopicOptions, topic } from "./define/topic.ts";
+export type { AvroInput, JsonSchemaInput, ProtobufInput } from "./define/topic-schema.ts";
 export { type SqlText, sql, type ViewDefinition, type ViewOptions, view } from "./define/view.ts";
+export {
+  type WebhookChallenge,
+  type WebhookChallengeAnswer,
+  type WebhookDefinition,
+  type WebhookFunction,
+  type WebhookOptions,
+  type WebhookRequest,
+  type WebhookValue,
+  type WebhookVerdict,
+  type WebhookVerifier,
+  webhook,
+} from "./define/webhook.ts";
 
 export type SourceDefinition = PostgresDefinition;
-export type Definition = SourceDefinition | ViewDefinition;
+export type AnyTopicDefinition = TopicDefinition<never, unknown>;
+export type Definition = SourceDefinition | WebhookDefinition | ViewDefinition | AnyTopicDefinition;

@@ -1,4 +1,7 @@
 /** What the HTTP door answers, as far as the commands print it. The shapes are those of `/openapi.json`. */
+
+import type { Orphan, SlotWal } from "../capture/slot-look.ts";
+import type { HookStatus } from "../capture/webhooks/hook-status.ts";
 import type { TableShape } from "../schema/table-shape.ts";
 import type { ViewColumn } from "../views/view-info.ts";
 
@@ -27,23 +30,49 @@ export interface TopicAnswer {
   }[];
 }
 
+/** How far the reading of rows is. */
+export interface ReadAnswer {
+  readonly rows: number;
+  readonly rowsEstimated: number;
+  readonly rowsPerSecond: number | null;
+  readonly remainingMs: number | null;
+}
+
 export interface SourceAnswer {
   readonly name: string;
   readonly type: string;
   readonly url: string;
   readonly state:
     | { readonly kind: "connecting" | "streaming" | "stopped" }
-    | { readonly kind: "snapshotting"; readonly rows: number; readonly rowsEstimated: number }
-    | { readonly kind: "waiting" | "failed"; readonly error: ErrorAnswer };
+    | ({ readonly kind: "snapshotting" } & ReadAnswer)
+    | { readonly kind: "waiting" | "failed"; readonly error: ErrorAnswer }
+    | {
+        readonly kind: "paused" | "removed";
+        readonly slot: "kept" | "dropped";
+        readonly sinceMs: number;
+        readonly error?: ErrorAnswer;
+      };
   readonly tables: readonly TableShape[];
   readonly changes: number;
   readonly transactions: number;
   readonly position: string | null;
   readonly lagBytes: number | null;
   readonly lagMs: number | null;
+  /** Tables that are read while the others stream. */
+  readonly reading?: readonly (ReadAnswer & {
+    readonly table: string;
+    readonly reason: string;
+    readonly waiting: boolean;
+  })[];
   readonly slot: string | null;
+  readonly wal: SlotWal | null;
+  readonly orphans: readonly Orphan[];
   readonly warnings: readonly string[];
+  /** Of a source of webhooks. */
+  readonly hook?: HookAnswer;
 }
+
+export type HookAnswer = HookStatus["hook"];
 
 export interface ViewAnswer {
   readonly name: string;

@@ -19,6 +19,7 @@ export interface Api {
   /** The value as JSON. */
   put(path: string, value: unknown): Promise<unknown>;
   patch(path: string, value: unknown): Promise<unknown>;
+  delete(path: string): Promise<unknown>;
 }
 
 /** Throws `NOT_RUNNING` when no address is known. */
@@ -58,6 +59,7 @@ export function openApi(settings: Settings, fetcher: typeof fetch = fetch): Api 
     post: (path, type, body) => send("POST", path, type, body),
     put: (path, value) => send("PUT", path, "application/json", JSON.stringify(value)),
     patch: (path, value) => send("PATCH", path, "application/json", JSON.stringify(value)),
+    delete: async (path) => read(await ask(path, { method: "DELETE" })),
   };
 }
 
@@ -84,6 +86,8 @@ function runningAddress(dataDirectory: string): string {
 function errorOf(status: number, body: string, address: string): MillraceError {
   try {
     const { code, detail, hint, type, title, action, status: _, ...details } = JSON.parse(body);
+    const { error_code: number, message } = details;
+    if (typeof number === "number" && typeof message === "string") return registryError(status, number, message);
     if (typeof detail === "string" && Object.hasOwn(errorCodes, code)) {
       return new MillraceError(code as ErrorCode, detail, { details, ...(typeof hint === "string" ? { hint } : {}) });
     }
@@ -93,6 +97,29 @@ function errorOf(status: number, body: string, address: string): MillraceError {
   return new MillraceError("REQUEST_INVALID", `${address} answered ${status}: ${body.trim().slice(0, 200)}`, {
     hint: otherAddress,
   });
+}
+
+/** The registry answers in Confluent's form, whose numbers begin with the status. */
+function registryError(status: number, number: number, message: string): MillraceError {
+  const byNumber: Readonly<Record<number, ErrorCode>> = {
+    401: "REQUEST_UNAUTHENTICATED",
+    404: "ROUTE_UNKNOWN",
+    409: "SCHEMA_INCOMPATIBLE",
+    40401: "SUBJECT_UNKNOWN",
+    40402: "SCHEMA_VERSION_UNKNOWN",
+    40403: "SCHEMA_UNKNOWN",
+    40404: "SUBJECT_DELETED",
+    40405: "SUBJECT_NOT_DELETED",
+    40406: "SUBJECT_DELETED",
+    40407: "SUBJECT_NOT_DELETED",
+    42201: "SCHEMA_INVALID",
+    42202: "SCHEMA_VERSION_INVALID",
+    42205: "REGISTRY_READ_ONLY",
+    42206: "SCHEMA_REFERENCED",
+    42208: "SUBJECT_INVALID",
+    42209: "SCHEMA_TOO_LARGE",
+  };
+  return new MillraceError(byNumber[number] ?? "REQUEST_INVALID", message, { details: { status, number } });
 }
 
 /** `JSON.parse` that prints as it was written: a number that a double would round stays as its text. */

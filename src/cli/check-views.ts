@@ -39,7 +39,7 @@ export function viewsOf(definitions: readonly Definition[]): ViewDefinition[] {
 /** Whether the shape of every defined table is known: a source that was not reached yet has none. */
 export function knowsTables(tables: readonly TableShape[], definitions: readonly Definition[]): boolean {
   return definitions.every((definition) => {
-    if (definition.kind === "view") return true;
+    if (definition.kind !== "source") return true;
     return definition.tables.every(({ schema, table }) => {
       return tables.some((one) => one.source === definition.name && one.schema === schema && one.table === table);
     });

@@ -7,6 +7,7 @@ import { doctorCommand } from "./commands/doctor.ts";
 import { initCommand } from "./commands/init.ts";
 import { logCommand } from "./commands/log.ts";
 import { publishCommand } from "./commands/publish.ts";
+import { schemasCommand } from "./commands/schemas.ts";
 import { sourcesCommand } from "./commands/sources.ts";
 import { tailCommand } from "./commands/tail.ts";
 import { topicsCommand } from "./commands/topics.ts";
@@ -28,6 +29,7 @@ const commands: readonly CommandModule[] = [
   topicsCommand,
   tailCommand,
   publishCommand,
+  schemasCommand,
   logCommand,
   versionCommand,
 ];

@@ -16,6 +16,8 @@ function table(schema: string, name: string, columns: readonly string[], key: re
     readable: true,
     publishable: true,
     owner: "shop",
+    deferrableKey: false,
+    keyCollations: {},
     columns: columns.map((column) => {
       const inKey = key.includes(column);
       return { name: column, identity: inKey, primaryKey: inKey, generated: false } as unknown as CatalogueColumn;

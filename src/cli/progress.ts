@@ -30,7 +30,12 @@ export class SnapshotProgress {
   }
 
   show(sources: readonly SourceStatus[]): void {
-    const running = sources.flatMap(({ name, state }) => (state.kind === "snapshotting" ? [{ name, ...state }] : []));
+    const running = sources.flatMap(({ name, state, reading }) => [
+      ...(state.kind === "snapshotting" ? [{ name, ...state }] : []),
+      ...(reading ?? []).flatMap(({ table, waiting, ...read }) =>
+        waiting ? [] : [{ name: `${name} ${table}`, ...read }],
+      ),
+    ]);
     if (this.#terminal.interactive) {
       const bar = running.map(({ name, rows, rowsEstimated }) => barOf(name, rows, rowsEstimated)).join("   ");
       if (bar === this.#bar) return;

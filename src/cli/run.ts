@@ -3,6 +3,7 @@
  * asks for it, or when the launcher that minds it is gone; a second signal does not wait.
  */
 import { dirname, join, relative } from "node:path";
+import { MillraceError } from "../base/errors.ts";
 import type { Definition } from "../catalog/definitions.ts";
 import { openDiagnostics } from "../observe/diagnostics.ts";
 import { type MillraceOptions, type Running, startMillrace } from "../server.ts";
@@ -25,6 +26,8 @@ export interface RunOptions {
   readonly baseDirectory?: string;
   /** Runs when the store answers, before the module is loaded: it may set what the module reads. */
   readonly prepare?: NonNullable<MillraceOptions["prepare"]>;
+  /** By source: what a refusal at the start is answered with. */
+  readonly whenRefused?: ReadonlyMap<string, "resnapshot" | "adopt">;
   /** Called when all is up; what it answers is called before the end. */
   readonly onRunning?: (running: Running) => (() => Promise<void>) | undefined;
 }
@@ -56,6 +59,7 @@ export async function runProgram(options: RunOptions, context: CommandContext): 
       files = loaded.files;
       if ("error" in loaded) throw loaded.error;
       definitions = loaded.definitions;
+      refuseUnknownAnswers(options.whenRefused, definitions);
       return definitions;
     };
     // What is wrong with the module is said before anything is started for it.
@@ -66,6 +70,7 @@ export async function runProgram(options: RunOptions, context: CommandContext): 
       settings,
       diagnostics,
       version: packageVersion(),
+      ...(options.whenRefused && { whenRefused: options.whenRefused }),
       ...(options.prepare === undefined ? {} : { prepare: options.prepare }),
     });
     printAddresses(running, options, context);
@@ -80,6 +85,9 @@ export async function runProgram(options: RunOptions, context: CommandContext): 
       while (!end.asked) {
         await end.orAfter(lookEveryMs);
         progress.show(running.sources.list());
+        // A service that cannot go on where it stopped must not look as if it did; `dev` shows it, and goes on.
+        const refusal = options.mode === "start" ? running.sources.refusedAtStart() : null;
+        if (refusal !== null) throw refusal;
         await follow.writeSchema();
       }
     } finally {
@@ -92,6 +100,17 @@ export async function runProgram(options: RunOptions, context: CommandContext): 
     }
   } finally {
     end.close();
+  }
+}
+
+/** An answer for a source that is not there would be taken for one that was given. Throws `USAGE_INVALID`. */
+function refuseUnknownAnswers(answers: RunOptions["whenRefused"], definitions: readonly Definition[]): void {
+  for (const [name, answer] of answers ?? []) {
+    if (definitions.some((one) => one.kind === "source" && one.name === name)) continue;
+    throw new MillraceError(
+      "USAGE_INVALID",
+      `--${answer} names "${name}", and the module exports no source of this name`,
+    );
   }
 }
 
@@ -222,7 +241,7 @@ function summaryOf(definitions: readonly Definition[]): string {
   const names = (kind: Definition["kind"]): string => {
     return definitions.flatMap((one) => (one.kind === kind ? [one.name] : [])).join(", ") || "none";
   };
-  return `sources ${names("source")}; views ${names("view")}`;
+  return `sources ${names("source")}; views ${names("view")}; topics ${names("topic")}`;
 }
 
 /** That the end was asked for. The second time it is there at once. */

@@ -9,6 +9,7 @@ import { lookAtDefinition, lookAtUrl } from "./source-look.ts";
 let database: TestDatabase;
 let owner: pg.Client;
 let url: string;
+const orphan = `millrace_gone_${process.pid}`;
 const roles = [`look_owner_${process.pid}`, `look_reader_${process.pid}`] as const;
 
 before(async () => {
@@ -51,6 +52,25 @@ test("tables that the role may read but not publish are a failure, until it may 
   await owner.query(`revoke ${tables} from ${reader}; alter table orders owner to current_user`);
   for (const words of await findings("failed")) assert.doesNotMatch(words, /grant/);
   await owner.query(`alter table orders owner to ${tables}`);
+});
+
+test("what the server would keep without a bound, and what other Millraces left there, is told with what to do", async () => {
+  const told = async () =>
+    (await lookAtUrl(url))
+      .filter(({ state }) => state === "warning")
+      .map(({ message, hint }) => `${message}: ${hint ?? ""}`)
+      .join("\n");
+  assert.match(await told(), /max_slot_wal_keep_size is not set.*alter system set max_slot_wal_keep_size/);
+  await owner.query("select pg_create_logical_replication_slot($1, 'pgoutput')", [orphan]);
+  try {
+    assert.match(
+      await told(),
+      new RegExp(`slot ${orphan} .*not in use, and holds .*pg_drop_replication_slot\\('${orphan}'\\)`),
+    );
+  } finally {
+    await owner.query("select pg_drop_replication_slot($1)", [orphan]);
+  }
+  assert.doesNotMatch(await told(), new RegExp(orphan));
 });
 
 test("tables that cannot be read, and tables without a key, are named with what to do", async () => {

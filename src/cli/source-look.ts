@@ -1,12 +1,16 @@
 /** A look at a source's database from outside, changing nothing: whether it can be captured, and what is in it. */
-import pg, { type Client } from "pg";
+import type { Client } from "pg";
 import { MillraceError } from "../base/errors.ts";
 import { type CatalogueTable, readCatalogue } from "../capture/catalogue.ts";
+import { openClient } from "../capture/connection.ts";
+import type { KnownTable } from "../capture/grant-sql.ts";
 import { checkServer, readServerFacts, type ServerFacts } from "../capture/server-setup.ts";
+import { lookAtSlot } from "../capture/slot-look.ts";
+import { sourceError } from "../capture/source-error.ts";
 import { checkTables } from "../capture/table-checks.ts";
 import { type PostgresDefinition, quote } from "../catalog/definitions.ts";
 import { type Finding, failed, finding, ok, warning } from "./findings.ts";
-import { printNumber } from "./quantity.ts";
+import { printBytes, printNumber } from "./quantity.ts";
 
 const connectMs = 10_000;
 const statementMs = 30_000;
@@ -19,15 +23,13 @@ export async function withSource<T>(url: string, look: (client: Client) => Promi
       "the source is no address like postgres://user:password@host:5432/database",
     );
   }
-  const client = new pg.Client({
-    connectionString: url,
-    application_name: "millrace",
-    connectionTimeoutMillis: connectMs,
-    statement_timeout: statementMs,
-  });
-  client.on("error", () => {});
+  let client: Client;
   try {
-    await client.connect();
+    client = await openClient(url, {
+      application_name: "millrace",
+      connectionTimeoutMillis: connectMs,
+      statement_timeout: statementMs,
+    });
   } catch (cause) {
     throw connectFailure(url, cause);
   }
@@ -66,6 +68,21 @@ export async function readTables(client: Client): Promise<CatalogueTable[]> {
   );
   const tables = await readCatalogue(client, rows);
   return tables.sort((a, b) => b.rowsEstimated - a.rowsEstimated || (nameOf(a) < nameOf(b) ? -1 : 1));
+}
+
+/** The tables that a definition names, by `schema.table`; nothing where the database cannot be asked. */
+export async function knownTables(definition: PostgresDefinition): Promise<Record<string, KnownTable>> {
+  try {
+    const tables = await withSource(definition.url, (client) => readCatalogue(client, definition.tables));
+    return Object.fromEntries(
+      tables.map(({ schema, table, kind, columns }) => [
+        `${schema}.${table}`,
+        { kind, columns: columns.filter(({ generated }) => !generated).map(({ name }) => name) },
+      ]),
+    );
+  } catch {
+    return {};
+  }
 }
 
 export function nameOf({ schema, table }: { schema: string; table: string }): string {
@@ -165,21 +182,51 @@ async function look(
       const rights = await finding(`rights of ${facts.user}`, async () =>
         rightsFinding(facts, await readRights(client)),
       );
-      const wal = facts.walKeepUnbounded
-        ? [
-            warning(
-              name,
-              "max_slot_wal_keep_size is not set: while Millrace is down its slot holds WAL without a bound",
-              "As a superuser: alter system set max_slot_wal_keep_size = '20GB'; select pg_reload_conf();",
-            ),
-          ]
-        : [];
+      const wal = await walFindings(name, client).catch((error: unknown) => [failed(`log of ${name}`, error)]);
       const deeper = await lookDeeper(client, facts).catch((error: unknown) => [failed(`tables of ${name}`, error)]);
       return [server, rights, ...wal, ...deeper];
     });
   } catch (error) {
     return [failed(name, error)];
   }
+}
+
+/** What the server would keep for us and for how long, and what is left of other Millraces. */
+async function walFindings(name: string, client: Client): Promise<Finding[]> {
+  const { rows } = await client.query<{ keep: string; idle: string }>(
+    `select current_setting('max_slot_wal_keep_size') as keep,
+            coalesce(current_setting('idle_replication_slot_timeout', true), '0') as idle`,
+  );
+  const { keep = "", idle = "0" } = rows[0] ?? {};
+  const { orphans, advice } = await lookAtSlot(client, "");
+  return [
+    ...(keep === "-1"
+      ? [
+          warning(
+            name,
+            "max_slot_wal_keep_size is not set: while Millrace is down its slot holds WAL without a bound",
+            "As a superuser: alter system set max_slot_wal_keep_size = '20GB'; select pg_reload_conf(); take less than the disk has free, and more than is written in the longest time that Millrace may be away.",
+          ),
+        ]
+      : []),
+    ...(/^0/.test(idle)
+      ? []
+      : [
+          warning(
+            name,
+            `idle_replication_slot_timeout is ${idle}: when Millrace is away for longer, its slot is lost and the source must be read anew`,
+            "Make it longer than Millrace may be away, or 0 and bound the disk with max_slot_wal_keep_size.",
+          ),
+        ]),
+    ...advice.filter((sentence) => !sentence.startsWith("idle_")).map((sentence) => warning(name, sentence)),
+    ...orphans.map(({ kind, name: called, heldBytes, sql }) =>
+      warning(
+        name,
+        `${kind} ${called} of a Millrace is not in use${heldBytes === null ? "" : `, and holds ${printBytes(heldBytes)} of the server's log`}`,
+        `When nobody needs it: ${sql}`,
+      ),
+    ),
+  ];
 }
 
 function rightsFinding(facts: ServerFacts, rights: SourceRights): Finding {
@@ -207,6 +254,8 @@ function rightsFinding(facts: ServerFacts, rights: SourceRights): Finding {
 }
 
 function connectFailure(url: string, cause: unknown): MillraceError {
+  const known = sourceError(cause, { name: "source", url });
+  if (known.code === "SOURCE_TLS" || known.code === "SOURCE_POOLER") return known;
   const { hostname, port, pathname } = new URL(url);
   const place = `${hostname || "localhost"}:${port || 5432}${pathname}`;
   const message =

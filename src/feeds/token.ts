@@ -1,11 +1,12 @@
 /**
  * Tokens: what a write answers and a read accepts, and what a feed's `id` says. To a client they are opaque.
  *
- * Form: base64url (no padding) of a version byte, a kind byte and the kind's fields. Numbers are unsigned LEB128 below
- * 2^53, texts are their length in bytes and UTF-8. One position has one spelling: what does not print back to the same
- * text is `TOKEN_INVALID`.
+ * Their form is in `base/token-bytes.ts`. One position has one spelling: what does not print back to the same text is
+ * `TOKEN_INVALID`.
  */
 import { MillraceError } from "../base/errors.ts";
+import { TokenReader, TokenWriter, tokenVersion } from "../base/token-bytes.ts";
+import { encodeSourceToken, readSourceToken, type SourcePlace, sourceTokenKinds } from "../catalog/source-token.ts";
 import type { GroupPosition } from "../views/view-info.ts";
 
 export interface GroupToken extends GroupPosition {
@@ -22,11 +23,8 @@ export interface TopicToken {
   readonly positions: readonly { readonly partition: number; readonly offset: number }[];
 }
 
-export interface SourceToken {
+export interface SourceToken extends SourcePlace {
   readonly kind: "source";
-  readonly source: string;
-  /** As the source prints it: `0/16B3748`. */
-  readonly lsn: string;
 }
 
 export type Token = GroupToken | TopicToken | SourceToken;
@@ -36,38 +34,28 @@ export interface FeedPosition extends GroupPosition {
   readonly frame: number | null;
 }
 
-const versionByte = 1;
-const kindBytes = { group: 1, topic: 2, source: 3 } as const;
+const kindBytes = { group: 1, topic: 2 } as const;
 const tokenLengthMax = 16_384;
 
 export function encodeToken(token: Token): string {
-  const out: number[] = [versionByte, kindBytes[token.kind]];
   switch (token.kind) {
     case "group":
-      putNumber(out, token.generation);
-      putNumber(out, token.batch);
-      break;
-    case "topic":
-      putText(out, token.topic);
-      putText(out, token.topicId);
-      putNumber(out, token.positions.length);
-      for (const { partition, offset } of token.positions) {
-        putNumber(out, partition);
-        putNumber(out, offset);
-      }
-      break;
+      return new TokenWriter(kindBytes.group).number(token.generation).number(token.batch).print();
+    case "topic": {
+      const writer = new TokenWriter(kindBytes.topic).text(token.topic).text(token.topicId);
+      writer.number(token.positions.length);
+      for (const { partition, offset } of token.positions) writer.number(partition).number(offset);
+      return writer.print();
+    }
     case "source":
-      putText(out, token.source);
-      putText(out, token.lsn);
-      break;
+      return encodeSourceToken(token);
   }
-  return Buffer.from(out).toString("base64url");
 }
 
 /** Throws `TOKEN_INVALID` on anything that `encodeToken` does not print. */
 export function decodeToken(text: string): Token {
   if (text.length > tokenLengthMax || !/^[A-Za-z0-9_-]+$/.test(text)) throw invalid(text);
-  const reader = new Reader(Buffer.from(text, "base64url"));
+  const reader = new TokenReader(Buffer.from(text, "base64url"));
   const token = readToken(reader);
   if (!token || reader.failed || encodeToken(token) !== text) throw invalid(text);
   return token;
@@ -90,9 +78,10 @@ export function decodeFeedId(text: string): FeedPosition {
   return { generation, batch, frame: match[3] === undefined ? null : frame };
 }
 
-function readToken(reader: Reader): Token | undefined {
-  if (reader.byte() !== versionByte) return undefined;
-  switch (reader.byte()) {
+function readToken(reader: TokenReader): Token | undefined {
+  if (reader.byte() !== tokenVersion) return undefined;
+  const kind = reader.byte();
+  switch (kind) {
     case kindBytes.group:
       return { kind: "group", generation: reader.number(), batch: reader.number() };
     case kindBytes.topic: {
@@ -107,64 +96,11 @@ function readToken(reader: Reader): Token | undefined {
       }
       return { kind: "topic", topic, topicId, positions };
     }
-    case kindBytes.source:
-      return { kind: "source", source: reader.text(), lsn: reader.text() };
+    case sourceTokenKinds.position:
+    case sourceTokenKinds.place:
+      return { kind: "source", ...readSourceToken(kind, reader) };
     default:
       return undefined;
-  }
-}
-
-function putNumber(out: number[], value: number): void {
-  if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`${value} is no position`);
-  let rest = value;
-  while (rest >= 0x80) {
-    out.push((rest % 0x80) | 0x80);
-    rest = Math.floor(rest / 0x80);
-  }
-  out.push(rest);
-}
-
-function putText(out: number[], text: string): void {
-  const bytes = Buffer.from(text);
-  putNumber(out, bytes.length);
-  for (const byte of bytes) out.push(byte);
-}
-
-class Reader {
-  failed = false;
-  readonly #bytes: Buffer;
-  #at = 0;
-
-  constructor(bytes: Buffer) {
-    this.#bytes = bytes;
-  }
-
-  byte(): number {
-    const byte = this.#bytes[this.#at++];
-    if (byte === undefined) this.failed = true;
-    return byte ?? 0;
-  }
-
-  number(): number {
-    let value = 0;
-    for (let scale = 1; scale < 2 ** 56 && !this.failed; scale *= 0x80) {
-      const byte = this.byte();
-      value += (byte & 0x7f) * scale;
-      if (byte < 0x80) {
-        if (!Number.isSafeInteger(value)) this.failed = true;
-        return this.failed ? 0 : value;
-      }
-    }
-    this.failed = true;
-    return 0;
-  }
-
-  text(): string {
-    const length = this.number();
-    if (this.#at + length > this.#bytes.length) this.failed = true;
-    if (this.failed) return "";
-    this.#at += length;
-    return this.#bytes.toString("utf8", this.#at - length, this.#at);
   }
 }
 

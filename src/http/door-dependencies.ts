@@ -3,9 +3,13 @@ import type { Clock } from "../base/clock.ts";
 import type { Diagnostics } from "../base/diagnostics.ts";
 import type { Metrics } from "../base/metrics.ts";
 import type { Random } from "../base/random.ts";
+import type { RetryResult } from "../capture/retry.ts";
 import type { SourceStatus } from "../capture/source.ts";
+import type { Hooks } from "../capture/webhooks/hooks.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Feeds } from "../feeds/feed.ts";
+import type { SchemaRegistry } from "../registry/schema-registry.ts";
+import type { TopicSchemas } from "../registry/topic-schemas.ts";
 import type { Views } from "../views/view-info.ts";
 import type { HttpDoorSettings } from "./door-settings.ts";
 import type { NodeInfo } from "./node-info.ts";
@@ -18,9 +22,18 @@ export interface HttpDoorDependencies {
   readonly sources: {
     list(): readonly SourceStatus[];
     status(name: string): SourceStatus | undefined;
-    /** False when there is no source of this name. */
+    // Each answers false when there is no source of this name.
     resnapshot(name: string): boolean;
+    adopt(name: string): boolean;
+    hold(name: string, kind: "paused" | "removed", slot: "keep" | "drop"): Promise<boolean>;
+    resume(name: string): Promise<boolean>;
+    /** Undefined when there is no source of this name. */
+    retry(name: string): Promise<RetryResult | undefined>;
   };
+  readonly hooks: Pick<Hooks, "get" | "names" | "list" | "status">;
+  readonly registry: SchemaRegistry;
+  /** What the values of topics are checked against. */
+  readonly schemas: Pick<TopicSchemas, "check">;
   readonly node: () => NodeInfo;
   /** The console; null has none. */
   readonly files: StaticFiles | null;

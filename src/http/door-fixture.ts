@@ -8,6 +8,7 @@ import { silentMetrics } from "../base/metrics.ts";
 import { seededRandom } from "../base/random.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Feeds } from "../feeds/feed.ts";
+import type { SchemaRegistry } from "../registry/schema-registry.ts";
 import type { Views } from "../views/view-info.ts";
 import type { HttpDoorDependencies } from "./door-dependencies.ts";
 import type { HttpDoorSettings } from "./door-settings.ts";
@@ -31,12 +32,32 @@ export const testNode: NodeInfo = {
   addresses: { http: "http://127.0.0.1:4400", kafka: "127.0.0.1:9092", store: "127.0.0.1:4432" },
 };
 
+export const noSources: HttpDoorDependencies["sources"] = {
+  list: () => [],
+  status: () => undefined,
+  resnapshot: () => false,
+  retry: async () => undefined,
+  adopt: () => false,
+  hold: async () => false,
+  resume: async () => false,
+};
+
+export const noHooks: HttpDoorDependencies["hooks"] = {
+  get: () => undefined,
+  names: () => [],
+  list: () => [],
+  status: () => undefined,
+};
+
 export function openTestDoor({ settings, ...parts }: DoorOverrides = {}): Promise<HttpDoor> {
   return openHttpDoor({
     engine: partial<Engine>("engine", { topics: () => [] }),
     views: absent<Views>("views"),
     feeds: absent<Feeds>("feeds"),
-    sources: { list: () => [], status: () => undefined, resnapshot: () => false },
+    sources: noSources,
+    hooks: noHooks,
+    registry: absent<SchemaRegistry>("registry"),
+    schemas: { check: () => undefined },
     node: () => testNode,
     files: null,
     renderMetrics: () => "",

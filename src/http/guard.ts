@@ -19,8 +19,8 @@ export interface GuardSettings {
 export interface Guard {
   /** Throws `REQUEST_FORBIDDEN` for a foreign host name or origin. Answers the headers that the browser needs to see. */
   admit(method: string, headers: IncomingHttpHeaders): Readonly<Record<string, string>>;
-  /** Throws `REQUEST_UNAUTHENTICATED`. */
-  authenticate(headers: IncomingHttpHeaders): void;
+  /** Throws `REQUEST_UNAUTHENTICATED`. With `basic` the key may also be a password, whatever the user is called. */
+  authenticate(headers: IncomingHttpHeaders, options?: { readonly basic?: boolean }): void;
   holdsKey(headers: IncomingHttpHeaders): boolean;
 }
 
@@ -68,8 +68,8 @@ export function openGuard(settings: GuardSettings): Guard {
       }
       return corsHeaders(method, origin, headers);
     },
-    authenticate(headers) {
-      if (holdsKey(headers)) return;
+    authenticate(headers, options) {
+      if (holdsKey(headers) || (options?.basic && holdsKey(bearerOfBasic(headers)))) return;
       const missing = headers.authorization === undefined;
       throw new MillraceError("REQUEST_UNAUTHENTICATED", missing ? "a key is needed" : "the key is not known", {
         hint: "Send the value of MILLRACE_KEY as Authorization: Bearer <key>.",
@@ -77,6 +77,14 @@ export function openGuard(settings: GuardSettings): Guard {
     },
     holdsKey,
   };
+}
+
+/** The password of HTTP Basic (RFC 7617) as a bearer; what is no such header, as it is. */
+function bearerOfBasic(headers: IncomingHttpHeaders): IncomingHttpHeaders {
+  const encoded = /^basic +([A-Za-z0-9+/=]+) *$/i.exec(headers.authorization ?? "")?.[1];
+  if (encoded === undefined) return headers;
+  const pair = Buffer.from(encoded, "base64").toString();
+  return { authorization: `Bearer ${pair.slice(pair.indexOf(":") + 1)}` };
 }
 
 /** True for `localhost`, names below it, 127.0.0.0/8 and ::1. */

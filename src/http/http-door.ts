@@ -15,9 +15,10 @@ import { defaultHttpLimits, type HttpLimits } from "./door-settings.ts";
 import { EventStreams } from "./event-streams.ts";
 import { type Guard, openGuard } from "./guard.ts";
 import { checkParameters } from "./parameters.ts";
-import { isInterface } from "./paths.ts";
+import { isHook, isInterface, isRegistry } from "./paths.ts";
 import { internalProblem, problemOf, rawProblem } from "./problem.ts";
 import { parseQueryString } from "./query-string.ts";
+import { registryProblemOf } from "./registry-answers.ts";
 import { type AnswerContext, writeBody, writeFeedHead } from "./reply.ts";
 import { readBody } from "./request-body.ts";
 import type { Call, Reply } from "./route.ts";
@@ -189,7 +190,7 @@ class Door implements HttpDoor {
     } satisfies AnswerContext as { -readonly [K in keyof AnswerContext]: AnswerContext[K] };
     const seen: { route: string; feed: boolean } = { route: "none", feed: false };
     try {
-      context.cors = this.#guard.admit(context.method, request.headers);
+      if (!isHook(request.url ?? "/")) context.cors = this.#guard.admit(context.method, request.headers);
       const reply = await this.#answer(exchange, seen);
       if (request.socket.destroyed) return;
       if (this.#closing) response.setHeader("connection", "close");
@@ -227,7 +228,7 @@ class Door implements HttpDoor {
     }
     const { route, segments } = this.#router.match(method, path);
     seen.route = route.path;
-    if (route.access === "key") this.#guard.authenticate(request.headers);
+    if (route.access === "key") this.#guard.authenticate(request.headers, route);
     const query = parseQueryString(search);
     checkParameters(route, query);
     const call: Call = {
@@ -238,9 +239,11 @@ class Door implements HttpDoor {
       trusted: this.#guard.holdsKey(request.headers),
       signal: abort.signal,
       closing: () => this.#closing !== null,
-      body: () => {
+      search,
+      guard: () => void this.#guard.admit(method, request.headers),
+      body: (limits) => {
         if (exchange.awaitsContinue) exchange.response.writeContinue();
-        return readBody(request, this.#limits, this.#deps.clock);
+        return readBody(request, limits ? { ...this.#limits, ...limits } : this.#limits, this.#deps.clock);
       },
     };
     return await route.handle(call);
@@ -278,13 +281,14 @@ class Door implements HttpDoor {
       this.#deps.diagnostics.error("a request failed", { reference, method: request.method, path: request.url, error });
       error = internalProblem(reference);
     }
-    const { status, headers, body } = problemOf(error, 1 + this.#deps.random.below(4));
+    const form = isRegistry(splitTarget(request.url ?? "/").path) ? registryProblemOf : problemOf;
+    const { status, headers, body } = form(error, 1 + this.#deps.random.below(4));
     await writeBody(
       response,
       {
         kind: "body",
         status,
-        type: "application/problem+json",
+        type: headers["content-type"] ?? "application/problem+json",
         body,
         headers: {
           ...headers,

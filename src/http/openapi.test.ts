@@ -11,7 +11,7 @@ import type { SourceStatus } from "../capture/source.ts";
 import { openEmbeddedEngine } from "../engine/embedded/embedded-engine.ts";
 import type { Views } from "../views/view-info.ts";
 import type { HttpDoorDependencies } from "./door-dependencies.ts";
-import { ask, openTestDoor, partial } from "./door-fixture.ts";
+import { ask, noHooks, noSources, openTestDoor, partial } from "./door-fixture.ts";
 import { defaultHttpLimits } from "./door-settings.ts";
 import { createRoutes } from "./routes.ts";
 
@@ -54,6 +54,9 @@ async function openHouse() {
     lagBytes: 5,
     lagMs: 0.5,
     slot: null,
+    reading: [],
+    wal: { heldBytes: 5, safeBytes: null, limitBytes: null, status: "reserved" },
+    orphans: [{ kind: "slot", name: "millrace_x_00000000", heldBytes: 1, sql: "select 1;" }],
     warnings: [],
   };
   const views = partial<Views>("views", {
@@ -73,7 +76,15 @@ async function openHouse() {
     rows: async () => ({ rows: ['{"id":"1"}'], next: null, position: { generation: 1, batch: 1 } }),
     query: async () => ({ columns: ["a"], rows: [[1]] }),
   });
-  const sources = { list: () => [source], status: () => source, resnapshot: () => true };
+  const sources = {
+    list: () => [source],
+    status: () => source,
+    resnapshot: () => true,
+    retry: async () => ({ tried: 2, written: 1, superseded: 0, refused: 1, reasons: ["why"], more: false }),
+    adopt: () => true,
+    hold: async () => true,
+    resume: async () => true,
+  };
   const door = await openTestDoor({ engine, views, sources });
   const document = (await ask(door, "/openapi.json")).json() as Document;
   const close = async () => {
@@ -96,7 +107,8 @@ test("the document has every route with its parameters, and nothing else", async
       feeds: partial("feeds", {}),
       clock: systemClock,
       random: seededRandom(1),
-      sources: { list: () => [], status: () => undefined, resnapshot: () => false },
+      sources: noSources,
+      hooks: noHooks,
       node: () => assert.fail(),
       renderMetrics: () => "",
     }),
@@ -128,12 +140,12 @@ test("every reference in the document leads somewhere", async () => {
   }
 });
 
-test("what needs the key says so, and what does not is three paths", async () => {
+test("what needs the key says so, and what does not is three paths, and calls that are verified otherwise", async () => {
   await using house = await openHouse();
   const open = Object.entries(house.document.paths)
     .filter(([, methods]) => Object.values(methods).some(({ security }) => !("key" in (security[0] ?? {}))))
     .map(([path]) => path);
-  assert.deepEqual(open.sort(), ["/healthz", "/openapi.json", "/readyz"]);
+  assert.deepEqual(open.sort(), ["/healthz", "/openapi.json", "/readyz", "/v1/hooks/{source}"]);
 });
 
 test("answers are what the document says", async () => {

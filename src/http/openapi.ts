@@ -42,7 +42,7 @@ function operation(route: Route): Schema {
   return {
     operationId: route.operation,
     summary: route.about,
-    security: route.access === "open" ? [{}] : [{ key: [] }],
+    security: route.access === "key" ? [{ key: [] }] : [{}],
     parameters: [
       ...names.map((name) => ({ name, in: "path", required: true, schema: { type: "string" } })),
       ...route.parameters.map(({ name, in: place, about, schema }) => ({

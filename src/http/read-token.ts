@@ -1,5 +1,7 @@
 /** `after=<token>` or `Millrace-After`: a read that waits, bounded, until it has what the token names. */
 import { MillraceError } from "../base/errors.ts";
+import type { SourceStatus } from "../capture/source.ts";
+import { foreignToken } from "../catalog/source-token.ts";
 import { decodeToken, encodeToken, type TopicToken } from "../feeds/token.ts";
 import type { GroupPosition, Views } from "../views/view-info.ts";
 import { queryValue } from "./parameters.ts";
@@ -12,7 +14,12 @@ export const afterParameters: readonly Parameter[] = [
 ];
 
 /** Throws `TOKEN_INVALID`, `TOKEN_FOREIGN`, `TOKEN_TIMEOUT`, `SOURCE_UNKNOWN`. */
-export async function waitForViews(call: Call, views: Views, waitMs: number): Promise<void> {
+export async function waitForViews(
+  call: Call,
+  views: Views,
+  sources: { status(name: string): SourceStatus | undefined },
+  waitMs: number,
+): Promise<void> {
   const token = tokenOf(call);
   if (token === null) return;
   switch (token.kind) {
@@ -23,9 +30,17 @@ export async function waitForViews(call: Call, views: Views, waitMs: number): Pr
         call.signal,
       );
       return;
-    case "source":
+    case "source": {
+      const foreign = foreignToken(token, sources.status(token.source)?.server ?? null);
+      if (foreign !== null) {
+        throw new MillraceError("TOKEN_FOREIGN", foreign, {
+          hint: "Ask for a token after your next commit, over a connection to the source's own server.",
+          details: { source: token.source },
+        });
+      }
       await views.waitFor({ kind: "source", source: token.source, lsn: token.lsn }, waitMs, call.signal);
       return;
+    }
     case "topic":
       throw new MillraceError("TOKEN_FOREIGN", `the token is of topic "${token.topic}", which no view reads`, {
         hint: "Tokens of topics belong to reads of that topic.",

@@ -37,6 +37,7 @@ export function decideReadiness({ store, sources, views, closing }: ReadinessInp
   }
   for (const { name, state } of sources) {
     if (state.kind === "failed") reasons.push(reason(`source ${name}`, state.error));
+    if (state.kind === "paused" && state.error !== undefined) reasons.push(reason(`source ${name}`, state.error));
   }
   for (const { name, state } of views) {
     if (state.kind === "failed") reasons.push(reason(`view ${name}`, state.error));

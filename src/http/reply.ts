@@ -37,14 +37,17 @@ export async function writeBody(
     return;
   }
   headers["content-type"] = reply.type;
-  let body = typeof reply.body === "string" ? Buffer.from(reply.body) : reply.body;
-  if (gzipPays(body.length, reply.type, context)) {
+  // A text goes out together with the head, in one write.
+  let body = reply.body;
+  let bytes = Buffer.byteLength(body);
+  if (gzipPays(bytes, reply.type, context)) {
     headers["content-encoding"] = "gzip";
     headers.vary = headers.vary === undefined ? "Accept-Encoding" : `${headers.vary}, Accept-Encoding`;
     body = await compress(body, { level: constants.Z_BEST_SPEED });
+    bytes = body.length;
     if (response.destroyed) return;
   }
-  headers["content-length"] = body.length;
+  headers["content-length"] = bytes;
   response.writeHead(reply.status, headers).end(context.method === "HEAD" ? undefined : body);
 }
 

@@ -12,6 +12,8 @@ import { MillraceError } from "../base/errors.ts";
 export interface BodyLimits {
   readonly bodyBytesMax: number;
   readonly bodyMs: number;
+  /** Told of bytes as they arrive; what it throws refuses the body. */
+  readonly onBytes?: (bytes: number) => void;
 }
 
 type Decompress = (bytes: Buffer, options: { maxOutputLength: number }) => Promise<Buffer>;
@@ -93,7 +95,16 @@ function collect(request: IncomingMessage, limits: BodyLimits, clock: Clock): Pr
     const onData = (chunk: Buffer) => {
       bytes += chunk.length;
       if (bytes > limits.bodyBytesMax) done(() => reject(tooLarge(limits)));
-      else chunks.push(chunk);
+      else if (hasRoom(chunk.length)) chunks.push(chunk);
+    };
+    const hasRoom = (more: number) => {
+      try {
+        limits.onBytes?.(more);
+        return true;
+      } catch (error) {
+        done(() => reject(error));
+        return false;
+      }
     };
     const onEnd = () => done(() => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, bytes)));
     const onClose = () =>

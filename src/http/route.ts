@@ -6,6 +6,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { ErrorCode } from "../base/error-codes.ts";
 import type { Feed } from "../feeds/feed.ts";
 import type { QueryParameter } from "./query-string.ts";
+import type { BodyLimits } from "./request-body.ts";
 
 /** JSON Schema 2020-12, as OpenAPI 3.1 takes it. */
 export type Schema = Readonly<Record<string, unknown>>;
@@ -25,8 +26,10 @@ export interface Route {
   /** The name of the operation in the OpenAPI document, for generated clients. */
   readonly operation: string;
   readonly about: string;
-  /** `open` needs no key. */
-  readonly access: "open" | "key";
+  /** `open` needs no key; `signed` neither a key nor an origin that is known, for its handler verifies the call. */
+  readonly access: "open" | "key" | "signed";
+  /** The key is also taken as the password of HTTP Basic, for clients that know nothing else. */
+  readonly basic?: true;
   readonly parameters: readonly Parameter[];
   /** Query parameters of any name are taken: columns. */
   readonly openQuery?: true;
@@ -55,7 +58,11 @@ export interface Call {
   /** True when the door closes: what waits should answer what it has. */
   closing(): boolean;
   /** Throws as `readBody` says. */
-  body(): Promise<Buffer>;
+  body(limits?: Partial<BodyLimits>): Promise<Buffer>;
+  /** The query as it was sent, without its question mark. */
+  readonly search: string;
+  /** For routes with `access: "signed"`: what the door asks of every other request. Throws `REQUEST_FORBIDDEN`. */
+  guard(): void;
 }
 
 export type Reply =

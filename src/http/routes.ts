@@ -1,7 +1,9 @@
 /** The whole table of routes. */
 import type { HttpDoorDependencies } from "./door-dependencies.ts";
 import type { HttpLimits } from "./door-settings.ts";
+import { hookRoutes } from "./hook-routes.ts";
 import { openApiDocument } from "./openapi.ts";
+import { registryRoutes } from "./registry-routes.ts";
 import { json, type Route } from "./route.ts";
 import { sourceRoutes } from "./source-routes.ts";
 import { systemRoutes } from "./system-routes.ts";
@@ -13,6 +15,8 @@ export function createRoutes(deps: HttpDoorDependencies, limits: HttpLimits): re
     ...topicRoutes(deps, limits),
     ...viewRoutes(deps, limits),
     ...sourceRoutes(deps),
+    ...hookRoutes(deps),
+    ...registryRoutes(deps),
     ...systemRoutes(deps),
     {
       method: "GET",

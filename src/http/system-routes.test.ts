@@ -20,6 +20,9 @@ function source(state: SourceState): SourceStatus {
     lagBytes: null,
     lagMs: null,
     slot: null,
+    reading: [],
+    wal: null,
+    orphans: [],
     warnings: [],
   };
 }
@@ -39,6 +42,8 @@ function view(state: ViewState): ViewInfo {
 }
 
 const resnapshots: string[] = [];
+const retryResult = { tried: 3, written: 1, superseded: 1, refused: 1, reasons: ["why"], more: false };
+const asked: string[] = [];
 const gone = new MillraceError("SOURCE_SLOT_LOST", "the slot is gone", { hint: "Take a new snapshot." });
 
 function house(sourceState: SourceState, viewState: ViewState) {
@@ -51,6 +56,12 @@ function house(sourceState: SourceState, viewState: ViewState) {
         resnapshots.push(name);
         return name === "shop";
       },
+      retry: async (name: string) => (name === "shop" ? retryResult : undefined),
+      adopt: (name: string) => asked.push(`adopt ${name}`) > 0,
+      async hold(name: string, kind: string, slot: string) {
+        return name === "shop" && asked.push(`${kind} ${name} ${slot}`) > 0;
+      },
+      resume: async (name: string) => asked.push(`resume ${name}`) > 0,
     },
     views: partial<Views>("views", { list: () => [view(viewState)] }),
     engine: partial<Engine>("engine", { topics: () => [topic("clicks", "fsync")] }),
@@ -107,6 +118,42 @@ test("a process that is not ready is 503 with every reason", async () => {
   });
 });
 
+test("a pause says what becomes of the slot, or is refused", async () => {
+  await using door = await openTestDoor(
+    house({ kind: "paused", slot: "kept", sinceMs: 5, error: gone }, { kind: "live" }),
+  );
+  const post = async (path: string) => await ask(door, `/v1/sources/${path}`, { method: "POST" });
+  const paused = await post("shop/pause?slot=keep");
+  assert.equal(paused.status, 202);
+  const { state } = paused.json() as { state: Record<string, unknown> };
+  assert.deepEqual(
+    [state.kind, state.slot, state.sinceMs, (state.error as { code: string }).code],
+    ["paused", "kept", 5, "SOURCE_SLOT_LOST"],
+  );
+  assert.equal((await post("shop/remove?slot=drop")).status, 202);
+  assert.equal((await post("shop/resume")).status, 202);
+  assert.equal((await post("shop/adopt")).status, 202);
+  assert.deepEqual(asked.splice(0), ["paused shop keep", "removed shop drop", "resume shop", "adopt shop"]);
+  assert.equal((await post("shop/remove?slot=keep&slot=drop")).status, 400);
+  for (const path of ["shop/pause", "shop/pause?slot=perhaps"]) {
+    const refused = await post(path);
+    assert.equal(refused.status, 400, path);
+    assert.match((refused.json() as { hint: string }).hint, /slot=keep.*slot=drop/);
+  }
+  assert.equal((await post("shob/pause?slot=keep")).status, 404);
+  assert.deepEqual(asked.splice(0), []);
+});
+
+test("a source that a limit has paused is a reason not to be ready; one that somebody paused is none", async () => {
+  for (const [state, ready] of [
+    [{ kind: "paused", slot: "kept", sinceMs: 5, error: gone }, 503],
+    [{ kind: "paused", slot: "kept", sinceMs: 5 }, 200],
+  ] as const) {
+    await using door = await openTestDoor(house(state, { kind: "live" }));
+    assert.equal((await ask(door, "/readyz")).status, ready);
+  }
+});
+
 test("a new snapshot of a source is asked for by name", async () => {
   await using door = await openTestDoor(house({ kind: "failed", error: gone }, { kind: "live" }));
   const answer = await ask(door, "/v1/sources/shop/resnapshot", { method: "POST" });
@@ -123,6 +170,14 @@ test("a new snapshot of a source is asked for by name", async () => {
     hint: 'Did you mean "shop"?',
     action: "fix-request",
   });
+});
+
+test("what was set aside is tried again by name, and the answer says what became of it", async () => {
+  await using door = await openTestDoor(house({ kind: "streaming" }, { kind: "live" }));
+  const answer = await ask(door, "/v1/sources/shop/retry", { method: "POST" });
+  assert.equal(answer.status, 200);
+  assert.deepEqual(answer.json(), retryResult);
+  assert.equal((await ask(door, "/v1/sources/shob/retry", { method: "POST" })).status, 404);
 });
 
 test("a source that waits for its database does not take the process away", async () => {

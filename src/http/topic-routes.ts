@@ -146,12 +146,14 @@ export function topicRoutes(deps: HttpDoorDependencies, limits: HttpLimits): rea
         "RECORD_INVALID",
         "RECORD_TIMESTAMP_INVALID",
         "RECORD_TOO_LARGE",
+        "SCHEMA_MISMATCH",
         "PARTITION_UNKNOWN",
       ],
       handle: async (call) => {
         const topic = writableTopicOf(engine, call);
         refuseIdempotencyKey(call);
         const events = await readEvents(call);
+        deps.schemas.check(topic.name, events);
         const keylessPartition = random.below(topic.settings.partitions);
         const batches = planAppend(topic, events, { nowMs: clock.now(), keylessPartition });
         const answer = appendAnswer(topic, await appender.append(topic.name, batches));

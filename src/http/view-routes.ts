@@ -26,7 +26,7 @@ const rowParameters: readonly Parameter[] = [
 ];
 
 export function viewRoutes(
-  { views, feeds }: Pick<HttpDoorDependencies, "views" | "feeds">,
+  { views, feeds, sources }: Pick<HttpDoorDependencies, "views" | "feeds" | "sources">,
   limits: HttpLimits,
 ): readonly Route[] {
   const viewOf = (call: Call) => decodeSegment(call.segments.view ?? "");
@@ -58,7 +58,7 @@ export function viewRoutes(
       handle: async (call) => {
         const view = viewOf(call);
         const query = parseRowQuery(call.query, limits);
-        await waitForViews(call, views, limits.tokenWaitMs);
+        await waitForViews(call, views, sources, limits.tokenWaitMs);
         const { rows, next, position } = await views.rows(view, query);
         const body = `[${rows.join(",\n")}]\n`;
         return jsonText(body, 200, { ...readHeaders(position, body), ...(next === null ? {} : linkTo(call, next)) });
@@ -83,7 +83,7 @@ export function viewRoutes(
         const view = viewOf(call);
         const key = (call.segments.key ?? "").split(",").map(decodeSegment);
         const select = parseRowSelect(call.query);
-        await waitForViews(call, views, limits.tokenWaitMs);
+        await waitForViews(call, views, sources, limits.tokenWaitMs);
         const { row, position } = await views.row(view, key, select);
         if (row === undefined) {
           throw new MillraceError("ROW_NOT_FOUND", `view "${view}" has no row with the key ${JSON.stringify(key)}`, {
@@ -109,7 +109,7 @@ export function viewRoutes(
       handle: async (call) => {
         const view = viewOf(call);
         const filter = parseFilterOnly(call.query);
-        await waitForViews(call, views, limits.tokenWaitMs);
+        await waitForViews(call, views, sources, limits.tokenWaitMs);
         const lastEventId = lastEventIdOf(call);
         return {
           kind: "feed",

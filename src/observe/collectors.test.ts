@@ -18,6 +18,9 @@ const status: SourceStatus = {
   lagBytes: 512,
   lagMs: 1500,
   slot: "millrace_shop",
+  reading: [],
+  wal: { heldBytes: 4096, safeBytes: null, limitBytes: null, status: "reserved" },
+  orphans: [],
   warnings: [],
 };
 
@@ -27,6 +30,8 @@ test("a source's lag is told in bytes and seconds, and left out while it is not 
   collectSources(metrics, () => [current]);
   assert.match(metrics.render(), /millrace_source_lag_seconds\{source="shop"\} 1\.5\n/);
   assert.match(metrics.render(), /millrace_source_lag_bytes\{source="shop"\} 512\n/);
+  assert.match(metrics.render(), /millrace_source_wal_held_bytes\{source="shop"\} 4096\n/);
+  assert.doesNotMatch(metrics.render(), /millrace_source_wal_safe_bytes\{/);
   assert.match(metrics.render(), /millrace_source_state\{source="shop",state="streaming"\} 1\n/);
   assert.match(metrics.render(), /millrace_source_changes_total\{source="shop"\} 12\n/);
   current = { ...status, lagBytes: null, lagMs: null, state: { kind: "connecting" } };

@@ -95,6 +95,18 @@ export function collectSources(metrics: Metrics, list: () => readonly SourceStat
     each((status) => (status.lagMs === null ? null : status.lagMs / 1000)),
   );
   metrics.collect(
+    "gauge",
+    "millrace_source_wal_held_bytes",
+    "What the source's server keeps of its log for the slot.",
+    each((status) => status.wal?.heldBytes ?? null),
+  );
+  metrics.collect(
+    "gauge",
+    "millrace_source_wal_safe_bytes",
+    "What can still be written in the source before the slot is lost; nothing where the server sets no bound.",
+    each((status) => status.wal?.safeBytes ?? null),
+  );
+  metrics.collect(
     "counter",
     "millrace_source_changes_total",
     "Changes written to the log since the start.",

@@ -7,7 +7,7 @@
 import { systemClock } from "../base/clock.ts";
 import { MillraceError } from "../base/errors.ts";
 import type { AppendRequest, Engine, Transaction, TransactionalProducer } from "../engine/engine.ts";
-import { encodeProgressRecord, progressTopic } from "./progress-records.ts";
+import { encodeProgressRecord, encodeProgressRecords, progressTopic } from "./progress-records.ts";
 import { ProgressTable } from "./progress-table.ts";
 
 export interface Ownership {
@@ -17,10 +17,15 @@ export interface Ownership {
   readonly producer: TransactionalProducer;
   /** What the last owner had committed when this one took over; undefined when there is none. A JSON value. */
   readonly progress: unknown;
+  /** What was kept beside the progress; undefined when nothing was. */
+  readonly beside: unknown;
   /** Throws `PRODUCER_FENCED` when there is a newer owner. */
   begin(): Transaction;
-  /** The batch that makes `value` (JSON) the unit's progress, to be appended in the transaction that brought it about. */
-  progressBatch(value: unknown): AppendRequest;
+  /**
+   * The batch that makes `value` (JSON) the unit's progress, to be appended in the transaction that brought it about.
+   * `beside` is what changes seldom and is too large for every one of them; left out, it stays what it was.
+   */
+  progressBatch(value: unknown, beside?: unknown): AppendRequest;
 }
 
 /**
@@ -46,10 +51,13 @@ export async function becomeOwner(
     epoch,
     producer,
     progress: state.progress,
+    beside: table.unit(besideOf(unit)).progress,
     begin: () => producer.begin(),
-    progressBatch(value) {
+    progressBatch(value, beside) {
       table.noticed();
-      const batch = encodeProgressRecord({ kind: "progress", unit, epoch, value }, table.clock.now());
+      const records = [{ kind: "progress", unit, epoch, value } as const];
+      if (beside !== undefined) records.push({ kind: "progress", unit: besideOf(unit), epoch, value: beside });
+      const batch = encodeProgressRecords(records, table.clock.now());
       return { topic: progressTopic, partition: 0, batch };
     },
   };
@@ -71,6 +79,16 @@ export function unitOfGroup(group: string): string {
 /** The unit of a source's capture. */
 export function unitOfSource(source: string): string {
   return `source/${source}`;
+}
+
+/** The unit that decides which webhooks of a source are new. */
+export function unitOfHook(source: string): string {
+  return `hooks/${source}`;
+}
+
+/** Written by the unit's owner only, under its epoch. */
+function besideOf(unit: string): string {
+  return `${unit}/beside`;
 }
 
 function transactionalIdOf(unit: string): string {

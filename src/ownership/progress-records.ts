@@ -12,9 +12,19 @@ export type ProgressRecord =
   | { readonly kind: "progress"; readonly unit: string; readonly epoch: number; readonly value: unknown };
 
 export function encodeProgressRecord(record: ProgressRecord, nowMs: number): Buffer {
-  const { kind, unit } = record;
-  const content = kind === "owner" ? { version: 1 } : { version: 1, epoch: record.epoch, value: record.value };
-  return encodeBatch([{ key: Buffer.from(`${kind}/${unit}`), value: Buffer.from(JSON.stringify(content)) }], nowMs);
+  return encodeProgressRecords([record], nowMs);
+}
+
+/** In one batch. */
+export function encodeProgressRecords(records: readonly ProgressRecord[], nowMs: number): Buffer {
+  return encodeBatch(
+    records.map((record) => {
+      const { kind, unit } = record;
+      const content = kind === "owner" ? { version: 1 } : { version: 1, epoch: record.epoch, value: record.value };
+      return { key: Buffer.from(`${kind}/${unit}`), value: Buffer.from(JSON.stringify(content)) };
+    }),
+    nowMs,
+  );
 }
 
 /** Undefined for what is neither. */

@@ -5,10 +5,13 @@ import { jsonOfText, type ValueForm } from "./value-form.ts";
 /** Throws `RangeError` when the text is not of the kind. */
 export function writeCellJson(out: JsonBytes, form: ValueForm, bytes: Buffer, start: number, end: number): void {
   if (form.array) {
-    out.text(jsonOfText(form, bytes.toString("utf8", start, end)));
+    out.text(jsonOfText(form, bytes.toString(form.kind === "byte" ? "latin1" : "utf8", start, end)));
     return;
   }
   switch (form.kind) {
+    case "text":
+      out.string(bytes, start, end);
+      return;
     case "boolean":
       if (end - start === 1 && bytes[start] === 0x74) out.ascii("true");
       else if (end - start === 1 && bytes[start] === 0x66) out.ascii("false");
@@ -16,10 +19,10 @@ export function writeCellJson(out: JsonBytes, form: ValueForm, bytes: Buffer, st
       return;
     case "integer":
       if (!isNumber(bytes, start, end)) throw new RangeError("an integer does not begin with a digit");
-      out.copy(bytes, start, end);
+      out.part(bytes, start, end);
       return;
     case "float":
-      if (isNumber(bytes, start, end)) out.copy(bytes, start, end);
+      if (isNumber(bytes, start, end)) out.part(bytes, start, end);
       else out.string(bytes, start, end);
       return;
     case "date":
@@ -38,11 +41,9 @@ export function writeCellJson(out: JsonBytes, form: ValueForm, bytes: Buffer, st
       if (isTimestamp(bytes, start, end) && bytes[end - 3] === 0x2b) zonedTimestamp(out, bytes, start, end - 3);
       else out.string(bytes, start, end);
       return;
+    case "byte":
     case "bytea":
       out.text(jsonOfText(form, bytes.toString("latin1", start, end)));
-      return;
-    default:
-      out.string(bytes, start, end);
   }
 }
 
@@ -64,7 +65,7 @@ function isTimestamp(bytes: Buffer, start: number, end: number): boolean {
 
 function zoned(out: JsonBytes, bytes: Buffer, start: number, end: number): void {
   out.byte(0x22);
-  out.copy(bytes, start, end);
+  out.part(bytes, start, end);
   out.ascii('Z"');
 }
 

@@ -4,6 +4,8 @@
  */
 export const cellState = { null: 0, text: 1, unchanged: 2 } as const;
 
+const noColumns: readonly number[] = [];
+
 export class Cells {
   bytes: Buffer = Buffer.alloc(0);
   count = 0;
@@ -26,6 +28,17 @@ export class Cells {
     }
     this.bytes = bytes;
     this.count = count;
+  }
+
+  /** Columns whose value was not sent because it did not change. */
+  unchanged(): readonly number[] {
+    let columns: number[] | null = null;
+    for (let column = 0; column < this.count; column++) {
+      if (this.state[column] !== cellState.unchanged) continue;
+      columns ??= [];
+      columns.push(column);
+    }
+    return columns ?? noColumns;
   }
 
   /** Whether two rows have the same text in a column. */

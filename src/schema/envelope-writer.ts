@@ -29,9 +29,14 @@ export interface EnvelopeTransaction {
   readonly previousCommitLsn: number | null;
   /** When Millrace read it. */
   readonly nowMs: number;
+  /** Where it was replicated from, with its position there; left out for the source's own. */
+  readonly origin?: { readonly name: string; readonly lsn: number | null };
 }
 
 const noHeaders: readonly Header[] = [];
+
+const insertStart = Buffer.from('{"before":null,"after":');
+const collectionOrderName = Buffer.from(',"data_collection_order":');
 
 export class EnvelopeWriter {
   readonly shape: TableShape;
@@ -47,10 +52,14 @@ export class EnvelopeWriter {
   readonly #keyColumns: readonly number[];
   readonly #origin: EnvelopeOrigin;
   #transaction: EnvelopeTransaction | undefined;
-  /** From `"source"` to the LSN. */
-  #source: Buffer = Buffer.alloc(0);
-  /** From behind the LSN to the event's number. */
-  #tail: Buffer = Buffer.alloc(0);
+  /** From `"source"` to the LSN in its sequence, from there to the LSN itself, and from there to the event's number. */
+  #parts: readonly [string, string, string] = ["", "", ""];
+  /** The parts with an LSN in their midst. */
+  #frame: Buffer = Buffer.alloc(0);
+  /** Where its two LSNs begin, and how many digits they have: none before the first event of a transaction. */
+  #lsns = { first: 0, second: 0, digits: 0 };
+  /** Behind the kind of the change. */
+  #end: Buffer = Buffer.alloc(0);
 
   constructor(shape: TableShape, origin: EnvelopeOrigin, out: JsonBytes) {
     this.shape = shape;
@@ -89,10 +98,13 @@ export class EnvelopeWriter {
   ): void {
     this.#begin(transaction);
     const keyEnd = this.#key(row);
-    this.#out.ascii('{"before":');
-    if (before === null) this.#out.ascii("null");
-    else this.#row(before, false);
-    this.#out.ascii(',"after":');
+    if (before === null) {
+      this.#out.whole(insertStart);
+    } else {
+      this.#out.ascii('{"before":');
+      this.#row(before, false);
+      this.#out.ascii(',"after":');
+    }
     const unchanged = this.#row(row, false);
     this.#finish(keyEnd, op, lsn, order, collectionOrder);
     this.headers = unchanged === null ? noHeaders : [{ key: unchangedHeader, value: unchanged }];
@@ -141,40 +153,56 @@ export class EnvelopeWriter {
   }
 
   #setTransaction(transaction: EnvelopeTransaction): void {
-    const { shape } = this;
-    const us = transaction.commitUs;
-    const { previousCommitLsn } = transaction;
+    const { source, schema, table } = this.shape;
+    const { version, database } = this.#origin;
+    const { id, txId, commitUs: us, previousCommitLsn: previous, nowMs, origin } = transaction;
     this.#transaction = transaction;
-    this.#source = Buffer.from(
-      `,"source":{"version":${JSON.stringify(this.#origin.version)},"connector":"postgresql","name":"${shape.source}",` +
-        `"ts_ms":${Math.floor(us / 1000)},"snapshot":"${transaction.id === null}","db":${JSON.stringify(this.#origin.database)},` +
-        `"sequence":"[${previousCommitLsn === null ? "null" : `\\"${previousCommitLsn}\\"`},\\"`,
-    );
-    this.#tail = Buffer.from(
-      `,"ts_us":${us},"ts_ns":${us}000,"schema":${JSON.stringify(shape.schema)},"table":${JSON.stringify(shape.table)},` +
-        `"txId":${transaction.txId},"xmin":null},"ts_ms":${transaction.nowMs},"transaction":${
-          transaction.id === null ? "null}" : `{"id":"${transaction.id}","total_order":`
-        }`,
-    );
+    this.#parts = [
+      `,"source":{"version":${JSON.stringify(version)},"connector":"postgresql","name":"${source}",` +
+        `"ts_ms":${Math.floor(us / 1000)},"snapshot":"${id === null}","db":${JSON.stringify(database)},` +
+        `"sequence":"[${previous === null ? "null" : `\\"${previous}\\"`},\\"`,
+      `\\"]","ts_us":${us},"ts_ns":${us}000,"schema":${JSON.stringify(schema)},"table":${JSON.stringify(table)},` +
+        `"txId":${txId},"lsn":`,
+      `,"xmin":null,"origin":${origin === undefined ? "null" : JSON.stringify(origin.name)},` +
+        `"origin_lsn":${origin?.lsn ?? null}},"transaction":${id === null ? "null" : `{"id":"${id}","total_order":`}`,
+    ];
+    this.#lsns = { first: 0, second: 0, digits: 0 };
+    this.#end = Buffer.from(`,"ts_ms":${nowMs},"ts_us":${nowMs}000,"ts_ns":${nowMs}000000}`);
+  }
+
+  /** The frame with this LSN. Only its digits differ from the one before, while there are as many of them. */
+  #frameOf(lsn: number): Buffer {
+    const text = String(lsn);
+    if (text.length !== this.#lsns.digits) {
+      const [toSequence, toLsn, toOrder] = this.#parts;
+      const first = Buffer.byteLength(toSequence);
+      this.#lsns = { first, second: first + text.length + Buffer.byteLength(toLsn), digits: text.length };
+      this.#frame = Buffer.from(toSequence + text + toLsn + text + toOrder);
+      return this.#frame;
+    }
+    const { first, second, digits } = this.#lsns;
+    const frame = this.#frame;
+    for (let i = 0; i < digits; i++) {
+      const code = text.charCodeAt(i);
+      frame[first + i] = code;
+      frame[second + i] = code;
+    }
+    return frame;
   }
 
   #finish(keyEnd: number, op: string, lsn: number, order: number, collectionOrder: number): void {
     const out = this.#out;
-    const digits = String(lsn);
+    out.whole(this.#frameOf(lsn));
+    if (this.#transaction?.id !== null) {
+      out.ascii(String(order));
+      out.whole(collectionOrderName);
+      out.ascii(String(collectionOrder));
+      out.byte(0x7d);
+    }
     out.ascii(',"op":"');
     out.ascii(op);
     out.byte(0x22);
-    out.copy(this.#source);
-    out.ascii(digits);
-    out.ascii('\\"]","lsn":');
-    out.ascii(digits);
-    out.copy(this.#tail);
-    if (this.#transaction?.id !== null) {
-      out.ascii(String(order));
-      out.ascii(',"data_collection_order":');
-      out.ascii(String(collectionOrder));
-      out.ascii("}}");
-    }
+    out.whole(this.#end);
     this.key = keyEnd === 0 ? null : out.bytes.subarray(0, keyEnd);
     this.value = out.bytes.subarray(keyEnd, out.end);
   }
@@ -186,7 +214,7 @@ export class EnvelopeWriter {
     const begin = out.end;
     for (const column of this.#keyColumns) {
       if (row.state[column] !== cellState.text) throw new RangeError("a column of the key has no value");
-      out.copy(this.#names[column] as Buffer);
+      out.whole(this.#names[column] as Buffer);
       this.#cell(row, column);
     }
     out.byte(0x7d);
@@ -208,7 +236,7 @@ export class EnvelopeWriter {
         unchanged.push((this.shape.columns[column] as TableShape["columns"][number]).name);
         continue;
       }
-      out.copy(this.#names[column] as Buffer);
+      out.whole(this.#names[column] as Buffer);
       this.#cell(row, column);
     }
     if (out.end === begin) out.byte(0x7b);

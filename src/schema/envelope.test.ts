@@ -68,11 +68,46 @@ test("a create has Debezium's envelope, field for field", () => {
         txId: 7,
         lsn: 95,
         xmin: null,
+        origin: null,
+        origin_lsn: null,
       },
       ts_ms: 5,
+      ts_us: 5_000,
+      ts_ns: 5_000_000,
       transaction: { id: "7:100", total_order: 2, data_collection_order: 1 },
     },
   );
+});
+
+test("fields stand in Debezium's order, and where a change was replicated from is told", () => {
+  const w = writer();
+  const from = { ...transaction, origin: { name: "other", lsn: 77 } };
+  w.writeUpsert("c", cells(["1", "Ann", null, null]), null, from, 95, 2, 1);
+  const event = JSON.parse(String(w.value));
+  assert.equal(Object.keys(event).join(" "), "before after source transaction op ts_ms ts_us ts_ns");
+  assert.equal(
+    Object.keys(event.source).join(" "),
+    "version connector name ts_ms snapshot db sequence ts_us ts_ns schema table txId lsn xmin origin origin_lsn",
+  );
+  assert.deepEqual([event.source.origin, event.source.origin_lsn], ["other", 77]);
+});
+
+test("each event has its own position, however many digits the one before had", () => {
+  const w = new EnvelopeWriter({ ...shape, table: "Täble" }, { version: "1", database: "ö" }, new JsonBytes(16));
+  const other = { ...transaction, id: "8:200", previousCommitLsn: null };
+  for (const [lsn, of] of [
+    [9, transaction],
+    [10, transaction],
+    [11, transaction],
+    [1_000_000_000_000, transaction],
+    [12, other],
+    [13, other],
+  ] as const) {
+    w.writeDelete(cells(["1", null, null, null]), true, of, lsn, 1, 1);
+    const { source, transaction: told } = JSON.parse(String(w.value));
+    assert.deepEqual([source.lsn, source.table, source.db, told.id], [lsn, "Täble", "ö", of.id]);
+    assert.deepEqual(JSON.parse(source.sequence), [of.previousCommitLsn?.toString() ?? null, String(lsn)]);
+  }
 });
 
 test("what is written is read again exactly, whatever the values are", () => {

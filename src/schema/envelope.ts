@@ -143,6 +143,12 @@ function readValue(cursor: JsonCursor, form: ValueForm): string | null {
   return textOfJson(form, cursor.value());
 }
 
+/** The columns of an event's key as PostgreSQL's text, in the order of the shape's key. */
+export function readKeyText(key: Buffer, shape: TableShape): string[] {
+  const row = readKey(key, planFor(shape)) ?? [];
+  return (shape.key ?? []).map((name) => row[shape.columns.findIndex((column) => column.name === name)] ?? "");
+}
+
 function readKey(key: Buffer, plan: Plan): RowText | null {
   return readRow(new JsonCursor(key.toString("utf8")), plan, false);
 }

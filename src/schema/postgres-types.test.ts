@@ -18,6 +18,8 @@ const types = new Map<number, PostgresType>(
       { ...own, oid: 9, name: "int4" },
       { ...base, oid: 10, name: "point", element: 11 },
       { ...own, oid: 12, name: "numbers", type: "domain", base: 2 },
+      { ...own, oid: 13, name: "_address", element: 8 },
+      { ...own, oid: 14, name: "_numbers", element: 12 },
     ] as PostgresType[]
   ).map((type) => [type.oid, type]),
 );
@@ -42,5 +44,6 @@ test("enums are text, domains are what they are made of, also in arrays", () => 
 });
 
 test("what is not known is carried as text and said so", () => {
-  for (const oid of [8, 9, 10, 99]) assert.equal(printed(oid), "text carried");
+  for (const oid of [8, 9, 99]) assert.equal(printed(oid), "text carried");
+  for (const oid of [10, 13, 14]) assert.equal(printed(oid), "text[] carried");
 });

@@ -1,6 +1,7 @@
 /**
  * What becomes of a source's column types in the store: types that every PostgreSQL has stay what they are, domains
- * become what they are made of, enums become text, and everything that is not known is carried as the server's text.
+ * become what they are made of, enums become text, and everything that is not known is carried as the server's text. An
+ * array stays an array, also of what is carried as text.
  */
 
 /** A row of the source's `pg_type`. */
@@ -9,7 +10,7 @@ export interface PostgresType {
   readonly schema: string;
   readonly name: string;
   readonly type: "base" | "composite" | "domain" | "enum" | "pseudo" | "range" | "multirange";
-  /** The type of the elements of a true array (not of int2vector and its like); 0 for others. */
+  /** The type of the elements of a true array whose elements a comma parts (not of int2vector and its like, nor of box); 0 for others. */
   readonly element: number;
   /** Of a domain. */
   readonly base: number;
@@ -57,7 +58,7 @@ export function storeTypeOf(oid: number, modifier: number, types: ReadonlyMap<nu
   }
   if (at?.type === "enum") return { print: null, textArray: array, carriedAsText: false, notNull };
   if (at === undefined || at.schema !== "pg_catalog" || !kept.has(at.name)) {
-    return { print: null, textArray: false, carriedAsText: true, notNull };
+    return { print: null, textArray: array, carriedAsText: true, notNull };
   }
   return { print: { oid: at.oid, modifier: atModifier, array }, textArray: false, carriedAsText: false, notNull };
 }

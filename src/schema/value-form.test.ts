@@ -79,6 +79,19 @@ test("any text and any array of text comes back byte for byte", () => {
   );
 });
 
+test("one byte that is no text is told as later servers print it, alone and in an array", () => {
+  const json = (type: string, bytes: Buffer): string => {
+    const out = new JsonBytes(16);
+    writeCellJson(out, valueForm(type), bytes, 0, bytes.length);
+    return out.bytes.toString("utf8", 0, out.end);
+  };
+  assert.equal(json('"char"', Buffer.from([0xff])), '"\\\\377"');
+  assert.equal(json('"char"', Buffer.from("x")), '"x"');
+  assert.equal(json('"char"', Buffer.from("\\377")), '"\\\\377"');
+  assert.equal(json('"char"[]', Buffer.from("{x,\xff}", "latin1")), '["x","\\\\377"]');
+  assert.equal(textOfJsonText(valueForm('"char"[]'), '["x","\\\\377"]'), '{x,"\\\\377"}');
+});
+
 test("text that is not of its type is refused, not guessed", () => {
   for (const [type, text] of [
     ["boolean", "maybe"],

@@ -16,6 +16,8 @@ export type ValueKind =
   | "float"
   /** The server's text as a JSON string. */
   | "text"
+  /** `"char"`: one byte, which need not be text by itself. */
+  | "byte"
   /** Base64. */
   | "bytea"
   | "date"
@@ -37,6 +39,7 @@ const kinds: Readonly<Record<string, ValueKind>> = {
   oid: "integer",
   real: "float",
   "double precision": "float",
+  '"char"': "byte",
   bytea: "bytea",
   date: "date",
   "time without time zone": "time",
@@ -52,7 +55,10 @@ export function valueForm(storeType: string): ValueForm {
   return { kind: Object.hasOwn(kinds, plain) ? (kinds[plain] as ValueKind) : "text", array };
 }
 
-/** JSON text of a value that is not null. Throws `RangeError` when the text is not of the kind. */
+/**
+ * JSON text of a value that is not null. Throws `RangeError` when the text is not of the kind. A byte above 127 is written as
+ * PostgreSQL 16 and later print it (`\377`); earlier ones send the byte itself, which is handed in as a character of latin1.
+ */
 export function jsonOfText(form: ValueForm, text: string): string {
   if (!form.array) return scalarJson(form.kind, text);
   // Lower bounds other than 1 have no place in a JSON array: such a value is the server's text.
@@ -91,6 +97,8 @@ function scalarJson(kind: ValueKind, text: string): string {
       return text;
     case "float":
       return numberForm.test(text) ? text : JSON.stringify(text);
+    case "byte":
+      return JSON.stringify(text.length === 1 && text > "\x7f" ? `\\${text.charCodeAt(0).toString(8)}` : text);
     case "bytea":
       return `"${base64OfHex(text)}"`;
     case "date":
@@ -117,6 +125,7 @@ function scalarText(kind: ValueKind, token: JsonToken): string {
 export function textOfString(kind: ValueKind, value: string): string {
   switch (kind) {
     case "text":
+    case "byte":
     case "float":
       return value;
     case "bytea":

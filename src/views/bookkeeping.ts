@@ -19,6 +19,7 @@ const tables = [
   'create table if not exists millrace.positions ("group" text, topic text, topic_id text not null, partition integer, next_offset bigint not null, leader_epoch integer not null, base_offset bigint not null default 0, primary key ("group", topic, partition)) with (fillfactor = 30)',
   'create table if not exists millrace.sources ("group" text, source text, snapshot_id text not null, snapshot_complete boolean not null, lsn text, primary key ("group", source)) with (fillfactor = 30)',
   'create table if not exists millrace.mirrors (id integer generated always as identity primary key, "group" text not null, source text not null, "schema" text not null, "table" text not null, shape jsonb not null, state text not null, error jsonb, unique ("group", source, "schema", "table"))',
+  "alter table millrace.mirrors add column if not exists reading text",
   'create table if not exists millrace.view_versions ("group" text, name text, version integer, hash text not null, definition jsonb not null, state text not null, error jsonb, primary key ("group", name, version))',
   'create table if not exists millrace.batches ("group" text, generation bigint not null, batch bigint, committed_at timestamptz not null, bytes bigint not null, primary key ("group", batch))',
 ];
@@ -51,6 +52,8 @@ export interface MirrorRow {
   readonly shape: TableShape;
   readonly state: MirrorState;
   readonly error: StoredError | null;
+  /** The id of the TABLE_BEGIN whose end has not come: the mirror is no table that its source ever had. Null else. */
+  readonly reading: string | null;
 }
 
 export type VersionState = "building" | "live" | "failed" | "retired";
@@ -149,7 +152,7 @@ export async function readBookkeeping(client: Client, group: string, row: GroupR
     [group],
   );
   const mirrors = await client.query(
-    'select id, shape, state, error from millrace.mirrors where "group" = $1 order by id',
+    'select id, shape, state, error, reading from millrace.mirrors where "group" = $1 order by id',
     [group],
   );
   const versions = await client.query(
@@ -228,12 +231,12 @@ export function writeSource(group: string, row: SourceRow): PipelineStatement {
 }
 
 /** The id of a mirror never changes while its table is captured. Answers it. */
-export function writeTable(group: string, shape: TableShape): PipelineStatement {
+export function writeTable(group: string, shape: TableShape, reading: string | null = null): PipelineStatement {
   return {
     sql:
-      'insert into millrace.mirrors as m ("group", source, "schema", "table", shape, state) values ($1, $2, $3, $4, $5::jsonb, \'absent\') ' +
-      'on conflict ("group", source, "schema", "table") do update set shape = excluded.shape returning id',
-    values: [group, shape.source, shape.schema, shape.table, JSON.stringify(shape)],
+      'insert into millrace.mirrors as m ("group", source, "schema", "table", shape, state, reading) values ($1, $2, $3, $4, $5::jsonb, \'absent\', $6) ' +
+      'on conflict ("group", source, "schema", "table") do update set shape = excluded.shape, reading = excluded.reading returning id',
+    values: [group, shape.source, shape.schema, shape.table, JSON.stringify(shape), reading],
   };
 }
 
@@ -242,6 +245,10 @@ export function writeMirrorState(id: number, state: MirrorState, error: StoredEr
     sql: "update millrace.mirrors set state = $2, error = $3::jsonb where id = $1",
     values: [id, state, error === null ? null : JSON.stringify(error)],
   };
+}
+
+export function writeReading(id: number, reading: string | null): PipelineStatement {
+  return { sql: "update millrace.mirrors set reading = $2 where id = $1", values: [id, reading] };
 }
 
 export function forgetTable(id: number): PipelineStatement {

@@ -1,6 +1,7 @@
 /**
  * What happens in the life of a source, one event at a time and between batches: a snapshot begins (its mirrors are
- * emptied, its views are building), a snapshot ends (they are filled), a table gets columns.
+ * emptied, its views are building), a snapshot ends (they are filled), a table gets columns. One table that is read alone
+ * is treated in `group-table.ts`.
  */
 import { ownerOf } from "./applier-batch.ts";
 import type { PipelineStatement } from "./applier-pipeline.ts";
@@ -18,6 +19,7 @@ import {
 import { attempt, type GroupContext, transact } from "./group-context.ts";
 import { breakMirror, dropStatements } from "./group-mirrors.ts";
 import type { GroupProgress } from "./group-progress.ts";
+import { beginTable, endTable } from "./group-table.ts";
 import { arrangeViews } from "./group-views.ts";
 import type { Advance, Work } from "./inputs.ts";
 import { addColumns, mirrorTable, sameTable } from "./mirror.ts";
@@ -34,6 +36,15 @@ export async function applyLife(context: GroupContext, progress: GroupProgress, 
   } else if (event.status === "SNAPSHOT_END") {
     await endSnapshot(context, progress, source, advance, event);
     diagnostics.info("a snapshot is complete", { source, snapshot: event.id });
+  } else if (event.status === "TABLE_BEGIN") {
+    const { reason } = event;
+    diagnostics.info("a table is read anew; views that read it are building", {
+      table: mirrorTable(event.table),
+      reason,
+    });
+    await beginTable(context, progress, advance, event);
+  } else if (event.status === "TABLE_END") {
+    await endTable(context, progress, advance, event);
   } else {
     diagnostics.info("a table has more columns", { table: mirrorTable(event.table) });
     await changeShape(context, progress, advance, event.table);
@@ -63,7 +74,6 @@ async function beginSnapshot(
   const outcome = await attempt(context, (applier, attempts) => {
     const statements: PipelineStatement[] = [
       ...dropped.flatMap((mirror) => [...dropStatements(mirror), writeMirrorState(mirror.id, "absent", null)]),
-      // A reader who holds on to a mirror must not hold up the snapshot: then its rows are deleted instead.
       ...kept.map((mirror) => emptied(mirror, attempts)),
       ...gone.map((mirror) => forgetTable(mirror.id)),
       ...retired.map((version) => writeVersion(settings.name, version)),
@@ -84,7 +94,8 @@ async function beginSnapshot(
     ...state.mirrors.filter((mirror) => mirror.shape.source !== source),
     ...event.tables.map((shape, i): MirrorRow => {
       const id = ids[i] ?? 0;
-      return { id, shape, state: kept.some((mirror) => mirror.id === id) ? "filled" : "absent", error: null };
+      const filled = kept.some((mirror) => mirror.id === id);
+      return { id, shape, state: filled ? "filled" : "absent", error: null, reading: null };
     }),
   ].sort((a, b) => a.id - b.id);
   state.versions = state.versions.map(
@@ -92,7 +103,8 @@ async function beginSnapshot(
   );
 }
 
-function emptied({ shape }: MirrorRow, attempts: number): PipelineStatement {
+/** A reader who holds on to the mirror must not hold up what comes: after the first try its rows are deleted instead. */
+export function emptied({ shape }: MirrorRow, attempts: number): PipelineStatement {
   const table = mirrorTable(shape);
   return { sql: attempts === 0 ? `truncate ${table}` : `delete from ${table}`, fresh: true };
 }
@@ -107,7 +119,8 @@ function* positionsAt({ settings }: GroupContext, advance: Advance): Generator<S
   }
 }
 
-function retiredVersions({ state }: GroupContext, mirrorIds: ReadonlySet<number>): VersionRow[] {
+/** Versions that read one of these mirrors, retired. */
+export function retiredVersions({ state }: GroupContext, mirrorIds: ReadonlySet<number>): VersionRow[] {
   return state.versions
     .filter((row) => row.state !== "retired")
     .filter((row) => state.views.get(row.name)?.planned.compiled?.uses.some((use) => mirrorIds.has(use.mirrorId)))
@@ -151,12 +164,19 @@ async function changeShape(
     known && added === null
       ? [...dropStatements(known), writeMirrorState(known.id, "absent", null)]
       : (added ?? []).map((sql) => ({ sql, fresh: true, owner: known ? ownerOf.mirror(known.id) : "" }));
-  const write = [...progress.write(advance), writeTable(settings.name, shape)];
+  const reading = known?.reading ?? null;
+  const write = [...progress.write(advance), writeTable(settings.name, shape, reading)];
   const outcome = await attempt(context, (applier) => applier.transact([...change, ...write]));
   const done = "done" in outcome ? outcome.done : await transact(context, write);
   progress.written(advance);
   const id = Number(done.at(-1)?.rows[0]?.[0]);
-  const now: MirrorRow = { id, shape, state: added === null ? "absent" : (known?.state ?? "absent"), error: null };
+  const now: MirrorRow = {
+    id,
+    shape,
+    state: added === null ? "absent" : (known?.state ?? "absent"),
+    error: null,
+    reading,
+  };
   state.mirrors = [...state.mirrors.filter((mirror) => mirror.id !== id), now].sort((a, b) => a.id - b.id);
   if ("failure" in outcome) await breakMirror(context, now, outcome.failure.error);
 }

@@ -1,6 +1,7 @@
 /** What a group knows in memory: the sources, mirrors and views as the store has them after the last commit. */
 import type { Clock } from "../base/clock.ts";
 import { MillraceError } from "../base/errors.ts";
+import { mirrorName } from "../catalog/definitions.ts";
 import type { SchemaFile } from "../schema/table-shape.ts";
 import type { GroupRow, MirrorRow, SourceRow, VersionRow } from "./bookkeeping.ts";
 import type { CompiledView } from "./compiled-view.ts";
@@ -73,6 +74,14 @@ export class GroupState implements Reached {
     return [...new Set(this.mirrors.filter((mirror) => ids.has(mirror.id)).map((mirror) => mirror.shape.source))];
   }
 
+  /** Tables of a view that are being read anew. */
+  readingFor(view: CompiledView): string[] {
+    const ids = new Set(view.uses.map((use) => use.mirrorId));
+    return this.mirrors
+      .filter((mirror) => ids.has(mirror.id) && mirror.reading !== null)
+      .map(({ shape }) => `${shape.source}.${mirrorName(shape.schema, shape.table)}`);
+  }
+
   entry(name: string): ViewEntry {
     const entry = this.views.get(name);
     if (entry) return entry;
@@ -107,14 +116,20 @@ export class GroupState implements Reached {
   #building({ compiled }: PlannedView): Extract<ViewState, { kind: "building" }> {
     const unknown = { rowsDone: 0, rowsEstimated: null };
     if (!compiled) return { kind: "building", reason: "waits for the first snapshot of its sources", ...unknown };
-    const waiting = this.sourcesOf(compiled).filter((source) => !this.sources.get(source)?.snapshotComplete);
+    const sources = this.sourcesOf(compiled);
+    const reading = this.readingFor(compiled);
+    const snapshots = sources.filter((source) => !this.sources.get(source)?.snapshotComplete);
+    const waiting = reading.length > 0 ? sources : snapshots;
     if (waiting.length === 0) {
       return { kind: "building", reason: "is being filled from its mirrors; the group waits", ...unknown };
     }
     const progress = waiting.map((source) => this.progress.get(source)).filter((p) => p !== undefined);
     return {
       kind: "building",
-      reason: `waits for the snapshot of ${waiting.join(", ")}`,
+      reason:
+        snapshots.length > 0
+          ? `waits for the snapshot of ${snapshots.join(", ")}`
+          : `waits for ${reading.join(", ")}, which is read anew`,
       rowsDone: progress.reduce((sum, p) => sum + p.rows, 0),
       rowsEstimated: progress.length === 0 ? null : progress.reduce((sum, p) => sum + p.rowsEstimated, 0),
     };

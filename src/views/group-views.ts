@@ -91,6 +91,7 @@ async function buildViews(context: GroupContext): Promise<void> {
     const current = compiled && state.views.get(compiled.name)?.planned;
     if (!compiled || current?.state.kind !== "building") continue;
     if (!state.sourcesOf(compiled).every((source) => state.sources.get(source)?.snapshotComplete)) continue;
+    if (state.readingFor(compiled).length > 0) continue;
     await buildView(context, planned, compiled);
     built = true;
     state.changed();

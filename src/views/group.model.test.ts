@@ -5,7 +5,7 @@ import type { Group } from "./group.ts";
 import { until, ViewsFixture, viewOf } from "./group-fixture.ts";
 import { accounts, History, historyViews, journal, lines, tables, tags } from "./history-fixture.ts";
 import { mirrorTable } from "./mirror.ts";
-import type { SourceFixture } from "./source-fixture.ts";
+import type { FixtureChange, SourceFixture } from "./source-fixture.ts";
 
 const seed = Number(process.env.MILLRACE_TEST_SEED ?? Math.floor(performance.now() * 1e6) % 1e9);
 const views = historyViews.map(([name, query, key]) => viewOf(name, query, key));
@@ -90,6 +90,33 @@ async function live(group: Group): Promise<void> {
   await until(group, () => group.list().every((view) => view.state.kind === "live"));
 }
 
+/** One table alone, in chunks of rows as they are by then, with transactions between them where every change tells the whole row. */
+async function readAgain(
+  source: SourceFixture,
+  history: History,
+  random: ReturnType<typeof seededRandom>,
+  table = tables[random.below(tables.length)] as (typeof tables)[number],
+): Promise<void> {
+  const keyOf = (change: FixtureChange) =>
+    JSON.stringify("insert" in change ? table.key?.map((_, i) => change.insert[i]) : null);
+  const id = await source.beginTable(table);
+  const rowsMax = table.key === null ? Number.POSITIVE_INFINITY : 1 + random.below(8);
+  for (let last = ""; ; ) {
+    const left = history
+      .rows()
+      .filter((change) => change.table === table && (table.key === null || keyOf(change) > last))
+      .sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1));
+    const chunk = left.slice(0, rowsMax);
+    await source.tableChunk(id, chunk);
+    if (chunk.length === left.length) break;
+    last = keyOf(chunk.at(-1) as FixtureChange);
+    const changes = table === lines ? history.transaction() : [];
+    if (changes.length > 0) await source.commit(...changes);
+  }
+  if (random.below(4) > 0) await source.endTable(id);
+  else await readAgain(source, history, random, table);
+}
+
 test("mirrors equal the source and views equal their queries, however batches are cut and whatever breaks between them", async (t) => {
   t.diagnostic(`seed ${seed}`);
   const random = seededRandom(seed);
@@ -117,6 +144,8 @@ test("mirrors equal the source and views equal their queries, however batches ar
       await group.rebuild("by_owner");
     } else if (dice === 3) {
       await source.snapshot(history.rows(), 1 + random.below(10));
+    } else if (dice === 18 || dice === 19) {
+      await readAgain(source, history, random);
     } else if (dice < 8) {
       await fixture.settled(group);
       await live(group);

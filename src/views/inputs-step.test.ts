@@ -45,6 +45,13 @@ test("a snapshot's begin and end and a new shape are steps of their own", () => 
   assert.deepEqual(planStep([], from({}), 10), { kind: "none" });
 });
 
+test("a gap moves the source's position too, also where it goes back, and is no rows", () => {
+  const gap: TransactionEvent = { status: "GAP", id: "g", ts_ms: 0, code: "C", reason: "r", from: "0/9", lsn: "0/5" };
+  assert.deepEqual(parseEvent(Buffer.from(JSON.stringify(gap))), gap);
+  const step = planStep(queue(end("0/9", { a: 1 }), gap), from({ a: 0 }), 10);
+  assert.deepEqual(step.kind === "rows" && [step.events, step.lsn, step.offsets], [2, "0/5", 1]);
+});
+
 test("a heartbeat moves the source's position", () => {
   const step = planStep(queue({ status: "HEARTBEAT", id: "h", ts_ms: 0, lsn: "0/9" }), from({}), 10);
   assert.equal(step.kind === "rows" && step.lsn, "0/9");

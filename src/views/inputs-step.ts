@@ -1,8 +1,8 @@
 /**
  * What to take next from a source's transaction topic. Pure: events in, a step out.
  *
- * Always true: a step ends at the end of a source transaction; snapshots' beginnings and ends, and changes of a
- * table's shape, are steps of their own. Rows are found by frontiers, and never counted.
+ * Always true: a step ends at the end of a source transaction; the beginnings and ends of snapshots and of the reading of
+ * a table, and changes of a table's shape, are steps of their own. Rows are found by frontiers, and never counted.
  */
 import type { Frontier, TransactionEvent } from "../schema/transaction-events.ts";
 
@@ -13,7 +13,10 @@ export interface InputEvent {
 }
 
 /** Events that the group treats one at a time, between batches. */
-export type LifeEvent = Extract<TransactionEvent, { status: "SNAPSHOT_BEGIN" | "SNAPSHOT_END" | "SCHEMA" }>;
+export type LifeEvent = Extract<
+  TransactionEvent,
+  { status: "SNAPSHOT_BEGIN" | "SNAPSHOT_END" | "TABLE_BEGIN" | "TABLE_END" | "SCHEMA" }
+>;
 
 export type Step =
   | { readonly kind: "none" }
@@ -27,7 +30,7 @@ export type Step =
       readonly frontier: Frontier;
       /** The newest position of the source that the step reaches; null when it names none. */
       readonly lsn: string | null;
-      /** Of a snapshot under way, when the step has a part of it. */
+      /** Of a snapshot or a table under way, when the step has a part of it. */
       readonly progress: { readonly rows: number; readonly rowsEstimated: number } | null;
       /** Offsets between the positions and the frontier in topics that are read: the rows, and what lies between them. */
       readonly offsets: number;
@@ -49,11 +52,12 @@ export function planStep(
   let progress: { rows: number; rowsEstimated: number } | null = null;
   let offsets = 0;
   for (const { event, next: behind } of queue) {
-    if (event.status === "SNAPSHOT_BEGIN" || event.status === "SNAPSHOT_END" || event.status === "SCHEMA") {
+    if (isLife(event)) {
       if (taken === 0) return { kind: "life", event, next: behind, events: 1 };
       break;
     }
-    if (event.status === "END" || event.status === "SNAPSHOT_CHUNK") {
+    const chunk = event.status === "SNAPSHOT_CHUNK" || event.status === "TABLE_CHUNK";
+    if (event.status === "END" || chunk) {
       const more = offsetsTo(event.frontier, frontier, readFrom);
       if (offsets > 0 && offsets + more > offsetsMax) break;
       offsets += more;
@@ -61,13 +65,18 @@ export function planStep(
         frontier[topic] = Math.max(frontier[topic] ?? 0, offset);
       }
     }
-    if (event.status === "END" || event.status === "HEARTBEAT") lsn = event.lsn;
-    if (event.status === "SNAPSHOT_CHUNK") progress = { rows: event.rows, rowsEstimated: event.rowsEstimated };
+    if (event.status === "END" || event.status === "HEARTBEAT" || event.status === "GAP") lsn = event.lsn;
+    if (chunk) progress = { rows: event.rows, rowsEstimated: event.rowsEstimated };
     taken++;
     next = behind;
   }
   if (taken === 0) return { kind: "none" };
   return { kind: "rows", events: taken, next, frontier, lsn, progress, offsets };
+}
+
+function isLife(event: TransactionEvent): event is LifeEvent {
+  const { status } = event;
+  return status === "SCHEMA" || /^(SNAPSHOT|TABLE)_(BEGIN|END)$/.test(status);
 }
 
 function offsetsTo(to: Frontier, from: Frontier, readFrom: (topic: string) => number | undefined): number {

@@ -125,7 +125,19 @@ export class TransactionTail {
   }
 }
 
-const statuses = new Set(["BEGIN", "END", "SNAPSHOT_BEGIN", "SNAPSHOT_CHUNK", "SNAPSHOT_END", "SCHEMA", "HEARTBEAT"]);
+const statuses = new Set([
+  "BEGIN",
+  "END",
+  "SNAPSHOT_BEGIN",
+  "SNAPSHOT_CHUNK",
+  "SNAPSHOT_END",
+  "TABLE_BEGIN",
+  "TABLE_CHUNK",
+  "TABLE_END",
+  "SCHEMA",
+  "HEARTBEAT",
+  "GAP",
+]);
 
 /** Null for what is no event of a form that is known. */
 export function parseEvent(value: Buffer): TransactionEvent | null {
@@ -138,8 +150,8 @@ export function parseEvent(value: Buffer): TransactionEvent | null {
   if (event === null || typeof event !== "object" || !("status" in event)) return null;
   if (typeof event.status !== "string" || !statuses.has(event.status)) return null;
   const { status } = event;
-  if (status !== "BEGIN" && status !== "HEARTBEAT" && !isFrontier((event as { frontier?: unknown }).frontier))
-    return null;
+  const bare = status === "BEGIN" || status === "HEARTBEAT" || status === "GAP";
+  if (!bare && !isFrontier((event as { frontier?: unknown }).frontier)) return null;
   return event as TransactionEvent;
 }
 

@@ -166,6 +166,30 @@ export class SourceFixture {
     await log.commit();
   }
 
+  /** One table is read anew, in the shape that is given; `chunk` with this id writes its rows. */
+  async beginTable(table: TableShape): Promise<string> {
+    this.tables = [...this.tables.filter((one) => one.topic !== table.topic), table];
+    await this.#engine.createTopic(table.topic, {}, { readOnly: true });
+    const id = `table-${++this.#number}`;
+    const event = (frontier: Frontier): TransactionEvent[] => [
+      { status: "TABLE_BEGIN", id, ts_ms: 0, table, reason: "it is new", frontier },
+    ];
+    await this.#write([], event, true);
+    return id;
+  }
+
+  async tableChunk(id: string, rows: readonly FixtureChange[]): Promise<void> {
+    const event = (frontier: Frontier): TransactionEvent[] => [
+      { status: "TABLE_CHUNK", id, ts_ms: 0, frontier, rows: rows.length, rowsEstimated: rows.length },
+    ];
+    await this.#write(rows, event, true, "r");
+  }
+
+  async endTable(id: string): Promise<void> {
+    await this.#write([], (frontier) => [{ status: "TABLE_END", id, ts_ms: 0, frontier }], true);
+    await this.heartbeat();
+  }
+
   async #rows(log: Transaction, changes: readonly FixtureChange[], op: "c" | "r", id: string): Promise<Frontier> {
     const byTopic = new Map<string, TopicRecord[]>();
     changes.forEach((change, i) => {

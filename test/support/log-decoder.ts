@@ -60,11 +60,17 @@ type Outcome = "commit" | "abort";
 
 const transactionsTopic = "_millrace.transactions";
 
-export async function decodeLog(disk: Disk, directory: string): Promise<DecodedLog> {
+/** Of the topics that are wanted: all of them when that is left out. */
+export async function decodeLog(
+  disk: Disk,
+  directory: string,
+  wanted: (topic: string) => boolean = () => true,
+): Promise<DecodedLog> {
   const { logId, topics } = await readCatalogue(disk, join(directory, "catalogue"));
   const journal = await readJournal(disk, join(directory, "journal"), logId);
   const partitions: { topic: Topic; partition: number; batches: Batch[]; startOffset: number }[] = [];
   for (const topic of topics) {
+    if (topic.name !== transactionsTopic && !wanted(topic.name)) continue;
     // The renaming of its folder is what deletes a topic.
     if (await disk.exists(join(directory, "topics", `${topic.id}.deleted`))) continue;
     for (let partition = 0; partition < topic.settings.partitions; partition++) {

@@ -73,7 +73,15 @@ export function testServer(): Promise<TestServer> {
 
 /** Fresh and empty; dropped with its connections and its replication slots when disposed. */
 export async function testDatabase(): Promise<TestDatabase> {
-  const { url } = await testServer();
+  return await databaseOf(await testServer());
+}
+
+/** The same on another server, with an address of a superuser. */
+export function databaseOn(url: string): Promise<TestDatabase> {
+  return databaseOf(describe(new URL(url)));
+}
+
+async function databaseOf({ url }: TestServer): Promise<TestDatabase> {
   const name = `test_${randomBytes(6).toString("hex")}`;
   await withClient(url(), (client) => client.query(`create database ${name} template template0 strategy file_copy`));
   return {
@@ -176,6 +184,7 @@ function settings(socketDirectory: string, port: number): string[] {
     wal_level: "logical",
     max_replication_slots: 40,
     max_wal_senders: 40,
+    max_prepared_transactions: 10,
     max_connections: 200,
     // Right here and nowhere else: nothing in it outlives the process.
     fsync: "off",

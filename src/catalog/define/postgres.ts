@@ -1,6 +1,10 @@
 /** `postgres(…)`: a database whose tables are captured. */
 import { MillraceError } from "../../base/errors.ts";
+import { parseSizeBytes } from "../../base/units.ts";
 import { checkName, refuseUnknown } from "./names.ts";
+import type { SqlClient } from "./outbox.ts";
+import { type OutboxTableDefinition, type OutboxTableOptions, outboxTable } from "./outbox-table.ts";
+import { sourceToken } from "./source-token.ts";
 
 /** A captured table, as it is referred to in a view's SQL: `${shop.orders}`. */
 export interface TableReference {
@@ -17,6 +21,15 @@ export interface TableDefinition {
   readonly appendOnly: boolean;
   /** In place of `<source>.<schema>.<table>`. */
   readonly topic: string | undefined;
+  /** Which of its columns are captured; absent: all. */
+  readonly columns?: ColumnChoice;
+  /** Only rows for which this SQL condition is true; absent: all. */
+  readonly where?: string;
+}
+
+export interface ColumnChoice {
+  readonly kind: "only" | "except";
+  readonly names: readonly string[];
 }
 
 export interface PostgresDefinition {
@@ -27,9 +40,31 @@ export interface PostgresDefinition {
   readonly tables: readonly TableDefinition[];
   /** Keep the replication slot when `dev` stops cleanly (`start` always does). */
   readonly keepSlot: boolean;
+  /** Past so much of the server's log held for the slot, `onWalFull` happens; null: no bound. */
+  readonly walHeldBytesMax: number | null;
+  readonly onWalFull: "pause" | "drop-slot";
+  /** `none`: what the database has by replication from elsewhere is left out. */
+  readonly origin: "any" | "none";
+  /** The captured table whose rows are events for other topics; null: none. */
+  readonly outbox: OutboxTableDefinition | null;
+  /**
+   * After a commit in this database, over any connection to it: what a read takes as `after=` to see the commit. Throws
+   * `OUTBOX_CLIENT_UNKNOWN`, and what the client throws.
+   */
+  token(client: SqlClient): Promise<string>;
 }
 
-type TableInput = string | { readonly name: string; readonly appendOnly?: boolean; readonly topic?: string };
+interface TableOptions {
+  readonly name: string;
+  readonly appendOnly?: boolean;
+  readonly topic?: string;
+  /** `["id", "status"]`, or all but some: `{ except: ["password"] }`. Columns of the key cannot be left out. */
+  readonly columns?: readonly string[] | { readonly except: readonly string[] };
+  /** A condition in the source's SQL. A row that no longer fulfils it is deleted. */
+  readonly where?: string;
+}
+
+type TableInput = string | TableOptions;
 type TableName<T extends TableInput> = T extends string
   ? T
   : T extends { readonly name: infer N extends string }
@@ -41,6 +76,14 @@ export interface PostgresOptions<T extends readonly TableInput[]> {
   /** `"orders"` is in schema public, `"audit.events"` in audit. */
   readonly tables: T;
   readonly keepSlot?: boolean;
+  /** How much of its log the server may hold for the slot, `"20GB"`: past it the source pauses, and says so. */
+  readonly walHeldBytesMax?: string;
+  /** `"none"` leaves out what the database has by replication itself, so that two databases can feed each other. PostgreSQL 16 or later. */
+  readonly origin?: "any" | "none";
+  /** A table in Debezium's outbox form: its rows are published to the topics that they name. */
+  readonly outbox?: OutboxTableOptions;
+  /** `"drop-slot"`: in place of the pause the slot is given up, and the source read anew. */
+  readonly onWalFull?: "pause" | "drop-slot";
 }
 
 /** A PostgreSQL database whose tables are captured: a snapshot, then every committed transaction. */
@@ -63,8 +106,25 @@ export function postgres<const T extends readonly TableInput[]>(
       hint: 'Add tables: ["orders"].',
     });
   }
-  refuseUnknown(`source "${name}"`, options, ["url", "tables", "keepSlot"]);
+  refuseUnknown(`source "${name}"`, options, [
+    "url",
+    "tables",
+    "keepSlot",
+    "walHeldBytesMax",
+    "onWalFull",
+    "outbox",
+    "origin",
+  ]);
+  const { origin = "any" } = options;
+  if (origin !== "any" && origin !== "none") {
+    throw new MillraceError("DEFINITION_INVALID", `source "${name}" has the origin ${JSON.stringify(origin)}`, {
+      hint: 'It is "any" or "none".',
+    });
+  }
+  const outbox = options.outbox === undefined ? null : outboxTable(name, options.outbox);
   const tables = options.tables.map((input: TableInput) => tableDefinition(name, input));
+  const listed = tables.some(({ schema, table }) => schema === outbox?.schema && table === outbox.table);
+  if (outbox !== null && !listed) tables.push(tableDefinition(name, `${outbox.schema}.${outbox.table}`));
   const references: Record<string, TableReference> = {};
   options.tables.forEach((input: TableInput, i: number) => {
     const spelled = typeof input === "string" ? input : input.name;
@@ -83,7 +143,35 @@ export function postgres<const T extends readonly TableInput[]>(
     url: options.url,
     tables: Object.freeze(tables),
     keepSlot: options.keepSlot ?? false,
+    ...walLimit(name, options),
+    origin,
+    outbox,
+    token: (client: SqlClient) => sourceToken(name, client),
   }) as never;
+}
+
+function walLimit(
+  name: string,
+  { walHeldBytesMax, onWalFull }: Pick<PostgresOptions<readonly TableInput[]>, "walHeldBytesMax" | "onWalFull">,
+): Pick<PostgresDefinition, "walHeldBytesMax" | "onWalFull"> {
+  const refuse = (message: string, hint: string) =>
+    new MillraceError("DEFINITION_INVALID", `source "${name}": ${message}`, { hint });
+  if (onWalFull !== undefined && onWalFull !== "pause" && onWalFull !== "drop-slot") {
+    throw refuse(`onWalFull is ${JSON.stringify(onWalFull)}`, 'It is "pause" or "drop-slot".');
+  }
+  if (walHeldBytesMax === undefined) {
+    if (onWalFull !== undefined)
+      throw refuse("onWalFull has no walHeldBytesMax", 'Say how much: walHeldBytesMax: "20GB".');
+    return { walHeldBytesMax: null, onWalFull: "pause" };
+  }
+  try {
+    return { walHeldBytesMax: parseSizeBytes(walHeldBytesMax, "walHeldBytesMax"), onWalFull: onWalFull ?? "pause" };
+  } catch {
+    throw refuse(
+      `walHeldBytesMax is ${JSON.stringify(walHeldBytesMax)}, which is no size`,
+      "Write it as 20GB or 500MB.",
+    );
+  }
 }
 
 function tableDefinition(source: string, input: TableInput): TableDefinition {
@@ -92,7 +180,13 @@ function tableDefinition(source: string, input: TableInput): TableDefinition {
     throw new MillraceError("DEFINITION_INVALID", `source "${source}" has a table without a name`);
   }
   if (typeof input === "object") {
-    refuseUnknown(`table "${spelled}" of source "${source}"`, input, ["name", "appendOnly", "topic"]);
+    refuseUnknown(`table "${spelled}" of source "${source}"`, input, [
+      "name",
+      "appendOnly",
+      "topic",
+      "columns",
+      "where",
+    ]);
   }
   const dot = spelled.indexOf(".");
   return Object.freeze({
@@ -100,5 +194,22 @@ function tableDefinition(source: string, input: TableInput): TableDefinition {
     table: dot < 0 ? spelled : spelled.slice(dot + 1),
     appendOnly: typeof input === "string" ? false : (input.appendOnly ?? false),
     topic: typeof input === "string" ? undefined : input.topic,
+    ...(typeof input === "string" ? {} : choiceOf(`table "${spelled}" of source "${source}"`, input)),
   });
+}
+
+function choiceOf(what: string, { columns, where }: TableOptions): Pick<TableDefinition, "columns" | "where"> {
+  const invalid = (reason: string, hint: string) =>
+    new MillraceError("DEFINITION_INVALID", `${what} ${reason}`, { hint });
+  if (where !== undefined && (typeof where !== "string" || where.trim() === "" || where.includes("\0"))) {
+    throw invalid("has a condition that is empty, or no text", "where: \"status <> 'draft'\"");
+  }
+  if (columns === undefined) return where === undefined ? {} : { where };
+  const except = !Array.isArray(columns);
+  const names: unknown = Array.isArray(columns) ? columns : (columns as { except?: unknown } | null)?.except;
+  if (!Array.isArray(names) || names.length === 0 || names.some((name) => typeof name !== "string" || name === "")) {
+    throw invalid("names no columns", 'columns: ["id", "status"], or columns: { except: ["password"] }');
+  }
+  const choice: ColumnChoice = Object.freeze({ kind: except ? "except" : "only", names: Object.freeze([...names]) });
+  return where === undefined ? { columns: choice } : { columns: choice, where };
 }

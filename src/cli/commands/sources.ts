@@ -1,13 +1,19 @@
-import type { List, SourceAnswer } from "../answers.ts";
+import { MillraceError } from "../../base/errors.ts";
+import type { List, ReadAnswer, SourceAnswer } from "../answers.ts";
 import { segment } from "../answers.ts";
 import { apiOf, type CommandModule, printJson } from "../command.ts";
 import { printFacts } from "../facts.ts";
+import { printHook } from "../hook-facts.ts";
 import { printBytes, printCount, printSpan } from "../quantity.ts";
 import { printTable } from "../table.ts";
+import type { Terminal } from "../terminal.ts";
+import { grantSqlCommand } from "./grant-sql.ts";
 
 export const sourcesCommand: CommandModule = (program, context) => {
   const { terminal } = context;
-  const sources = program.command("sources").description("databases that are captured: list, show, resnapshot");
+  const sources = program
+    .command("sources")
+    .description("databases that are captured: list, show, pause, resnapshot, …");
   sources
     .command("list")
     .description("all sources with their states and lags")
@@ -29,6 +35,7 @@ export const sourcesCommand: CommandModule = (program, context) => {
         ],
         rows,
       );
+      for (const source of (answer as List<SourceAnswer>).items) printOrphans(terminal, source);
     });
   sources
     .command("show <source>")
@@ -38,19 +45,27 @@ export const sourcesCommand: CommandModule = (program, context) => {
       const answer = await apiOf(context).get(`/v1/sources/${segment(name)}`);
       if (json) return printJson(terminal, answer);
       const source = answer as SourceAnswer;
+      if (source.hook) return printHook(terminal, source, source.hook);
       const error = "error" in source.state ? source.state.error : null;
       printFacts(terminal, {
         source: `${source.name} (${source.type})`,
         database: source.url,
         state: stateOf(source),
-        problem: error && `${error.message} (${error.code})`,
+        problem: error ? `${error.message} (${error.code})` : null,
         "what to do": error?.hint ?? null,
         position: source.position,
         lag: lagOf(source),
         slot: source.slot,
+        "log held": heldOf(source),
         "since start": `${printCount(source.changes)} changes in ${printCount(source.transactions)} transactions`,
       });
+      for (const { table, reason, waiting, ...read } of source.reading ?? []) {
+        terminal.print(
+          `${terminal.style("cyan", "reading")}  ${table}: ${waiting ? "waits for its turn" : printRead(read)} (${reason})`,
+        );
+      }
       for (const warning of source.warnings) terminal.print(`${terminal.style("yellow", "warning")}  ${warning}`);
+      printOrphans(terminal, source);
       for (const table of source.tables) {
         terminal.print("");
         terminal.print(`${terminal.style("bold", `${table.schema}.${table.table}`)} → topic ${table.topic}`);
@@ -66,20 +81,107 @@ export const sourcesCommand: CommandModule = (program, context) => {
         );
       }
     });
+  const post = async (name: string, what: string, done: string, json: true | undefined): Promise<void> => {
+    const answer = await apiOf(context).post(`/v1/sources/${segment(name)}/${what}`, "application/json", "");
+    if (json) return printJson(terminal, answer);
+    terminal.print(`${done}; follow it with millrace sources show ${name}`);
+  };
   sources
     .command("resnapshot <source>")
     .description("read a source anew, where changes were lost: its views are built again from the new snapshot")
     .option("--json", "as JSON")
+    .action((name: string, { json }: { json?: true }) =>
+      post(name, "resnapshot", `a new snapshot of ${name} begins`, json),
+    );
+  sources
+    .command("adopt <source>")
+    .description("go on from where a refused source's server is; the log says that changes may be missing")
+    .option("--json", "as JSON")
+    .action((name: string, { json }: { json?: true }) =>
+      post(name, "adopt", `${name} is tried again, from where its server is`, json),
+    );
+  for (const [what, about, done] of [
+    ["pause", "stop a source until it is resumed, through restarts", "stands still"],
+    ["remove", "stop a source for good, before it is taken out of the module", "is removed"],
+  ] as const) {
+    sources
+      .command(`${what} <source>`)
+      .description(about)
+      .option("--keep-slot", "nothing is lost, and the source's server keeps its log until the source is resumed")
+      .option("--drop-slot", "the server keeps nothing, and a resume takes a new snapshot")
+      .option("--json", "as JSON")
+      .action((name: string, options: HoldOptions) =>
+        post(name, `${what}?slot=${slotOf(what, options)}`, `${name} ${done}`, options.json),
+      );
+  }
+  sources
+    .command("resume <source>")
+    .description("end a pause, or a removal; a source whose slot was dropped is read anew")
+    .option("--json", "as JSON")
+    .action((name: string, { json }: { json?: true }) => post(name, "resume", `${name} goes on`, json));
+  sources
+    .command("retry <source>")
+    .description("try what was set aside once more: rows that could not be read, records whose topic was missing")
+    .option("--json", "as JSON")
     .action(async (name: string, { json }: { json?: true }) => {
-      const answer = await apiOf(context).post(`/v1/sources/${segment(name)}/resnapshot`, "application/json", "");
+      const answer = await apiOf(context).post(`/v1/sources/${segment(name)}/retry`, "application/json", "");
       if (json) return printJson(terminal, answer);
-      terminal.print(`a new snapshot of ${name} begins; follow it with millrace sources show ${name}`);
+      const { tried, written, superseded, refused, reasons, more } = answer as RetryAnswer;
+      terminal.print(
+        `of ${printCount(tried)} set aside, ${printCount(written)} were written, ${printCount(superseded)} have a newer event, and ${printCount(refused)} stay`,
+      );
+      for (const reason of reasons) terminal.print(`  ${reason}`);
+      if (more) terminal.print(`there are more: run millrace sources retry ${name} again`);
     });
+  grantSqlCommand(sources, context);
 };
+
+interface RetryAnswer {
+  readonly tried: number;
+  readonly written: number;
+  readonly superseded: number;
+  readonly refused: number;
+  readonly reasons: readonly string[];
+  readonly more: boolean;
+}
+
+interface HoldOptions {
+  readonly keepSlot?: true;
+  readonly dropSlot?: true;
+  readonly json?: true;
+}
+
+/** Neither is harmless, so that it must be said. */
+function slotOf(what: string, { keepSlot, dropSlot }: HoldOptions): "keep" | "drop" {
+  if (keepSlot !== dropSlot) return keepSlot ? "keep" : "drop";
+  throw new MillraceError("USAGE_INVALID", `millrace sources ${what} needs --keep-slot or --drop-slot`, {
+    hint: "A slot that is kept fills the source's disk with its log; one that is dropped costs a new snapshot.",
+  });
+}
+
+function printOrphans(terminal: Terminal, { name, orphans }: SourceAnswer): void {
+  if (orphans.length === 0) return;
+  terminal.print("");
+  terminal.print(
+    `${terminal.style("yellow", "left behind")} in the database of ${name}, by Millraces that do not use it now:`,
+  );
+  for (const { kind, name: called, heldBytes, sql } of orphans) {
+    const held = heldBytes === null ? "" : ` holds ${printBytes(heldBytes)} of its log`;
+    terminal.print(`  ${kind} ${called}${held}; when nobody needs it: ${sql}`);
+  }
+}
+
+function heldOf({ wal }: SourceAnswer): string | null {
+  if (wal === null) return null;
+  return `${printBytes(wal.heldBytes)}${wal.safeBytes === null ? "" : `, lost after another ${printBytes(wal.safeBytes)}`}`;
+}
 
 function stateOf({ state }: SourceAnswer): string {
   if (state.kind === "snapshotting") {
-    return `snapshot ${printCount(state.rows)} of about ${printCount(Math.max(state.rows, state.rowsEstimated))} rows`;
+    return `snapshot ${printRead(state)}`;
+  }
+  if (state.kind === "paused" || state.kind === "removed") {
+    return `${state.kind}, slot ${state.slot}${state.error === undefined ? "" : `: ${state.error.code}`}`;
   }
   return "error" in state ? `${state.kind}: ${state.error.code}` : state.kind;
 }
@@ -87,4 +189,10 @@ function stateOf({ state }: SourceAnswer): string {
 function lagOf({ lagMs, lagBytes }: SourceAnswer): string {
   const parts = [lagMs === null ? null : printSpan(lagMs), lagBytes === null ? null : printBytes(lagBytes)];
   return parts.filter((part) => part !== null).join(", ") || "unknown";
+}
+
+function printRead({ rows, rowsEstimated, rowsPerSecond, remainingMs }: ReadAnswer): string {
+  const amount = `${printCount(rows)} of about ${printCount(Math.max(rows, rowsEstimated))} rows`;
+  const rate = rowsPerSecond === null ? "" : `, ${printCount(rowsPerSecond)}/s`;
+  return `${amount}${rate}${remainingMs === null ? "" : `, about ${printSpan(remainingMs)} left`}`;
 }

@@ -1,0 +1,270 @@
+/**
+ * The tables of a source during one attempt: checked against its catalogue, published, compared with what the log knows of
+ * them, and looked at from time to time, for a stream tells some changes late or never.
+ */
+import type { Client } from "pg";
+import { invariant } from "../base/errors.ts";
+import { EnvelopeWriter } from "../schema/envelope-writer.ts";
+import { JsonBytes } from "../schema/json-bytes.ts";
+import type { TableShape } from "../schema/table-shape.ts";
+import type { CaptureLog } from "./capture-log.ts";
+import type { CaptureListener, CaptureTools } from "./capture-tools.ts";
+import type { CapturedTable } from "./captured-table.ts";
+import { describeAddedColumns, readCatalogue } from "./catalogue.ts";
+import type { LogWriter } from "./log-writer.ts";
+import { appendOnlyPublication } from "./names.ts";
+import type { Relation } from "./pgoutput.ts";
+import type { TableReading } from "./progress.ts";
+import { readMarks } from "./read-marks.ts";
+import { ensurePublications, type Publications, type ServerFacts } from "./server-setup.ts";
+import { checkFilters } from "./snapshot/check-filters.ts";
+import type { TableReads } from "./snapshot/table-reads.ts";
+import type { SourceConnection } from "./source-connection.ts";
+import type { StreamSession } from "./stream-session.ts";
+import {
+  type CheckedTable,
+  carriedAsTextWarning,
+  checkTables,
+  readTableDiffers,
+  tableDiffers,
+} from "./table-checks.ts";
+import { compareMarks, keptMarks, type MarksNow, type TableMarks } from "./table-marks.ts";
+
+/** With what the stream begins. */
+export interface StreamStart {
+  readonly tables: readonly CapturedTable[];
+  readonly read: readonly TableToRead[];
+}
+
+export interface TableToRead {
+  readonly table: CheckedTable;
+  readonly reason: string;
+  /** Null to begin anew. */
+  readonly resume: TableReading | null;
+}
+
+/** Who narrows a publication again and again is left alone: the next look sees it. */
+const publishLooksMax = 3;
+
+export class SourceTables {
+  readonly #tools: CaptureTools;
+  readonly #slot: string;
+  readonly #log: CaptureLog;
+  readonly #listener: CaptureListener;
+  readonly #json = new JsonBytes();
+  readonly #publications: readonly string[];
+  #warnings: string[] = [];
+
+  constructor(tools: CaptureTools, slot: string, log: CaptureLog, listener: CaptureListener) {
+    this.#tools = tools;
+    this.#slot = slot;
+    this.#publications = [slot, appendOnlyPublication(slot)];
+    this.#log = log;
+    this.#listener = listener;
+  }
+
+  async check(client: Client, facts: ServerFacts): Promise<CheckedTable[]> {
+    const { definition } = this.#tools;
+    const checked = checkTables(definition, facts.user, await readCatalogue(client, definition.tables));
+    this.#warnings = checked.flatMap(({ warnings }) => warnings);
+    if (facts.walKeepUnbounded) {
+      this.#warnings.push(
+        "max_slot_wal_keep_size is -1 in the source: while Millrace is away, the server keeps its log without bound",
+      );
+    }
+    return checked;
+  }
+
+  /** With the marks that the catalogue has of them now. */
+  async marked(client: Client, checked: readonly CheckedTable[]): Promise<CheckedTable[]> {
+    const marks = await readMarks(client, checked, this.#publications);
+    return checked.map((table) => ({ ...table, marks: marks.get(table.oid) ?? null }));
+  }
+
+  /**
+   * What the snapshot reads is in the state that these marks tell of. The publications are those of before the slot was made,
+   * when they were right: it may have been waited for long.
+   */
+  keepMarks(tables: readonly CheckedTable[], published: readonly CheckedTable[]): void {
+    const kept = tables.flatMap(({ oid, shape, marks }): [string, TableMarks][] => {
+      const before = published.find((one) => one.oid === oid)?.marks ?? marks;
+      return marks === null ? [] : [[shape.topic, { ...keptMarks(marks), published: before?.published ?? null }]];
+    });
+    this.#log.setMarks(Object.fromEntries(kept));
+  }
+
+  /**
+   * The tables as the log knows them, and those that must be read, anew or for the first time or to their end. `checked`
+   * has marks.
+   */
+  async resume(checked: readonly CheckedTable[], publications: Publications): Promise<StreamStart> {
+    const { progress } = this.#log;
+    invariant(progress !== null, "a resume has progress");
+    const known = (await this.#log.readShapes()).map((shape) => ({ oid: progress.oids[shape.topic] ?? 0, shape }));
+    const tables: CapturedTable[] = [];
+    const read: TableToRead[] = [];
+    for (const table of checked) {
+      const { topic } = table.shape;
+      const reading = progress.reading?.[topic];
+      const before = known.find(({ shape }) => shape.topic === topic);
+      const missed = publications.missed.includes(table.oid) ? "it was not published, or not as it is declared" : null;
+      const reason = tableDiffers(known, table) ?? missed ?? (reading === undefined ? this.#marksDiffer(table) : null);
+      if (reason !== null || before === undefined) read.push({ table, reason: reason ?? "it is new", resume: null });
+      else if (reading !== undefined) {
+        // At its end it is compared with what it was at its beginning, wherever that was.
+        const begun = { ...before, marks: this.#begunMarks(table) };
+        const goesOn = reading.restart !== true && readTableDiffers(begun, table) === null;
+        read.push({
+          table: goesOn ? { ...table, marks: begun.marks } : table,
+          reason: reading.reason,
+          resume: goesOn ? reading : null,
+        });
+      } else {
+        tables.push(this.captured(table.oid, before.shape, table.types.slice(0, before.shape.columns.length)));
+      }
+    }
+    return { tables, read };
+  }
+
+  captured(oid: number, shape: TableShape, types: CapturedTable["types"]): CapturedTable {
+    const topic = this.#log.topics.findIndex(({ name }) => name === shape.topic);
+    const { version } = this.#tools;
+    const database = this.#log.progress?.database ?? "";
+    return { oid, shape, types, topic, writer: new EnvelopeWriter(shape, { version, database }, this.#json) };
+  }
+
+  /** A table as the catalogue has it now; the publications have it too by then. */
+  async published(client: Client, facts: ServerFacts, { shape }: CapturedTable): Promise<CheckedTable> {
+    const { tables } = await this.publishMarked(client, facts, await this.check(client, facts));
+    const found = tables.find((table) => table.shape.schema === shape.schema && table.shape.table === shape.table);
+    invariant(found !== undefined, "a table that is captured is declared");
+    return found;
+  }
+
+  /**
+   * Publishes the tables, and reads their marks while the publications are right: whoever narrows one after that leaves
+   * other marks than these.
+   */
+  async publishMarked(
+    client: Client,
+    facts: ServerFacts,
+    checked: readonly CheckedTable[],
+  ): Promise<{ readonly publications: Publications; readonly tables: readonly CheckedTable[] }> {
+    let publications = await this.publish(client, facts, checked);
+    for (let looks = 1; ; looks++) {
+      const tables = await this.marked(client, checked);
+      const { altered, missed } = await this.publish(client, facts, checked);
+      publications = { ...publications, missed: [...publications.missed, ...missed] };
+      if (!altered || looks === publishLooksMax) return { publications, tables };
+    }
+  }
+
+  /** Why its rows must be read again; null when nothing of that was seen. What concerns no rows counts from here on. */
+  #marksDiffer({ shape, marks }: Pick<CheckedTable, "shape" | "marks">): string | null {
+    if (marks === null) return null;
+    const before = this.#log.marksOf(shape.topic);
+    const change = before === null ? ({ kind: "moved" } as const) : compareMarks(before, marks);
+    if (change.kind === "moved") this.#log.setMarks({ [shape.topic]: keptMarks(marks) });
+    return change.kind === "again" ? `table "${shape.schema}.${shape.table}": ${change.reason}` : null;
+  }
+
+  #begunMarks({ shape, marks }: CheckedTable): MarksNow | null {
+    const begun = this.#log.marksOf(shape.topic);
+    return begun === null || marks === null ? marks : { ...begun, labelsNow: marks.labelsNow };
+  }
+
+  async publish(client: Client, facts: ServerFacts, checked: readonly CheckedTable[]): Promise<Publications> {
+    const { definition } = this.#tools;
+    await checkFilters(client, definition.name, facts, checked);
+    const wheres = this.#log.progress?.wheres ?? {};
+    const oids = this.#log.progress?.oids ?? {};
+    const tables = checked.map(({ oid, kind, shape, listed, read: { where } }) => ({
+      ...{
+        ...shape,
+        oid,
+        kind,
+        where,
+        whereChanged: shape.topic in oids ? (wheres[shape.topic] ?? null) !== where : null,
+      },
+      listed: listed ? shape.columns.map(({ name }) => name) : null,
+    }));
+    return ensurePublications(client, definition, this.#slot, tables);
+  }
+
+  tell(tables: readonly { readonly shape: TableShape; readonly topic: number }[]): void {
+    const inOrder = tables.toSorted((a, b) => a.topic - b.topic);
+    this.#listener.tables(
+      inOrder.map(({ shape }) => shape),
+      this.#warnings,
+    );
+  }
+
+  async addColumns(
+    connection: SourceConnection,
+    log: LogWriter,
+    session: () => StreamSession | null,
+    reads: () => TableReads | null,
+    table: CapturedTable,
+    relation: Relation,
+    from: number,
+  ): Promise<CapturedTable | string> {
+    const { definition, clock, diagnostics } = this.#tools;
+    const grown = await connection.run(async (client) => {
+      const described = await describeAddedColumns(client, table, relation, from);
+      if (typeof described === "string") return described;
+      // The same change may have filled them in another way.
+      const { shape } = described;
+      const marks = await readMarks(client, [{ oid: table.oid, shape }], this.#publications);
+      return this.#marksDiffer({ shape, marks: marks.get(table.oid) ?? null }) ?? described;
+    });
+    if (typeof grown === "string") return grown;
+    // Rows that were read before say nothing of the column.
+    if (reads()?.readings.some((one) => one.table.topic === table.topic)) return "a column was added while it was read";
+    const { shape, types } = grown;
+    const added = shape.columns.slice(from);
+    log.event(
+      (frontier) => ({ status: "SCHEMA", id: `schema:${table.oid}`, ts_ms: clock.now(), table: shape, frontier }),
+      (offset) => this.#log.shapePlaced("schema", offset),
+    );
+    for (const { name, sourceType, carriedAsText } of added) {
+      if (carriedAsText) this.#warnings.push(carriedAsTextWarning(shape, name, sourceType));
+    }
+    diagnostics.info("columns were added", {
+      source: definition.name,
+      table: `${shape.schema}.${shape.table}`,
+      columns: added.map(({ name }) => name),
+    });
+    const captured = this.captured(table.oid, shape, types);
+    const others = session()?.tables.filter(({ oid }) => oid !== table.oid) ?? [];
+    this.tell([...others, captured]);
+    return captured;
+  }
+
+  /** Changes that the stream tells late or never: a table made anew, a column added with a default, one that is named anew. */
+  scheduleAudit(connection: SourceConnection, facts: ServerFacts, session: StreamSession, reads: TableReads): void {
+    const { clock, settings, definition } = this.#tools;
+    const timer = clock.after(settings.auditMs, () => {
+      connection
+        .run(async (client) => {
+          const checked = checkTables(definition, facts.user, await readCatalogue(client, definition.tables));
+          return this.marked(client, checked);
+        })
+        .then(async (now) => {
+          await this.#audit(session, reads, now);
+          this.scheduleAudit(connection, facts, session, reads);
+        })
+        .catch((error) => session.fail(error));
+    });
+    void session.ended.then(() => timer.cancel());
+  }
+
+  /** A table that is being read is compared at its end. */
+  async #audit(session: StreamSession, reads: TableReads, now: readonly CheckedTable[]): Promise<void> {
+    for (const table of now) {
+      const known = session.tables.find(({ shape }) => shape.topic === table.shape.topic);
+      if (known === undefined || reads.readings.some((one) => one.table.topic === known.topic)) continue;
+      const reason = tableDiffers(session.tables, table) ?? this.#marksDiffer(table);
+      if (reason !== null) await reads.again(known, reason, { atEnd: true });
+    }
+  }
+}

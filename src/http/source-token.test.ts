@@ -1,0 +1,34 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { SourceStatus } from "../capture/source.ts";
+import { encodeSourceToken } from "../catalog/source-token.ts";
+import type { Views, WaitTarget } from "../views/view-info.ts";
+import { waitForViews } from "./read-token.ts";
+import type { Call } from "./route.ts";
+
+async function asked(token: string, server: SourceStatus["server"]): Promise<WaitTarget[]> {
+  const waited: WaitTarget[] = [];
+  const views = { waitFor: async (target: WaitTarget) => void waited.push(target) } as unknown as Views;
+  const call = { query: [], headers: { "millrace-after": token } } as unknown as Call;
+  const sources = { status: () => ({ server }) as SourceStatus };
+  await waitForViews(call, views, sources, 10);
+  return waited;
+}
+
+const server = { systemId: "7000000000000000001", timeline: 2 };
+const token = (more: Partial<typeof server> = {}) =>
+  encodeSourceToken({ source: "shop", lsn: "0/16B3748", server: { ...server, ...more } });
+
+test("a token of the source's own server is waited for, also before the source knows which one it captures", async () => {
+  const target = { kind: "source", source: "shop", lsn: "0/16B3748" };
+  assert.deepEqual(await asked(token(), server), [target]);
+  assert.deepEqual(await asked(token(), undefined), [target]);
+  // Of a timeline that capture is about to follow; and one that names a position only.
+  assert.deepEqual(await asked(token({ timeline: 3 }), server), [target]);
+  assert.deepEqual(await asked(encodeSourceToken({ source: "shop", lsn: "0/16B3748" }), server), [target]);
+});
+
+test("a token of another server, or from before a failover, is TOKEN_FOREIGN, and nobody waits", async () => {
+  await assert.rejects(asked(token({ systemId: "7" }), server), { code: "TOKEN_FOREIGN", message: /of server 7,/ });
+  await assert.rejects(asked(token({ timeline: 1 }), server), { code: "TOKEN_FOREIGN", message: /failover/ });
+});

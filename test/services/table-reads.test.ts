@@ -1,0 +1,23 @@
+/** Tables that are read while the stream goes on, and filtered ones, on the system's PostgreSQL. */
+import { after } from "node:test";
+import { PostgresFixture } from "../../src/capture/postgres-fixture.ts";
+import { filtersSuite } from "../../src/capture/snapshot/filters.suite.ts";
+import { readsSuite } from "../../src/capture/snapshot/reads.suite.ts";
+import { type DebianPostgres, debianBinaries, startDebianPostgres } from "../support/debian-postgres.ts";
+import { databaseOn } from "../support/postgres.ts";
+
+const found = debianBinaries();
+const missing = found ? false : "skipped: no PostgreSQL below /usr/lib/postgresql (apt-get install postgresql)";
+const old = found && found.version < 15 ? "skipped: servers before PostgreSQL 15 have no filters" : missing;
+
+let server: Promise<DebianPostgres> | undefined;
+
+async function open(sql: string): Promise<PostgresFixture> {
+  server ??= startDebianPostgres({ fsync: "off", max_replication_slots: "40", max_wal_senders: "40" });
+  return PostgresFixture.open(sql, await databaseOn((await server).url));
+}
+
+readsSuite("tables that are read while the stream goes on, on the system's PostgreSQL", open, missing);
+filtersSuite("columns and conditions, on the system's PostgreSQL", open, old);
+
+after(async () => (await server)?.stop());
