@@ -108,7 +108,7 @@ const workspaces: Readonly<Record<string, RegExp>> = {
   console: /^(preact|htm|uplot|@millrace\/client)(\/|$)/,
 };
 
-const testFile = /[.-](test|suite|model|fixture)\.ts$|^test\//;
+const testFile = /(\.(test|suite|model|fixture)|-fixture)\.ts$|^test\//;
 
 /** Every breach below `root`, as `file -> target`, sorted. */
 export function breachesIn(root: string): string[] {
