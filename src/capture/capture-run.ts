@@ -127,7 +127,7 @@ export class CaptureRun {
     this.#outboxTable = OutboxTable.of(definition, this.#log.topics, this.#tools.diagnostics, connection);
     const facts = await connection.run(readServerFacts);
     checkServer(definition.name, facts, definition.origin);
-    const checked = await connection.run((client) => this.#tables.check(client, facts));
+    const checked = await connection.run((client) => this.#tables.check(client, facts, "left-out"));
     let replication = await this.#opened(connect(definition, "replication"), closeConnection);
     try {
       const place = await connection.run((client) =>
@@ -157,6 +157,7 @@ export class CaptureRun {
       const reason = decision.kind === "snapshot" ? decision.reason : unpublished;
       let tables: CapturedTable[] = [];
       if (reason !== null) {
+        await connection.run((client) => this.#tables.check(client, facts, "refused"));
         const loaded = await this.#snapshot(connection, replication, place, facts, published.tables, reason);
         if (typeof loaded === "string") return { kind: "snapshot-needed", reason: loaded };
         tables = loaded;
@@ -229,7 +230,7 @@ export class CaptureRun {
         await client.query(`set transaction snapshot '${slot.snapshotName}'`);
       }
       const client = clients[0] as Client;
-      const checked = await this.#tables.marked(client, await this.#tables.check(client, facts));
+      const checked = await this.#tables.marked(client, await this.#tables.check(client, facts, "refused"));
       const moved = await this.#orAbort(holdTables(client, checked));
       if (moved !== null) return moved;
       this.#tables.keepMarks(checked, before);

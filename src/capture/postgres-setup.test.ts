@@ -65,6 +65,72 @@ test("a table without a key is refused with every way out, and each of them work
   assert.equal(source.status().tables[0]?.key, null);
 });
 
+for (const away of [false, true]) {
+  test(`a captured table that is dropped holds back no others, ${away ? "while nobody captures" : "live"}, and is read when it is there again`, async () => {
+    await using fixture = await PostgresFixture.open(
+      "create table a (id int primary key); create table b (id int primary key); insert into a values (1); insert into b values (1)",
+    );
+    const settings = { auditMs: 10, heartbeatMs: 20 };
+    let source = fixture.source(["a", "b"], { settings });
+    await fixture.caughtUp(source);
+    if (away) await fixture.restart();
+    await fixture.sql("insert into a values (2); drop table a; insert into b values (2)");
+    if (away) source = fixture.source(["a", "b"], { settings });
+    while (!source.status().warnings.some((warning) => /"public.a" is gone/.test(warning))) await soon();
+    await fixture.caughtUp(source);
+    assert.deepEqual(
+      (await fixture.values("shop.public.b")).map((value) => value?.after?.id),
+      [1, 2],
+    );
+    assert.deepEqual(
+      source.status().tables.map(({ table }) => table),
+      ["a", "b"],
+    );
+    await fixture.sql("create table a (id int primary key); insert into a values (3)");
+    const isWhole = async () => (await fixture.events()).some(({ status }) => status === "TABLE_END");
+    while (!(await isWhole())) await soon();
+    await fixture.sql("insert into a values (4)");
+    await fixture.caughtUp(source);
+    assert.deepEqual(
+      (await fixture.values("shop.public.a")).slice(-2).map((value) => value?.after?.id),
+      [3, 4],
+    );
+    while (source.status().warnings.some((warning) => /is gone/.test(warning))) await soon();
+  });
+}
+
+test("a captured table that has another name for a while is read again when it has its own back", async () => {
+  await using fixture = await PostgresFixture.open(
+    "create table a (id int primary key); create table b (id int primary key); insert into a values (1)",
+  );
+  await fixture.caughtUp(fixture.source(["a", "b"]));
+  await fixture.restart();
+  await fixture.sql("alter table a rename to c; insert into c values (2); insert into b values (1)");
+  await fixture.caughtUp(fixture.source(["a", "b"]));
+  await fixture.restart();
+  await fixture.sql("alter table c rename to a");
+  await fixture.caughtUp(fixture.source(["a", "b"]));
+  assert.deepEqual(
+    (await fixture.values("shop.public.a")).slice(-2).map((value) => value?.after?.id),
+    [1, 2],
+  );
+});
+
+test("a table whose key is deferrable is refused, for the source's own updates would fail; full rows are a way out", async () => {
+  await using fixture = await PostgresFixture.open(
+    "create table t (id int, v int, primary key (id) deferrable); insert into t values (1, 1)",
+  );
+  const source = fixture.source(["t"]);
+  const error = await failure(source);
+  assert.equal(error.code, "SOURCE_TABLE_WITHOUT_KEY");
+  assert.match(error.message, /a primary key that is deferrable/);
+  await fixture.sql("update t set v = 2");
+  await fixture.sql("alter table t replica identity full");
+  await recovered(source);
+  assert.equal(source.status().tables[0]?.key, null);
+  await fixture.sql("update t set v = 3");
+});
+
 test("a table whose updates are not published is refused, for the source's own updates would fail", async () => {
   await using fixture = await PostgresFixture.open(
     "create table t (id int primary key); alter table t replica identity nothing",

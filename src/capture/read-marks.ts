@@ -57,23 +57,27 @@ const marksSql = `
         union all select a.atttypid from pg_attribute a
                    where a.attrelid = t.typrelid and t.typtype = 'c' and a.attnum > 0 and not a.attisdropped
       ) as r (type) where r.type <> 0
+  ),
+  composites (relation, digest) as (
+    select r.relation, encode(sha256(string_agg(concat_ws(':', t.oid, a.attnum, a.atttypid, a.atttypmod, a.attisdropped), ','
+             order by t.oid, a.attnum)::bytea), 'hex')
+      from reached r join pg_type t on t.oid = r.type and t.typtype = 'c'
+      join pg_attribute a on a.attrelid = t.typrelid and a.attnum > 0 group by r.relation
+  ),
+  labels (relation, list) as (
+    select r.relation, jsonb_agg(jsonb_build_array(e.oid::int8, e.enumlabel) order by e.oid)
+      from reached r join pg_enum e on e.enumtypid = r.type group by r.relation
   )
-  select w.oid::int8::float8 as oid, w.relnatts::int as last,
-    (select encode(sha256(string_agg(l.oid || ':' || l.relfilenode, ',' order by l.oid)::bytea), 'hex') from pg_class l
-      where l.oid = w.oid or l.oid in (select relid from pg_partition_tree(w.oid))) as files,
+  select w.oid::int8::float8 as oid, w.relnatts::int as last, t.digest as composites, e.list as labels,
+    (select encode(sha256(string_agg(l.oid || ':' || l.relfilenode, ',' order by l.oid)::bytea), 'hex')
+       from (select w.oid as relid union select relid from pg_partition_tree(w.oid)) f join pg_class l on l.oid = f.relid) as files,
     (select encode(sha256(string_agg(a.attnum || ':' || a.xmin, ',' order by a.attnum)::bytea), 'hex') from pg_attribute a
       where a.attrelid = w.oid and a.attnum > 0) as columns,
     (select jsonb_object_agg(a.attname, a.attnum) from pg_attribute a
       where a.attrelid = w.oid and a.attnum > 0 and not a.attisdropped) as numbers,
     (select coalesce(max(a.attnum), 0)::int from pg_attribute a
       where a.attrelid = w.oid and a.attnum > 0 and a.attisdropped) as dropped,
-    (select encode(sha256(string_agg(concat_ws(':', t.oid, a.attnum, a.atttypid, a.atttypmod, a.attisdropped), ','
-             order by t.oid, a.attnum)::bytea), 'hex')
-       from reached r join pg_type t on t.oid = r.type and t.typtype = 'c'
-       join pg_attribute a on a.attrelid = t.typrelid and a.attnum > 0 where r.relation = w.oid) as composites,
-    (select jsonb_agg(jsonb_build_array(e.oid::int8, e.enumlabel) order by e.oid)
-       from reached r join pg_enum e on e.enumtypid = r.type where r.relation = w.oid) as labels,
     (select encode(sha256(string_agg(concat_ws(':', p.oid, p.xmin, r.oid, r.xmin), ',' order by p.oid)::bytea), 'hex')
        from pg_publication p left join pg_publication_rel r on r.prpubid = p.oid and r.prrelid = w.oid
       where p.pubname = any ($2::text[]) and (p.puballtables or r.oid is not null)) as published
-    from wanted w`;
+    from wanted w left join composites t on t.relation = w.oid left join labels e on e.relation = w.oid`;

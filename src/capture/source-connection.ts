@@ -2,6 +2,16 @@
 import type { Client } from "pg";
 import { closeConnection, connect, type SourceAddress } from "./connection.ts";
 
+/** What the work asks of the catalogue is of one moment. Nothing is written. */
+export async function inOneMoment<T>(client: Client, work: () => Promise<T>): Promise<T> {
+  await client.query("begin isolation level repeatable read read only");
+  try {
+    return await work();
+  } finally {
+    await client.query("rollback").catch(() => undefined);
+  }
+}
+
 export class SourceConnection {
   readonly #client: Client;
   #last: Promise<unknown> = Promise.resolve();

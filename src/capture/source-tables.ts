@@ -4,6 +4,7 @@
  */
 import type { Client } from "pg";
 import { invariant } from "../base/errors.ts";
+import type { TableDefinition } from "../catalog/definitions.ts";
 import { EnvelopeWriter } from "../schema/envelope-writer.ts";
 import { JsonBytes } from "../schema/json-bytes.ts";
 import type { TableShape } from "../schema/table-shape.ts";
@@ -12,14 +13,14 @@ import type { CaptureListener, CaptureTools } from "./capture-tools.ts";
 import type { CapturedTable } from "./captured-table.ts";
 import { describeAddedColumns, readCatalogue } from "./catalogue.ts";
 import type { LogWriter } from "./log-writer.ts";
-import { appendOnlyPublication } from "./names.ts";
+import { appendOnlyPublication, topicName } from "./names.ts";
 import type { Relation } from "./pgoutput.ts";
 import type { TableReading } from "./progress.ts";
 import { readMarks } from "./read-marks.ts";
 import { ensurePublications, type Publications, type ServerFacts } from "./server-setup.ts";
 import { checkFilters } from "./snapshot/check-filters.ts";
 import type { TableReads } from "./snapshot/table-reads.ts";
-import type { SourceConnection } from "./source-connection.ts";
+import { inOneMoment, type SourceConnection } from "./source-connection.ts";
 import type { StreamSession } from "./stream-session.ts";
 import {
   type CheckedTable,
@@ -43,6 +44,10 @@ export interface TableToRead {
   readonly resume: TableReading | null;
 }
 
+function goneWarning({ schema, table }: TableDefinition): string {
+  return `table "${schema}.${table}" is gone from the source: what was captured of it stays as it was, and it is read when it is there again`;
+}
+
 /** Who narrows a publication again and again is left alone: the next look sees it. */
 const publishLooksMax = 3;
 
@@ -53,7 +58,11 @@ export class SourceTables {
   readonly #listener: CaptureListener;
   readonly #json = new JsonBytes();
   readonly #publications: readonly string[];
+  /** Declared and captured once, and not in the source any more; and what the log knows of tables that the stream does not. */
+  #gone: readonly TableDefinition[] = [];
+  #left: readonly { readonly shape: TableShape; readonly topic: number }[] = [];
   #warnings: string[] = [];
+  #warningsTold = "";
 
   constructor(tools: CaptureTools, slot: string, log: CaptureLog, listener: CaptureListener) {
     this.#tools = tools;
@@ -63,10 +72,13 @@ export class SourceTables {
     this.#listener = listener;
   }
 
-  async check(client: Client, facts: ServerFacts): Promise<CheckedTable[]> {
-    const { definition } = this.#tools;
-    const checked = checkTables(definition, facts.user, await readCatalogue(client, definition.tables));
-    this.#warnings = checked.flatMap(({ warnings }) => warnings);
+  /**
+   * Every declared table; where the stream goes on, those that are gone from the source are left out and said, so that they
+   * hold back no others.
+   */
+  async check(client: Client, facts: ServerFacts, gone: "left-out" | "refused"): Promise<CheckedTable[]> {
+    const checked = await this.#present(client, facts, gone);
+    this.#warnings = [...checked.flatMap(({ warnings }) => warnings), ...this.#gone.map(goneWarning)];
     if (facts.walKeepUnbounded) {
       this.#warnings.push(
         "max_slot_wal_keep_size is -1 in the source: while Millrace is away, the server keeps its log without bound",
@@ -75,7 +87,32 @@ export class SourceTables {
     return checked;
   }
 
-  /** With the marks that the catalogue has of them now. */
+  async #present(client: Client, facts: ServerFacts, gone: "left-out" | "refused"): Promise<CheckedTable[]> {
+    const { definition } = this.#tools;
+    const catalogue = await readCatalogue(client, definition.tables);
+    const there = definition.tables.filter((declared) =>
+      catalogue.some(({ schema, table }) => schema === declared.schema && table === declared.table),
+    );
+    const absent = definition.tables.filter((declared) => !there.includes(declared));
+    const { progress } = this.#log;
+    const captured = absent.every((table) => topicName(definition.name, table) in (progress?.oids ?? {}));
+    if (gone === "refused" || progress?.state !== "streaming" || there.length === 0 || !captured) {
+      return checkTables(definition, facts.user, catalogue);
+    }
+    for (const table of absent) {
+      if (this.#gone.some((one) => goneWarning(one) === goneWarning(table))) continue;
+      this.#tools.diagnostics.warn("a captured table is gone", { source: definition.name, table: goneWarning(table) });
+    }
+    this.#gone = absent;
+    return checkTables({ ...definition, tables: there }, facts.user, catalogue);
+  }
+
+  /** Tables as the catalogue has them, with their marks of the same moment. */
+  #look(client: Client, check: () => Promise<CheckedTable[]>): Promise<CheckedTable[]> {
+    return inOneMoment(client, async () => this.marked(client, await check()));
+  }
+
+  /** With the marks that the catalogue has of them; in the transaction in which they were checked. */
   async marked(client: Client, checked: readonly CheckedTable[]): Promise<CheckedTable[]> {
     const marks = await readMarks(client, checked, this.#publications);
     return checked.map((table) => ({ ...table, marks: marks.get(table.oid) ?? null }));
@@ -108,7 +145,10 @@ export class SourceTables {
       const reading = progress.reading?.[topic];
       const before = known.find(({ shape }) => shape.topic === topic);
       const missed = publications.missed.includes(table.oid) ? "it was not published, or not as it is declared" : null;
-      const reason = tableDiffers(known, table) ?? missed ?? (reading === undefined ? this.#marksDiffer(table) : null);
+      const reason =
+        tableDiffers(known, table) ??
+        missed ??
+        (reading === undefined ? this.#marksDiffer(table, { keep: true }) : null);
       if (reason !== null || before === undefined) read.push({ table, reason: reason ?? "it is new", resume: null });
       else if (reading !== undefined) {
         // At its end it is compared with what it was at its beginning, wherever that was.
@@ -123,6 +163,13 @@ export class SourceTables {
         tables.push(this.captured(table.oid, before.shape, table.types.slice(0, before.shape.columns.length)));
       }
     }
+    this.#left = known.flatMap(({ shape }) => {
+      const topic = this.#log.topics.findIndex(({ name }) => name === shape.topic);
+      return topic < 0 || checked.some((table) => table.shape.topic === shape.topic) ? [] : [{ shape, topic }];
+    });
+    // What the stream tells of them is passed over from here on: under whatever number they come back, they are read anew.
+    const unknown = this.#left.map(({ shape }) => [shape.topic, 0]);
+    this.#log.progress = { ...progress, oids: { ...progress.oids, ...Object.fromEntries(unknown) } };
     return { tables, read };
   }
 
@@ -135,8 +182,10 @@ export class SourceTables {
 
   /** A table as the catalogue has it now; the publications have it too by then. */
   async published(client: Client, facts: ServerFacts, { shape }: CapturedTable): Promise<CheckedTable> {
-    const { tables } = await this.publishMarked(client, facts, await this.check(client, facts));
-    const found = tables.find((table) => table.shape.schema === shape.schema && table.shape.table === shape.table);
+    const { tables } = await this.publishMarked(client, facts, await this.check(client, facts, "left-out"));
+    const same = (table: CheckedTable) => table.shape.schema === shape.schema && table.shape.table === shape.table;
+    // Where it is gone, that is what is told.
+    const found = tables.find(same) ?? (await this.check(client, facts, "refused")).find(same);
     invariant(found !== undefined, "a table that is captured is declared");
     return found;
   }
@@ -152,19 +201,22 @@ export class SourceTables {
   ): Promise<{ readonly publications: Publications; readonly tables: readonly CheckedTable[] }> {
     let publications = await this.publish(client, facts, checked);
     for (let looks = 1; ; looks++) {
-      const tables = await this.marked(client, checked);
-      const { altered, missed } = await this.publish(client, facts, checked);
+      const tables = await this.#look(client, () => this.check(client, facts, "left-out"));
+      const { altered, missed } = await this.publish(client, facts, tables);
       publications = { ...publications, missed: [...publications.missed, ...missed] };
       if (!altered || looks === publishLooksMax) return { publications, tables };
     }
   }
 
-  /** Why its rows must be read again; null when nothing of that was seen. What concerns no rows counts from here on. */
-  #marksDiffer({ shape, marks }: Pick<CheckedTable, "shape" | "marks">): string | null {
+  /** Why its rows must be read again; null when nothing of that was seen. Where `keep`, what concerns no rows counts from here on. */
+  #marksDiffer(
+    { shape, marks }: Pick<CheckedTable, "shape" | "marks">,
+    { keep }: { readonly keep: boolean },
+  ): string | null {
     if (marks === null) return null;
     const before = this.#log.marksOf(shape.topic);
     const change = before === null ? ({ kind: "moved" } as const) : compareMarks(before, marks);
-    if (change.kind === "moved") this.#log.setMarks({ [shape.topic]: keptMarks(marks) });
+    if (keep && change.kind === "moved") this.#log.setMarks({ [shape.topic]: keptMarks(marks) });
     return change.kind === "again" ? `table "${shape.schema}.${shape.table}": ${change.reason}` : null;
   }
 
@@ -192,7 +244,10 @@ export class SourceTables {
   }
 
   tell(tables: readonly { readonly shape: TableShape; readonly topic: number }[]): void {
-    const inOrder = tables.toSorted((a, b) => a.topic - b.topic);
+    // What was captured of a table that is gone can be read as ever.
+    const left = this.#left.filter(({ topic }) => tables.every((table) => table.topic !== topic));
+    this.#warningsTold = this.#warnings.join("\n");
+    const inOrder = [...tables, ...left].toSorted((a, b) => a.topic - b.topic);
     this.#listener.tables(
       inOrder.map(({ shape }) => shape),
       this.#warnings,
@@ -209,14 +264,17 @@ export class SourceTables {
     from: number,
   ): Promise<CapturedTable | string> {
     const { definition, clock, diagnostics } = this.#tools;
-    const grown = await connection.run(async (client) => {
-      const described = await describeAddedColumns(client, table, relation, from);
-      if (typeof described === "string") return described;
-      // The same change may have filled them in another way.
-      const { shape } = described;
-      const marks = await readMarks(client, [{ oid: table.oid, shape }], this.#publications);
-      return this.#marksDiffer({ shape, marks: marks.get(table.oid) ?? null }) ?? described;
-    });
+    const grown = await connection.run((client) =>
+      inOneMoment(client, async () => {
+        const described = await describeAddedColumns(client, table, relation, from);
+        if (typeof described === "string") return described;
+        // The same change may have filled them in another way.
+        const { shape } = described;
+        const marks = await readMarks(client, [{ oid: table.oid, shape }], this.#publications);
+        // The catalogue may be ahead of the shape that is told here, so that its marks count from the next look only.
+        return this.#marksDiffer({ shape, marks: marks.get(table.oid) ?? null }, { keep: false }) ?? described;
+      }),
+    );
     if (typeof grown === "string") return grown;
     // Rows that were read before say nothing of the column.
     if (reads()?.readings.some((one) => one.table.topic === table.topic)) return "a column was added while it was read";
@@ -242,13 +300,10 @@ export class SourceTables {
 
   /** Changes that the stream tells late or never: a table made anew, a column added with a default, one that is named anew. */
   scheduleAudit(connection: SourceConnection, facts: ServerFacts, session: StreamSession, reads: TableReads): void {
-    const { clock, settings, definition } = this.#tools;
+    const { clock, settings } = this.#tools;
     const timer = clock.after(settings.auditMs, () => {
       connection
-        .run(async (client) => {
-          const checked = checkTables(definition, facts.user, await readCatalogue(client, definition.tables));
-          return this.marked(client, checked);
-        })
+        .run((client) => this.#look(client, () => this.check(client, facts, "left-out")))
         .then(async (now) => {
           await this.#audit(session, reads, now);
           this.scheduleAudit(connection, facts, session, reads);
@@ -260,10 +315,14 @@ export class SourceTables {
 
   /** A table that is being read is compared at its end. */
   async #audit(session: StreamSession, reads: TableReads, now: readonly CheckedTable[]): Promise<void> {
+    if (this.#warnings.join("\n") !== this.#warningsTold) this.tell(session.tables);
     for (const table of now) {
-      const known = session.tables.find(({ shape }) => shape.topic === table.shape.topic);
-      if (known === undefined || reads.readings.some((one) => one.table.topic === known.topic)) continue;
-      const reason = tableDiffers(session.tables, table) ?? this.#marksDiffer(table);
+      const { topic } = table.shape;
+      // One that was gone when the stream began is there again.
+      const known =
+        session.tables.find(({ shape }) => shape.topic === topic) ?? this.captured(table.oid, table.shape, table.types);
+      if (reads.readings.some((one) => one.table.shape.topic === topic)) continue;
+      const reason = tableDiffers(session.tables, table) ?? this.#marksDiffer(table, { keep: true });
       if (reason !== null) await reads.again(known, reason, { atEnd: true });
     }
   }

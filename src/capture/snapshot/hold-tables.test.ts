@@ -1,8 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Client } from "pg";
+import { systemClock } from "../../base/clock.ts";
+import { postgres } from "../../catalog/definitions.ts";
+import type { ColumnShape, TableShape } from "../../schema/table-shape.ts";
 import { PostgresFixture } from "../postgres-fixture.ts";
+import { ChunkReader } from "./chunk-reader.ts";
 import { holdTables } from "./hold-tables.ts";
+import { nextChunk } from "./key-chunks.ts";
 
 const schema = `
   create table t (id int primary key, a text); insert into t values (1, 'one');
@@ -26,18 +31,11 @@ async function tablesOf(client: Client) {
   const { rows } = await client.query<{ oid: number; name: string; kind: string }>(
     "select oid::int8::float8 as oid, relname as name, relkind as kind from pg_class where relname in ('t', 'p') order by relname",
   );
-  return rows.map(({ oid, name, kind }) => {
-    const shape = {
-      source: "shop",
-      schema: "public",
-      table: name,
-      topic: name,
-      columns: [],
-      key: null,
-      appendOnly: false,
-    };
-    return { oid, read: { shape, kind } };
-  });
+  return rows.map(({ oid, name, kind }) => ({ oid, read: { shape: shapeOf(name), kind } }));
+}
+
+function shapeOf(table: string): TableShape {
+  return { source: "shop", schema: "public", table, topic: table, columns: [], key: null, appendOnly: false };
 }
 
 describe("tables are kept as a snapshot sees them", () => {
@@ -65,6 +63,28 @@ describe("tables are kept as a snapshot sees them", () => {
     await inSnapshotOfBefore(change, async (client) => {
       assert.equal(await holdTables(client, await tablesOf(client)), null);
     });
+  });
+
+  test("a chunk that waited for a table that is written anew has its rows", async () => {
+    await using fixture = await PostgresFixture.open(schema);
+    const reader = await ChunkReader.open(
+      postgres("shop", { url: fixture.database.url, tables: ["t"] }),
+      systemClock,
+      new AbortController().signal,
+    );
+    try {
+      const other = await fixture.connect();
+      await other.query("begin; alter table t alter column a type text using upper(a)");
+      const columns = ["id", "a"].map((name) => ({ name }) as ColumnShape);
+      const shape = { ...shapeOf("t"), columns, key: ["id"] };
+      const table = { shape, kind: "r", where: null, collations: {} };
+      const reading = reader.read(table, nextChunk(table, null, 10), 1_000);
+      while ((await fixture.sql("select from pg_locks where not granted and relation = 't'::regclass")).length === 0);
+      await other.query("commit");
+      assert.deepEqual((await reading).lines.map(String), ["1\tONE\n"]);
+    } finally {
+      await reader.close();
+    }
   });
 
   test("what would write one anew waits until the transaction ends", async () => {

@@ -42,6 +42,7 @@ const undefinedTable = "42P01";
 const movedSql = `
   select w.oid::int8::float8 as oid
     from unnest($1::oid[]) as w (oid)
-    join pg_class c on c.oid = w.oid or c.oid in (select relid from pg_partition_tree(w.oid))
+   cross join lateral (select w.oid as relid union select relid from pg_partition_tree(w.oid)) f
+    join pg_class c on c.oid = f.relid
    where c.relfilenode <> 0 and c.relfilenode is distinct from pg_relation_filenode(c.oid)
    limit 1`;

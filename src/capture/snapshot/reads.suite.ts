@@ -293,6 +293,27 @@ export function readsSuite(
       assert.equal(await snapshots(fixture), 1);
     });
 
+    for (const dead of [false, true]) {
+      const when = dead ? "after a crash, before the next start" : "live";
+      test(`a table whose rows are written anew while it is read, ${when}, is read from its beginning`, async () => {
+        await using fixture = await open(
+          `create table b (id int primary key); create table a (id int primary key, v text);
+           insert into a select i, repeat('v', 100) from generate_series(1, 20000) i`,
+        );
+        await fixture.caughtUp(fixture.source(["b"]));
+        await fixture.restart();
+        const settings = { ...small, chunkBytes: 64 * 1024 };
+        let source = fixture.source(["b", "a"], { settings });
+        while ((source.status().reading[0]?.rows ?? 0) < 2_000) await soon();
+        if (dead) await fixture.cutPower();
+        await fixture.sql("alter table a alter column v type text using upper(v)");
+        if (dead) source = fixture.source(["b", "a"], { settings });
+        await settled(fixture, source);
+        await assertSame(fixture, "a");
+        assert.deepEqual(await reads(fixture), ["a", "a"]);
+      });
+    }
+
     test("a crash while a table is read costs a chunk: the next start goes on behind the last one that is in the log", async () => {
       await using fixture = await open(
         `create table b (id int primary key); create table a (id int primary key, v text);
