@@ -153,6 +153,20 @@ test("types --check fails when a view is another one than that of the schema fil
   assert.match((await millrace(["types", "--check"])).errors, /VIEW_UNKNOWN_COLUMN/);
 });
 
+test("check needs no schema file where no table is read, and counts what it found", async () => {
+  const definitions = new URL("../index.ts", import.meta.url).href;
+  writeFileSync(
+    join(folder, "events.ts"),
+    `import { noVerification, topic, webhook } from ${JSON.stringify(definitions)};
+     export const hook = webhook("hook", { verify: noVerification() });
+     export const clicks = topic("clicks");`,
+  );
+  const { out, errors, exitCode } = await millrace(["check", "events.ts"]);
+  assert.equal(errors, "");
+  assert.equal(exitCode, 0);
+  assert.match(out, /^0 sources, 1 webhook, 1 topic, 0 views$/m);
+});
+
 test("doctor warns of topics whose appends are not durable when they are answered", async () => {
   const topics = async (): Promise<{ state: string; message: string; hint?: string }> => {
     const { items } = JSON.parse((await millrace(["doctor", "--json"])).out);

@@ -22,9 +22,10 @@ async function check(file: string, json: boolean, context: CommandContext): Prom
   const path = resolve(directory, file);
   settingsIn(dirname(path));
   const definitions = await loadDefinitions(path, clock);
-  const { sources, views } = arrange(definitions);
-  const schema = readSchemaFile(schemaPaths(path).schema);
-  if (!knowsTables(schema.tables, sources)) {
+  const { sources, webhooks, topics, views } = arrange(definitions);
+  const hasTables = sources.length + views.length > 0;
+  const tables = hasTables ? readSchemaFile(schemaPaths(path).schema).tables : [];
+  if (!knowsTables(tables, sources)) {
     throw new MillraceError(
       "SCHEMA_STALE",
       `${relative(directory, schemaPaths(path).schema)} lacks tables that ${file} names`,
@@ -33,7 +34,7 @@ async function check(file: string, json: boolean, context: CommandContext): Prom
       },
     );
   }
-  const checked = await checkViews(views, schema.tables);
+  const checked = await checkViews(views, tables);
   if (json) printJson(terminal, { items: checked.map(resultJson), next: null });
   for (const { view, class: kind, key, error, warnings } of checked) {
     if (error !== null) context.fail(printFailure(terminal, error));
@@ -43,7 +44,14 @@ async function check(file: string, json: boolean, context: CommandContext): Prom
       );
     if (!json) for (const text of warnings) terminal.print(`    ${terminal.style("yellow", "warning")}  ${text}`);
   }
-  if (!json) terminal.print(`${printNumber(sources.length, "source")}, ${printNumber(views.length, "view")}`);
+  if (json) return;
+  const counts = [
+    printNumber(sources.length, "source"),
+    ...(webhooks.length > 0 ? [printNumber(webhooks.length, "webhook")] : []),
+    ...(topics.length > 0 ? [printNumber(topics.length, "topic")] : []),
+    printNumber(views.length, "view"),
+  ];
+  terminal.print(counts.join(", "));
 }
 
 function resultJson({ view, class: kind, key, error, warnings }: CheckedView): Record<string, unknown> {
