@@ -14,7 +14,7 @@ import { judgeCapture, type Verdict } from "../../support/capture-judge.ts";
 import { CuttingProxy } from "../../support/cutting-proxy.ts";
 import { KillablePostgres } from "../../support/killable-postgres.ts";
 import { eventually, type Program, runProgram } from "../../support/program.ts";
-import { durablePosition, judgedLog, openLog } from "./log-reader.ts";
+import { durableProgress, judgedLog, openLog } from "./log-reader.ts";
 import { accountCount, balanceSum, judgedTables, makeSource, openAudit, printedRows } from "./source.ts";
 import { endPrepared, type WriterReport, write, writeBulk } from "./writers.ts";
 
@@ -216,12 +216,13 @@ class Fire {
       "select confirmed_flush_lsn::text as confirmed from pg_replication_slots where slot_name like 'millrace_fire_%'",
     );
     if (!slot?.confirmed) return;
-    const durable = await durablePosition(this.#data, "fire");
+    const durable = await durableProgress(this.#data, "fire");
+    if (durable?.state === "snapshotting") return;
     const [row] = await this.#source.query<{ behind: boolean }>("select $1::pg_lsn <= $2::pg_lsn as behind", [
       slot.confirmed,
-      durable,
+      durable?.lsn,
     ]);
-    assert.ok(row?.behind, `${when} the source believes in ${slot.confirmed}, and the log has ${durable}`);
+    assert.ok(row?.behind, `${when} the source believes in ${slot.confirmed}, and the log has ${durable?.lsn}`);
   }
 
   /** Resolves to how many states were seen, all of them balanced. */

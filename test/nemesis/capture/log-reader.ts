@@ -11,16 +11,22 @@ import type { StoredRecord } from "../../../src/records/record.ts";
 import type { JudgedLog } from "../../support/capture-judge.ts";
 import { decodeLog } from "../../support/log-decoder.ts";
 
+export interface HeldProgress {
+  /** While it is `snapshotting` the next start takes a new snapshot with a new slot: the old one's place means nothing. */
+  readonly state: string;
+  readonly lsn: string;
+}
+
 /**
- * The position that the log holds of a source, as a start would read it; undefined when it holds none. Read with nothing
- * of the log's own code, and without a change to its files.
+ * How far the log holds a source, as a start would read it; undefined when it knows nothing of it. Read with nothing of the
+ * log's own code, and without a change to its files.
  */
-export async function durablePosition(data: string, source: string): Promise<string | undefined> {
+export async function durableProgress(data: string, source: string): Promise<HeldProgress | undefined> {
   const topic = "_millrace.progress";
   const log = await decodeLog(realDisk, join(data, "log"), (name) => name === topic);
   const records = log.get(`${topic}/0`)?.records ?? [];
   const last = records.findLast(({ key, fate }) => fate !== "aborted" && String(key) === `progress/source/${source}`);
-  return last?.value ? JSON.parse(String(last.value)).value.lsn : undefined;
+  return last?.value ? JSON.parse(String(last.value)).value : undefined;
 }
 
 /** Opened as a start opens it; closed by the caller. */
