@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { testDatabase } from "../../test/support/postgres.ts";
+import { eventually } from "../../test/support/program.ts";
 import { MillraceError } from "../base/errors.ts";
 import { PostgresFixture } from "./postgres-fixture.ts";
 import { sourceError } from "./source-error.ts";
@@ -17,11 +18,12 @@ async function retained(fixture: PostgresFixture): Promise<number> {
 
 /** Resolves when the server keeps less than that; the test runner's own limit ends what never does. */
 async function flowsOff(fixture: PostgresFixture, bytesMax: number): Promise<void> {
-  while ((await retained(fixture)) > bytesMax) {
+  await eventually(async () => {
+    if ((await retained(fixture)) <= bytesMax) return true;
     // As the server does every 15 s by itself: where the running transactions stand is what lets a slot move on.
     await fixture.sql("checkpoint");
-    await new Promise((next) => setTimeout(next, 20));
-  }
+    return undefined;
+  });
 }
 
 const noise = "select pg_logical_emit_message(true, 'somebody', repeat('x', 1000000)) from generate_series(1, 8)";
@@ -62,9 +64,10 @@ test("a source has one replication connection, and what the server keeps for it 
   );
   assert.equal(row?.count, 1);
   await fixture.sql(noise);
-  while ((source.status().wal?.heldBytes ?? 0) < 4 * mebibyte) await new Promise((next) => setTimeout(next, 10));
+  const held = () => source.status().wal?.heldBytes ?? 0;
+  await eventually(async () => held() >= 4 * mebibyte || undefined);
   await flowsOff(fixture, mebibyte);
-  while ((source.status().wal?.heldBytes ?? 0) > mebibyte) await new Promise((next) => setTimeout(next, 10));
+  await eventually(async () => held() <= mebibyte || undefined);
   assert.equal(source.status().wal?.status, "reserved");
 });
 

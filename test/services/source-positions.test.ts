@@ -7,6 +7,7 @@ import { soon } from "../../src/capture/source.suite.ts";
 import type { Source } from "../../src/capture/source.ts";
 import type { GapEvent } from "../../src/schema/transaction-events.ts";
 import { EmbeddedServers, type OwnServer } from "../support/embedded-postgres.ts";
+import { eventually } from "../support/program.ts";
 
 const often = { careMs: 20 };
 const table = "create table t (id int primary key, v text)";
@@ -317,10 +318,11 @@ describe("a source whose server is not where it was left", () => {
     void running.then(() => {
       done = true;
     });
-    while (!done) {
+    await eventually(async () => {
+      if (done) return true;
       await primary.sql("select pg_log_standby_snapshot()");
-      await new Promise((next) => setTimeout(next, 50));
-    }
+      return undefined;
+    });
     await insert(primary, 2, 3);
     await replayed(primary, standby);
     await fixture.caughtUp(source);

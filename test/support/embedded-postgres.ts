@@ -13,6 +13,7 @@ import { findBinaries } from "../../src/store/binaries.ts";
 import { endAtExit, run, serverEnvironment, spawnIdentity } from "../../src/store/child.ts";
 import { freePort } from "./ports.ts";
 import { testPrograms } from "./postgres.ts";
+import { eventually } from "./program.ts";
 
 type Settings = Readonly<Record<string, string | number>>;
 
@@ -188,8 +189,7 @@ export class OwnServer {
 
   /** Resolves when the statement answers true. */
   async becomes(text: string): Promise<void> {
-    while (Object.values((await this.sql(text))[0] ?? {})[0] !== true)
-      await new Promise((next) => setTimeout(next, 20));
+    await eventually(async () => Object.values((await this.sql(text))[0] ?? {})[0] === true || undefined);
   }
 
   async #end(signal: NodeJS.Signals): Promise<void> {
