@@ -11,7 +11,7 @@ import type { Clock } from "../base/clock.ts";
 import { type Diagnostics, silentDiagnostics } from "../base/diagnostics.ts";
 import { MillraceError } from "../base/errors.ts";
 import type { Engine } from "../engine/engine.ts";
-import { forEachCommitted, nextOffsetOf } from "../engine/records.ts";
+import { TopicTail } from "../engine/topic-tail.ts";
 import {
   type CatalogueChange,
   catalogueTopicName,
@@ -19,13 +19,8 @@ import {
   encodeCatalogueChanges,
 } from "./catalogue-records.ts";
 
-const readBytesMax = 1024 * 1024;
 /** What one call may change. */
 const batchBytesMax = 8 * 1024 * 1024;
-/** How long the tail waits for something new before it asks again. */
-const tailWaitMs = 60_000;
-/** After a read that failed. */
-const tailRetryMs = 1_000;
 
 export type CatalogueListener = (change: CatalogueChange) => void;
 
@@ -59,16 +54,20 @@ export class CatalogueTopic implements Catalogue {
   readonly #diagnostics: Diagnostics;
   readonly #kinds = new Map<string, Map<string, unknown>>();
   readonly #listeners = new Map<string, Set<CatalogueListener>>();
-  readonly #closing = new AbortController();
-  #tail: Promise<void> = Promise.resolve();
-  #nextOffset = 0;
-  /** Readings follow each other. */
-  #queue: Promise<unknown> = Promise.resolve();
+  readonly #tail: TopicTail;
 
   private constructor(options: CatalogueTopicOptions) {
     this.#engine = options.engine;
     this.#clock = options.clock;
     this.#diagnostics = options.diagnostics ?? silentDiagnostics;
+    this.#tail = new TopicTail({
+      engine: options.engine,
+      clock: options.clock,
+      diagnostics: this.#diagnostics,
+      topic: catalogueTopicName,
+      what: "the catalogue",
+      take: (key, value) => this.#fold(key, value),
+    });
   }
 
   /** Makes the topic when it is missing, and reads up to its end. Throws what reading throws. */
@@ -77,7 +76,7 @@ export class CatalogueTopic implements Catalogue {
     await options.engine.createTopic(catalogueTopicName, settings, { readOnly: true });
     const catalogue = new CatalogueTopic(options);
     await catalogue.readToEnd();
-    catalogue.#tail = catalogue.#follow();
+    catalogue.#tail.follow();
     return catalogue;
   }
 
@@ -117,56 +116,12 @@ export class CatalogueTopic implements Catalogue {
 
   /** Reads everything committed so far. */
   readToEnd(): Promise<void> {
-    const done = this.#queue.then(() => this.#read());
-    this.#queue = done.catch(() => undefined);
-    return done;
+    return this.#tail.readToEnd();
   }
 
   /** Before the engine is closed. */
-  async close(): Promise<void> {
-    this.#closing.abort();
-    await this.#tail;
-    await this.#queue;
-  }
-
-  async #follow(): Promise<void> {
-    const { signal } = this.#closing;
-    while (!signal.aborted) {
-      try {
-        await this.#engine.read({
-          topic: catalogueTopicName,
-          partition: 0,
-          offset: this.#nextOffset,
-          isolation: "read_committed",
-          bytesMax: 1,
-          waitMs: tailWaitMs,
-          signal,
-        });
-        await this.readToEnd();
-      } catch (cause) {
-        if (signal.aborted || MillraceError.is(cause, "LOG_CLOSED")) return;
-        this.#diagnostics.warn("the catalogue cannot be followed; it is tried again", { cause: String(cause) });
-        await this.#clock.sleep(tailRetryMs, signal).catch(() => undefined);
-      }
-    }
-  }
-
-  async #read(): Promise<void> {
-    const { lastStable, logStart } = await this.#engine.offsets(catalogueTopicName, 0);
-    this.#nextOffset = Math.max(this.#nextOffset, logStart);
-    while (this.#nextOffset < lastStable) {
-      const offset = this.#nextOffset;
-      const result = await this.#engine.read({
-        topic: catalogueTopicName,
-        partition: 0,
-        offset,
-        isolation: "read_committed",
-        bytesMax: readBytesMax,
-      });
-      if (result.batches.length === 0) break;
-      forEachCommitted(result, offset, (_at, _timestamp, key, value) => this.#fold(key, value));
-      this.#nextOffset = nextOffsetOf(result, offset);
-    }
+  close(): Promise<void> {
+    return this.#tail.close();
   }
 
   #fold(key: Buffer | null, value: Buffer | null): void {

@@ -10,7 +10,7 @@ import type { Clock } from "../base/clock.ts";
 import { type Diagnostics, silentDiagnostics } from "../base/diagnostics.ts";
 import { MillraceError } from "../base/errors.ts";
 import type { Engine } from "../engine/engine.ts";
-import { forEachCommitted, nextOffsetOf } from "../engine/records.ts";
+import { TopicTail } from "../engine/topic-tail.ts";
 import { becomeOwner, type Ownership } from "../ownership/become-owner.ts";
 import type { ProgressTable } from "../ownership/progress-table.ts";
 import type { CompatibilityLevel } from "../schema/registry/compatibility.ts";
@@ -37,13 +37,8 @@ import { type Candidate, type SchemaText, SchemaTexts, type SubjectProblem } fro
 
 export const schemasUnit = "schemas";
 
-const readBytesMax = 1024 * 1024;
 /** A schema's text may take as much as this in UTF-8, escaped. */
 const batchBytesMax = 8 * 1024 * 1024;
-/** How long the tail waits for something new before it asks again. */
-const tailWaitMs = 60_000;
-/** After a read that failed. */
-const tailRetryMs = 1_000;
 /** How long one look waits for what was committed to be readable. */
 const readWaitMs = 1_000;
 /** How often a change may meet other owners before it is given up. */
@@ -73,20 +68,25 @@ export class SchemaRegistry {
   readonly #texts = new SchemaTexts(this.state);
   readonly #options: SchemaRegistryOptions;
   readonly #limits: RegistryLimits;
-  readonly #diagnostics: Diagnostics;
-  readonly #closing = new AbortController();
+  readonly #tail: TopicTail;
   #ownership: Ownership | null = null;
-  #nextOffset = 0;
-  #tail: Promise<void> = Promise.resolve();
-  /** Readings follow each other. */
-  #reading: Promise<unknown> = Promise.resolve();
-  /** So do changes. They are as many as the doors' connections have asked for. */
+  /** Changes follow each other. They are as many as the doors' connections have asked for. */
   #changing: Promise<unknown> = Promise.resolve();
 
   private constructor(options: SchemaRegistryOptions) {
     this.#options = options;
     this.#limits = { ...defaultRegistryLimits, ...options.limits };
-    this.#diagnostics = options.diagnostics ?? silentDiagnostics;
+    this.#tail = new TopicTail({
+      engine: options.engine,
+      clock: options.clock,
+      diagnostics: options.diagnostics ?? silentDiagnostics,
+      topic: schemasTopicName,
+      what: "the registry of schemas",
+      take: (key, value) => {
+        const change = decodeRegistryRecord(key, value);
+        if (change) this.state.apply(change);
+      },
+    });
   }
 
   /** Makes the topic when it is missing, and reads up to its end. Throws what reading throws. */
@@ -95,7 +95,7 @@ export class SchemaRegistry {
     await options.engine.createTopic(schemasTopicName, settings, { readOnly: true });
     const registry = new SchemaRegistry(options);
     await registry.readToEnd();
-    registry.#tail = registry.#follow();
+    registry.#tail.follow();
     return registry;
   }
 
@@ -159,22 +159,19 @@ export class SchemaRegistry {
 
   /** Reads everything committed so far. */
   readToEnd(): Promise<void> {
-    const done = this.#reading.then(() => this.#read());
-    this.#reading = done.catch(() => undefined);
-    return done;
+    return this.#tail.readToEnd();
   }
 
   /** Before the engine is closed. */
   async close(): Promise<void> {
-    this.#closing.abort();
-    await this.#tail;
+    this.#tail.stop();
     await this.#changing;
-    await this.#reading;
+    await this.#tail.close();
   }
 
   async #change<T>(decide: (state: RegistryState) => Decision<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
-      if (this.#closing.signal.aborted) throw new MillraceError("SHUTTING_DOWN", "Millrace is stopping");
+      if (this.#tail.isStopped) throw new MillraceError("SHUTTING_DOWN", "Millrace is stopping");
       if (this.#ownership === null) {
         // What is wrong, or so already, needs no owner.
         const first = decide(this.state);
@@ -228,57 +225,9 @@ export class SchemaRegistry {
   async #readPast(offset: number): Promise<void> {
     for (;;) {
       await this.readToEnd();
-      if (this.#nextOffset > offset) return;
-      const { signal } = this.#closing;
-      if (signal.aborted) throw new MillraceError("SHUTTING_DOWN", "Millrace is stopping");
-      const place = { topic: schemasTopicName, partition: 0, offset: this.#nextOffset } as const;
-      const { engine } = this.#options;
-      await engine.read({ ...place, isolation: "read_committed", bytesMax: 1, waitMs: readWaitMs, signal });
-    }
-  }
-
-  async #follow(): Promise<void> {
-    const { signal } = this.#closing;
-    const { engine, clock } = this.#options;
-    while (!signal.aborted) {
-      try {
-        await engine.read({
-          topic: schemasTopicName,
-          partition: 0,
-          offset: this.#nextOffset,
-          isolation: "read_committed",
-          bytesMax: 1,
-          waitMs: tailWaitMs,
-          signal,
-        });
-        await this.readToEnd();
-      } catch (cause) {
-        if (signal.aborted || MillraceError.is(cause, "LOG_CLOSED")) return;
-        this.#diagnostics.warn("the schemas cannot be followed; it is tried again", { cause: String(cause) });
-        await clock.sleep(tailRetryMs, signal).catch(() => undefined);
-      }
-    }
-  }
-
-  async #read(): Promise<void> {
-    const { engine } = this.#options;
-    const { lastStable, logStart } = await engine.offsets(schemasTopicName, 0);
-    this.#nextOffset = Math.max(this.#nextOffset, logStart);
-    while (this.#nextOffset < lastStable) {
-      const offset = this.#nextOffset;
-      const result = await engine.read({
-        topic: schemasTopicName,
-        partition: 0,
-        offset,
-        isolation: "read_committed",
-        bytesMax: readBytesMax,
-      });
-      if (result.batches.length === 0) break;
-      forEachCommitted(result, offset, (_at, _timestamp, key, value) => {
-        const change = decodeRegistryRecord(key, value);
-        if (change) this.state.apply(change);
-      });
-      this.#nextOffset = nextOffsetOf(result, offset);
+      if (this.#tail.nextOffset > offset) return;
+      if (this.#tail.isStopped) throw new MillraceError("SHUTTING_DOWN", "Millrace is stopping");
+      await this.#tail.more(readWaitMs);
     }
   }
 }

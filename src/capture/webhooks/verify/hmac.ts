@@ -2,11 +2,11 @@
 import { MillraceError } from "../../../base/errors.ts";
 import { refuseUnknown } from "../../../catalog/define/names.ts";
 import type { WebhookVerifier } from "../../../catalog/definitions.ts";
-import { headerName } from "./ed25519.ts";
 import {
   accepted,
   base64,
   type HmacAlgorithm,
+  headerName,
   headerOf,
   hex,
   isSignedBy,

@@ -116,3 +116,9 @@ export function memberOf(event: unknown, name: string): unknown {
   if (typeof event !== "object" || event === null || !Object.hasOwn(event, name)) return undefined;
   return (event as Record<string, unknown>)[name];
 }
+
+/** As Node.js has it. Throws `DEFINITION_INVALID`. */
+export function headerName(verifier: string, name: unknown): string {
+  if (typeof name === "string" && /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}$/.test(name)) return name.toLowerCase();
+  throw new MillraceError("DEFINITION_INVALID", `${verifier} names a header ${JSON.stringify(name)}, which is none`);
+}
