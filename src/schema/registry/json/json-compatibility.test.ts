@@ -339,6 +339,15 @@ function anyValue(): fc.Arbitrary<unknown> {
     );
 }
 
+test("a member that is required and declared nowhere is found, though Confluent's rule passes it over", () => {
+  const writer = schema({ type: "object", properties: {} });
+  const reader = schema({ type: "object", properties: {}, required: ["b"] });
+  assert.deepEqual(
+    incompatibilities(reader, writer).map(({ kind }) => kind),
+    ["REQUIRED_ATTRIBUTE_ADDED"],
+  );
+});
+
 test("what is found compatible is read: no value of the writer's is refused by the reader's", () => {
   let compatible = 0;
   fc.assert(

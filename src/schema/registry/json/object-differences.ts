@@ -27,6 +27,11 @@ function compareRequired(compare: JsonComparison, writer: JsonNode, reader: Json
     const added = filled ? "REQUIRED_ATTRIBUTE_WITH_DEFAULT_ADDED" : "REQUIRED_ATTRIBUTE_ADDED";
     found.push({ kind: after.has(name) ? added : "REQUIRED_ATTRIBUTE_REMOVED", path: `required${pointerStep(name)}` });
   }
+  // Confluent's rule looks at declared members only; data without such a member could not be read all the same.
+  for (const name of after) {
+    if (before.has(name) || reader.maps.get("properties")?.has(name)) continue;
+    found.push({ kind: "REQUIRED_ATTRIBUTE_ADDED", path: `required${pointerStep(name)}` });
+  }
   return found;
 }
 
