@@ -25,8 +25,12 @@ export type { PublishOptions, SqlClient } from "./catalog/define/outbox.ts";
 export type { OutboxTableOptions } from "./catalog/define/outbox-table.ts";
 export type {
   Definition,
+  ListedEvent,
+  ListPage,
+  ListRequest,
   PostgresDefinition,
   PostgresOptions,
+  ReconcileOptions,
   SqlText,
   StandardSchema,
   TableReference,

@@ -10,6 +10,7 @@ import { MillraceError } from "./base/errors.ts";
 import { systemRandom } from "./base/random.ts";
 import { realDisk } from "./base/real-disk.ts";
 import type { BrokerDoor } from "./broker/broker-door.ts";
+import { LeftSources } from "./capture/left-sources.ts";
 import { openPostgresSource } from "./capture/postgres.ts";
 import { Sources } from "./capture/sources.ts";
 import { Hooks } from "./capture/webhooks/hooks.ts";
@@ -24,11 +25,19 @@ import { openConsoleFiles } from "./http/console-files.ts";
 import { planConnections } from "./http/door-settings.ts";
 import { openGuard } from "./http/guard.ts";
 import { openHttpDoor } from "./http/http-door.ts";
+import { IdempotentAppends } from "./http/idempotent-appends.ts";
 import { openKafkaDoor } from "./kafka-door.ts";
 import { lockDirectory } from "./log/directory-lock.ts";
 import { collectLog, collectProcess, collectSources, collectViews, watchEventLoop } from "./observe/collectors.ts";
 import { MetricsRegistry } from "./observe/metrics.ts";
-import { fenceOwners, unitOfGroup, unitOfHook, unitOfSource } from "./ownership/become-owner.ts";
+import {
+  fenceOwners,
+  unitOfGroup,
+  unitOfHook,
+  unitOfIdempotency,
+  unitOfReconcile,
+  unitOfSource,
+} from "./ownership/become-owner.ts";
 import { ProgressTable } from "./ownership/progress-table.ts";
 import { applyTopics } from "./registry/apply-topics.ts";
 import { CapturedSchemas } from "./registry/captured-schemas.ts";
@@ -101,30 +110,44 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
   const given = typeof options.definitions === "function" ? await options.definitions() : options.definitions;
   const definitions = arrange(given);
 
-  const units = [unitOfGroup(groupName), schemasUnit, ...definitions.sources.map(({ name }) => unitOfSource(name))];
-  await fenceOwners(engine, [...units, ...definitions.webhooks.map(({ name }) => unitOfHook(name))]);
+  const units = [
+    unitOfGroup(groupName),
+    schemasUnit,
+    unitOfIdempotency,
+    ...definitions.sources.map(({ name }) => unitOfSource(name)),
+  ];
+  const hookUnits = definitions.webhooks.flatMap(({ name }) => [unitOfHook(name), unitOfReconcile(name)]);
+  await fenceOwners(engine, [...units, ...hookUnits]);
   const progress = await ProgressTable.open({
     ...tools,
     engine,
     checkpoint: { disk: realDisk, file: join(dataDirectory, "log", "progress.checkpoint") },
   });
   house.defer(() => progress.close());
+  const registry = await SchemaRegistry.open({ ...tools, engine, progress });
+  house.defer(() => registry.close());
+  const captured = new CapturedSchemas({ registry, diagnostics });
+  const { wire } = captured;
   const spillDirectory = join(dataDirectory, "spill");
-  const sources = new Sources((definition) => {
-    const whenRefused = options.whenRefused?.get(definition.name);
-    return openPostgresSource({
-      ...tools,
-      definition,
-      engine,
-      mode,
-      spillDirectory,
-      progress,
-      version: options.version,
-      admit: (topic, { value }) => schemas.misfitOf(topic.name, value),
-      onTables: (tables) => captured.note(tables),
-      ...(whenRefused && { whenRefused }),
-    });
-  });
+  const sources = new Sources(
+    (definition) => {
+      const whenRefused = options.whenRefused?.get(definition.name);
+      return openPostgresSource({
+        ...tools,
+        definition,
+        engine,
+        mode,
+        spillDirectory,
+        progress,
+        version: options.version,
+        admit: (topic, record) => schemas.misfitOf(topic.name, record),
+        schemas: captured,
+        ...(definition.encoding === "json" && { onTables: (tables) => captured.note(tables) }),
+        ...(whenRefused && { whenRefused }),
+      });
+    },
+    new LeftSources({ ...tools, engine, progress }),
+  );
   house.defer(() => sources.stop({ release: mode === "dev" }));
   const group = await openGroup({
     ...tools,
@@ -133,6 +156,7 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
     store,
     mode,
     progress,
+    wire,
     definitions: definitions.views,
     sources: definitions.sources,
     catchUp: (source) => sources.catchUp(source),
@@ -140,7 +164,7 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
   house.defer(() => group.close());
   const reader = openReader({ group, store, clock: systemClock });
   house.defer(() => reader.close());
-  const feeds = openFeeds({ ...tools, views: reader, engine });
+  const feeds = openFeeds({ ...tools, views: reader, engine, wire });
   house.defer(() => feeds.close());
 
   const metrics = new MetricsRegistry();
@@ -155,17 +179,23 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
   house.defer(() => hooks.close());
   await hooks.apply(given);
 
-  const registry = await SchemaRegistry.open({ ...tools, engine, progress });
-  house.defer(() => registry.close());
   const schemas = new TopicSchemas({ registry, engine, metrics });
   await applyTopics(engine, registry, definitions.topics);
   schemas.set(definitions.topics);
-  const captured = new CapturedSchemas({ registry, diagnostics });
 
   const protocol =
     log.kind === "cluster" ? null : await openKafkaProtocol(log.engine, options, { metrics, schemas }, house);
   const kafka = log.kind === "cluster" ? log.bootstrap : bootstrapOf(protocol);
 
+  const idempotent = new IdempotentAppends({
+    ...tools,
+    engine,
+    progress,
+    metrics,
+    directory: join(dataDirectory, "idempotency"),
+    windowMs: settings.idempotencyWindowMs,
+  });
+  house.defer(() => idempotent.close());
   const door = await openHttpDoor({
     ...tools,
     engine,
@@ -176,6 +206,8 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
     hooks,
     registry,
     schemas,
+    wire,
+    idempotent,
     node: () => ({
       version: options.version,
       logId: engine.logId,

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { MillraceError } from "./base/errors.ts";
+import { parseDurationMs } from "./base/units.ts";
 import { loadEnvironment, readCaller, readSettings, settingsTable } from "./settings.ts";
 
 test("an empty environment gives the defaults of the table", () => {
@@ -18,6 +19,7 @@ test("an empty environment gives the defaults of the table", () => {
     storePort: { port: 4432, required: false },
     key: null,
     origins: [],
+    idempotencyWindowMs: 86_400_000,
     kafka: {
       cluster: null,
       listeners: [
@@ -52,6 +54,7 @@ test("an empty environment gives the defaults of the table", () => {
   const written = (name: string) => settingsTable.find((row) => row.name === name)?.default;
   assert.equal(written("MILLRACE_PORT"), String(settings.http.port));
   assert.equal(written("MILLRACE_STORE_PORT"), String(settings.storePort.port));
+  assert.equal(parseDurationMs(written("MILLRACE_IDEMPOTENCY_WINDOW"), "window"), settings.idempotencyWindowMs);
   assert.equal(written("MILLRACE_HOST"), settings.host);
   assert.equal(written("MILLRACE_DIAGNOSTICS"), settings.diagnostics);
   assert.deepEqual(readSettings("/app", { MILLRACE_PORT: " ", NO_COLOR: "" }), settings, "empty is not set");
@@ -176,4 +179,16 @@ test("the package manager that runs us is known by what it says", () => {
   assert.deepEqual(readCaller(pnpm), { packageManager: "pnpm", launched: true });
   assert.deepEqual(readCaller({ npm_command: "exec" }), { packageManager: null, launched: true });
   assert.deepEqual(readCaller({}), { packageManager: null, launched: false });
+});
+
+test("the window of idempotency keys has a unit and its bounds", () => {
+  const read = (text: string) => readSettings("/app", { MILLRACE_IDEMPOTENCY_WINDOW: text }).idempotencyWindowMs;
+  assert.equal(read("7d"), 7 * 86_400_000);
+  for (const text of ["30", "59s", "366d", "-1h", "soon"]) {
+    assert.throws(
+      () => read(text),
+      (error) => MillraceError.is(error, "SETTING_INVALID"),
+      text,
+    );
+  }
 });

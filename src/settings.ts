@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseEnv } from "node:util";
 import { MillraceError } from "./base/errors.ts";
-import { parseSizeBytes } from "./base/units.ts";
+import { parseDurationMs, parseSizeBytes } from "./base/units.ts";
 import { type KafkaSettings, kafkaSettingsTable, readKafkaSettings } from "./kafka-settings.ts";
 import { type DiagnosticsLevel, parseDiagnosticsLevel } from "./observe/diagnostics.ts";
 
@@ -31,6 +31,8 @@ export interface Settings {
   readonly storePort: PortSetting;
   readonly key: string | null;
   readonly origins: readonly string[];
+  /** How long an idempotency key is remembered. */
+  readonly idempotencyWindowMs: number;
   readonly kafka: KafkaSettings;
   readonly diagnostics: DiagnosticsLevel;
   readonly pgBin: string | null;
@@ -106,6 +108,12 @@ export const settingsTable = [
     default: null,
     about: "Browser origins that may read and write, beside loopback: `https://shop.example`.",
   },
+  {
+    name: "MILLRACE_IDEMPOTENCY_WINDOW",
+    form: "duration from 1m",
+    default: "24h",
+    about: "How long, at least, the `Idempotency-Key` of an append is remembered.",
+  },
   ...kafkaSettingsTable,
   {
     name: "MILLRACE_DIAGNOSTICS",
@@ -154,6 +162,7 @@ export function readSettings(baseDirectory: string, environment: Environment = p
     storePort: port("MILLRACE_STORE_PORT", 4_432, read("MILLRACE_STORE_PORT")),
     key: key(read("MILLRACE_KEY")),
     origins: origins(read("MILLRACE_ORIGINS")),
+    idempotencyWindowMs: duration("MILLRACE_IDEMPOTENCY_WINDOW", read("MILLRACE_IDEMPOTENCY_WINDOW") ?? "24h", 60_000),
     kafka: readKafkaSettings(read),
     diagnostics: parseDiagnosticsLevel(read("MILLRACE_DIAGNOSTICS") ?? "info"),
     pgBin: folder(baseDirectory, read("MILLRACE_PG_BIN")),
@@ -224,6 +233,12 @@ function size(name: SettingName, text: string, bytesMin: number): number {
   const bytes = parseSizeBytes(text, name);
   if (bytes >= bytesMin && bytes <= Number.MAX_SAFE_INTEGER) return bytes;
   throw invalid(name, text, "large enough", `It is at least ${bytesMin / 1024 ** 2}MB.`);
+}
+
+function duration(name: SettingName, text: string, msMin: number): number {
+  const ms = parseDurationMs(text, name);
+  if (ms >= msMin && ms <= 365 * 86_400_000) return ms;
+  throw invalid(name, text, "a span that can be kept", `It is ${msMin / 60_000}m to 365d.`);
 }
 
 function url(name: SettingName, protocol: RegExp, example: string, text: string | null): string | null {

@@ -6,6 +6,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, globSync, mkdirSync, writeFileSync } from "node:fs";
 import { installDebeziumParts } from "./debezium-parts.ts";
 import { findJdk, findKcat, findMaven, findPython, installKafkaParts } from "./kafka-parts.ts";
+import { installOtherPostgres } from "./postgres-parts.ts";
 
 interface Service {
   readonly name: string;
@@ -61,6 +62,7 @@ export function installServices(): void {
   installPackages();
   installKafkaParts();
   installDebeziumParts();
+  installOtherPostgres();
 }
 
 function installPackages(): void {

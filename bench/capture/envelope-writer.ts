@@ -73,7 +73,7 @@ function writeRows(writer: EnvelopeWriter, row: Cells, rows: number): number {
     const transaction = { id: `${i}:7`, txId: i, commitUs: 1.79e15, previousCommitLsn: i, nowMs: 1.79e12 };
     for (const end = Math.min(rows, i + 1000); i < end; i++) {
       writer.writeUpsert("c", row, null, transaction, 123456789012 + i * 100, (i % 1000) + 1, (i % 1000) + 1);
-      bytes += writer.value.length + (writer.key?.length ?? 0);
+      bytes += writer.valueBytes + writer.keyBytes;
     }
   }
   return bytes;
@@ -88,7 +88,7 @@ function decodeRows(writer: EnvelopeWriter, rows: number): number {
   const handler: Pick<PgOutputHandler, "insert"> = {
     insert(_oid, row) {
       writer.writeUpsert("c", row, null, transaction, 123456789012 + i * 100, (i % 1000) + 1, (i % 1000) + 1);
-      bytes += writer.value.length + (writer.key?.length ?? 0);
+      bytes += writer.valueBytes + writer.keyBytes;
     },
   };
   const decoder = new PgOutputDecoder(handler as PgOutputHandler);
@@ -113,7 +113,7 @@ function insertMessage(values: readonly string[]): Buffer {
 
 /** Of one row, as often. */
 function copyRows(writer: EnvelopeWriter, rows: number): number {
-  const event = Buffer.concat([writer.key ?? Buffer.alloc(0), writer.value]);
+  const event = Buffer.from(writer.bytes.subarray(0, writer.keyBytes + writer.valueBytes));
   const to = Buffer.allocUnsafe(event.length);
   let bytes = 0;
   for (let i = 0; i < rows; i++) bytes += event.copy(to);

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
 import { systemClock } from "../../src/base/clock.ts";
+import { countBuffersWithHeap } from "../../src/base/collector.ts";
 import { silentDiagnostics } from "../../src/base/diagnostics.ts";
 import { systemRandom } from "../../src/base/random.ts";
 import { realDisk } from "../../src/base/real-disk.ts";
@@ -40,6 +41,8 @@ interface Phase {
 async function run(size: BenchmarkSize) {
   const { rounds, rows: rowsOf } = sizes[size];
   const rows = size === "tiny" ? rowsOf : Number(process.env.MILLRACE_BENCH_ROWS ?? rowsOf);
+  // As the program does.
+  countBuffersWithHeap();
   const loadConnections = Number(process.env.MILLRACE_BENCH_CONNECTIONS ?? 2);
   await using database = await testDatabase();
   const directory = await mkdtemp(join(process.env.MILLRACE_BENCH_DIRECTORY ?? tmpdir(), "millrace-bench-"));

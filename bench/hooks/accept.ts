@@ -75,6 +75,7 @@ async function measureSource(directory: string, time: Time): Promise<Called> {
     engine,
     progress,
     clock: systemClock,
+    random: systemRandom,
     disk: realDisk,
     diagnostics: silentDiagnostics,
     metrics: silentMetrics,

@@ -8,6 +8,8 @@ export type {
   EventsPage,
   EventsQuery,
   NewEvent,
+  Published,
+  PublishOptions,
   TopicClient,
   TopicEvent,
   TopicLiveOptions,

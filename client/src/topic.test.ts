@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { problem, ScriptedServer, type Sent, stream } from "../test/scripted-server.ts";
+import { json, problem, ScriptedServer, type Sent, stream } from "../test/scripted-server.ts";
 import { connect, type TopicUpdate } from "./index.ts";
 
 const events = (cursor: string, ...values: number[]): Sent => ({
@@ -52,4 +52,25 @@ test("a refusal and a signal end the events", async () => {
   const reason = new Error("enough");
   closing.abort(reason);
   await assert.rejects(next, reason);
+});
+
+test("a key and an expected offset go with what is published, and nothing where none was given", async () => {
+  await using server = await ScriptedServer.open();
+  server.answers(...Array.from({ length: 4 }, () => json({ offsets: [], token: "w" })));
+  const topic = connect(server.url, { pace }).topic("clicks");
+  await topic.publish({ value: 1 }, { idempotencyKey: 'a "b" \\', expectedOffset: 7 });
+  await topic.publish({ value: 1 }, { expectedOffset: null });
+  await topic.publish({ value: 1 }, { expectedOffset: 0 });
+  await topic.publish({ value: 1 });
+  const sent = server.asked.map(({ headers }) => [
+    headers["idempotency-key"],
+    headers["if-match"],
+    headers["if-none-match"],
+  ]);
+  assert.deepEqual(sent, [
+    ['"a \\"b\\" \\\\"', '"7"', undefined],
+    [undefined, undefined, "*"],
+    [undefined, '"0"', undefined],
+    [undefined, undefined, undefined],
+  ]);
 });

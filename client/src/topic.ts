@@ -45,6 +45,29 @@ export interface TopicLiveOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface PublishOptions {
+  /**
+   * Of this publishing, new for each and the same when it is repeated: the events are appended once, however often it is called
+   * with it. 1 to 255 visible characters.
+   */
+  readonly idempotencyKey?: string;
+  /**
+   * Nothing is appended unless the last event of the key, which all events have, is at this offset; null for a key without
+   * events. Else `KEY_OFFSET_MISMATCH` is thrown, whose `details.offset` says where it is.
+   */
+  readonly expectedOffset?: number | null;
+  readonly signal?: AbortSignal;
+}
+
+export interface Published {
+  readonly offsets: readonly {
+    readonly partition: number;
+    readonly baseOffset: number;
+    readonly lastOffset: number;
+  }[];
+  readonly token: string;
+}
+
 /** What came, and the cursor that a later `live` or `events` goes on from. */
 export interface TopicUpdate<Value> {
   readonly events: readonly TopicEvent<Value>[];
@@ -66,11 +89,22 @@ export class TopicClient<Value> {
 
   /**
    * Resolves with the server's answer when all events are durable. It is not repeated by itself: after `UNREACHABLE` they
-   * may be there or not.
+   * may be there or not; with an `idempotencyKey` the same call may be made again.
    */
-  async publish(events: NewEvent<Value> | readonly NewEvent<Value>[], options: { readonly signal?: AbortSignal } = {}) {
-    const answer = await this.#transport.write(this.#path(), this.#scope(), events, options.signal);
-    return answer as Readonly<Record<string, unknown>> & { readonly token: string };
+  async publish(
+    events: NewEvent<Value> | readonly NewEvent<Value>[],
+    options: PublishOptions = {},
+  ): Promise<Published> {
+    const { idempotencyKey, expectedOffset, signal } = options;
+    const headers: Record<string, string> = {};
+    if (idempotencyKey !== undefined) headers["idempotency-key"] = stringItem(idempotencyKey);
+    if (expectedOffset === null) headers["if-none-match"] = "*";
+    else if (expectedOffset !== undefined) headers["if-match"] = `"${expectedOffset}"`;
+    const answer = await this.#transport.write(this.#path(), this.#scope(), events, {
+      headers,
+      ...(signal ? { signal } : {}),
+    });
+    return answer as Published;
   }
 
   /** A page of committed events. */
@@ -129,4 +163,9 @@ export class TopicClient<Value> {
   #scope(): `topic ${string}` {
     return `topic ${this.name}`;
   }
+}
+
+/** A string of RFC 8941. */
+function stringItem(text: string): string {
+  return `"${text.replaceAll(/["\\]/g, "\\$&")}"`;
 }

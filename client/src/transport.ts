@@ -77,10 +77,15 @@ export class Transport {
   }
 
   /** Throws what the server refuses. Never repeated by itself: a write that was cut off may have been done. */
-  async write(path: string, scope: TokenScope, body: unknown, signal?: AbortSignal): Promise<unknown> {
+  async write(
+    path: string,
+    scope: TokenScope,
+    body: unknown,
+    { headers, signal }: Pick<RequestOptions, "headers" | "signal"> = {},
+  ): Promise<unknown> {
     const answer = await this.open(path, {
       method: "POST",
-      headers: { "content-type": "application/json" },
+      headers: { "content-type": "application/json", ...headers },
       body: JSON.stringify(body),
       ...(signal ? { signal } : {}),
     });

@@ -1,5 +1,5 @@
 /** The code of docs/guide/client.md; `src/guide.test.ts` runs it. */
-import { connect, MillraceClientError } from "@millrace/client";
+import { connect, MillraceClientError, type TopicEvent } from "@millrace/client";
 import type { Views } from "../../examples/shop/millrace-env.d.ts";
 
 export async function read(url: string) {
@@ -34,6 +34,19 @@ export async function topics(url: string, stop: AbortSignal) {
     for (const { value } of events) console.log(value?.page);
   }
   return events;
+}
+
+export async function deposit(url: string, last: TopicEvent<{ balance: number }>, amount: number) {
+  const accounts = connect<{ topics: { accounts: { balance: number } } }>(url).topic("accounts");
+
+  const event = { key: last.key, value: { balance: (last.value?.balance ?? 0) + amount } };
+  try {
+    await accounts.publish(event, { idempotencyKey: crypto.randomUUID(), expectedOffset: last.offset });
+  } catch (error) {
+    if (!(error instanceof MillraceClientError) || error.code !== "KEY_OFFSET_MISMATCH") throw error;
+    return error.details.offset; // Somebody was faster: here is the account's last event now.
+  }
+  return undefined;
 }
 
 export async function refusals(url: string) {

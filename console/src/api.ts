@@ -1,72 +1,10 @@
 /** The HTTP interface as the console sees it, and hooks that keep its answers fresh. */
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 
 export interface Problem {
   readonly code: string;
   readonly message: string;
   readonly hint?: string | undefined;
-}
-
-export interface SourceTable {
-  readonly schema: string;
-  readonly table: string;
-  readonly topic: string;
-  readonly key: readonly string[] | null;
-  readonly appendOnly: boolean;
-  readonly columns: readonly {
-    name: string;
-    sourceType: string;
-    storeType: string;
-    nullable: boolean;
-    carriedAsText: boolean;
-  }[];
-}
-
-export interface SourceStatus {
-  readonly name: string;
-  readonly type: string;
-  readonly state: {
-    readonly kind:
-      | "connecting"
-      | "snapshotting"
-      | "streaming"
-      | "waiting"
-      | "failed"
-      | "paused"
-      | "removed"
-      | "stopped";
-    readonly slot?: "kept" | "dropped";
-    readonly sinceMs?: number;
-    readonly rows?: number;
-    readonly rowsEstimated?: number;
-    readonly error?: Problem;
-    readonly retryAtMs?: number;
-  };
-  readonly url: string;
-  readonly tables: readonly SourceTable[];
-  readonly changes: number;
-  readonly transactions: number;
-  readonly position: string | null;
-  readonly lagBytes: number | null;
-  readonly lagMs: number | null;
-  /** Tables that are read while the others stream. */
-  readonly reading?: readonly {
-    readonly table: string;
-    readonly reason: string;
-    readonly waiting: boolean;
-    readonly rows: number;
-    readonly rowsEstimated: number;
-    readonly remainingMs: number | null;
-  }[];
-  readonly slot: string | null;
-  readonly wal: { readonly heldBytes: number; readonly safeBytes: number | null; readonly status: string } | null;
-  readonly orphans: readonly {
-    readonly kind: "slot" | "publication";
-    readonly name: string;
-    readonly heldBytes: number | null;
-    readonly sql: string;
-  }[];
-  readonly warnings: readonly string[];
 }
 
 export interface TopicInfo {
@@ -96,6 +34,8 @@ export interface ViewInfo {
     readonly reason?: string;
     readonly rowsDone?: number;
     readonly rowsEstimated?: number | null;
+    /** The version that is to take this one's place, while it is built. */
+    readonly replacement?: { readonly reason: string };
     readonly error?: Problem;
   };
   readonly rowsEstimated: number;
@@ -129,11 +69,23 @@ export type Loaded<T> =
   | { readonly kind: "ready"; readonly value: T; readonly stale: Problem | null }
   | { readonly kind: "failed"; readonly problem: Problem };
 
-/** Fetches JSON; a failure is a `Problem` in the words of the server, or of the browser when it cannot be reached. */
-export async function fetchJson<T>(path: string, signal?: AbortSignal): Promise<T> {
+export interface Ask {
+  readonly method?: "GET" | "POST" | "PUT" | "DELETE";
+  /** Sent as JSON. */
+  readonly body?: unknown;
+  readonly signal?: AbortSignal;
+}
+
+/** Reads JSON; a failure is a `Problem` in the words of the server, or of the browser when it cannot be reached. */
+export async function fetchJson<T>(path: string, { method = "GET", body, signal }: Ask = {}): Promise<T> {
   let response: Response;
   try {
-    response = await fetch(path, { headers: { accept: "application/json" }, ...(signal ? { signal } : {}) });
+    response = await fetch(path, {
+      method,
+      headers: { accept: "application/json", ...(body === undefined ? {} : { "content-type": "application/json" }) },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(signal ? { signal } : {}),
+    });
   } catch (cause) {
     if (signal?.aborted) throw cause;
     throw problem(
@@ -143,39 +95,40 @@ export async function fetchJson<T>(path: string, signal?: AbortSignal): Promise<
     );
   }
   if (response.ok) return (await response.json()) as T;
-  const body = (await response.json().catch(() => null)) as {
-    code?: string;
-    detail?: string;
-    title?: string;
-    hint?: string;
-  } | null;
-  throw problem(
-    body?.code ?? `HTTP_${response.status}`,
-    body?.detail ?? body?.title ?? response.statusText,
-    body?.hint,
-  );
+  throw problemIn(await response.json().catch(() => null), response);
+}
+
+/** A problem document, or what the registry of schemas answers in its place. */
+function problemIn(body: unknown, { status, statusText }: Response): Problem {
+  const { code, error_code, detail, message, title, hint } = (body ?? {}) as Partial<Record<string, string>>;
+  return problem(code ?? String(error_code ?? `HTTP_${status}`), detail ?? message ?? title ?? statusText, hint);
 }
 
 function problem(code: string, message: string, hint?: string): Problem {
   return { code, message, hint };
 }
 
-function asProblem(error: unknown): Problem {
+export function asProblem(error: unknown): Problem {
   if (typeof error === "object" && error !== null && "code" in error && "message" in error) return error as Problem;
   return problem("CONSOLE_FAILED", String(error));
 }
 
-/** Asks again every `everyMs` while the page is visible; the last good answer stays when a later one fails. */
-export function usePolled<T>(path: string, everyMs = 1_000): Loaded<T> {
+/**
+ * Asks again every `everyMs` while the page is visible, and at once when `edition` changes; the last good answer stays when
+ * a later one fails.
+ */
+export function usePolled<T>(path: string, everyMs = 1_000, edition = 0): Loaded<T> {
   const [state, setState] = useState<Loaded<T>>({ kind: "loading" });
+  const asked = useRef(path);
   useEffect(() => {
-    setState({ kind: "loading" });
+    if (asked.current !== path) setState({ kind: "loading" });
+    asked.current = path;
     const controller = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     const ask = async () => {
       if (!document.hidden) {
         try {
-          const value = await fetchJson<T>(path, controller.signal);
+          const value = await fetchJson<T>(path, { signal: controller.signal });
           setState({ kind: "ready", value, stale: null });
         } catch (error) {
           if (controller.signal.aborted) return;
@@ -192,7 +145,7 @@ export function usePolled<T>(path: string, everyMs = 1_000): Loaded<T> {
       controller.abort();
       clearTimeout(timer);
     };
-  }, [path, everyMs]);
+  }, [path, everyMs, edition]);
   return state;
 }
 

@@ -28,6 +28,12 @@ export function milliseconds(ms: number): string {
   return `${(ms / 3_600_000).toFixed(1)} h`;
 }
 
+const date = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+
+export function day(timestamp: number | string): string {
+  return date.format(new Date(timestamp));
+}
+
 export function clock(timestamp: number | string): string {
   return time.format(new Date(timestamp));
 }

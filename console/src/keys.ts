@@ -4,26 +4,31 @@ export const shortcuts: readonly (readonly [string, string])[] = [
   ["g v", "views"],
   ["g t", "topics"],
   ["g s", "sources"],
+  ["g r", "schemas, the registry"],
   ["j k", "next, previous"],
-  ["/", "filter the rows"],
+  ["/", "filter what is listed"],
   ["p", "pause or go on with a tail"],
   ["?", "this help"],
   ["Esc", "close, leave the filter"],
 ];
 
-const rooms: Readonly<Record<string, string>> = { o: "#/", v: "#/views", t: "#/topics", s: "#/sources" };
+const rooms: Readonly<Record<string, string>> = {
+  o: "#/",
+  v: "#/views",
+  t: "#/topics",
+  s: "#/sources",
+  r: "#/schemas",
+};
 
 /** Answers the function that stops listening. */
-export function listenToKeys(actions: { help: () => void; close: () => void }): () => void {
+export function listenToKeys(actions: { readonly help: () => void }): () => void {
   let afterG = false;
   const onKey = (event: KeyboardEvent) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
+    // A question in front of the page keeps the keys for itself; Escape closes it without help.
+    if (document.querySelector("dialog[open]")) return;
     const target = event.target as HTMLElement;
-    if (event.key === "Escape") {
-      actions.close();
-      target.blur();
-      return;
-    }
+    if (event.key === "Escape") return target.blur();
     if (/^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName)) return;
     const room = afterG ? rooms[event.key] : undefined;
     afterG = event.key === "g";

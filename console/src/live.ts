@@ -1,6 +1,6 @@
 /** A view's rows and a topic's events as they change, over SSE. What is shown is always a state that existed. */
 import { useEffect, useReducer, useRef, useState } from "preact/hooks";
-import type { Problem, TopicEvent } from "./api.ts";
+import { asProblem, fetchJson, type Problem, type TopicEvent } from "./api.ts";
 
 export type Row = Readonly<Record<string, unknown>>;
 
@@ -27,14 +27,19 @@ interface Change {
   readonly row?: Row;
 }
 
+const againMs = 1_000;
 const nothing: LiveRows = { kind: "connecting", rows: new Map(), changes: 0, token: null, notice: null, problem: null };
 
 export function useLiveView(view: string, key: readonly string[], enabled: boolean): LiveRows {
   const [state, setState] = useState<LiveRows>(nothing);
+  const [edition, setEdition] = useState(0);
   useEffect(() => {
     if (!enabled) return;
+    const gone = new AbortController();
+    let again: ReturnType<typeof setTimeout> | undefined;
     setState(nothing);
-    const source = new EventSource(`/v1/views/${encodeURIComponent(view)}/live`);
+    const path = `/v1/views/${encodeURIComponent(view)}`;
+    const source = new EventSource(`${path}/live`);
     let rows = new Map<string, LiveRow>();
     let pending: Map<string, LiveRow> | null = null;
     let changes = 0;
@@ -71,16 +76,33 @@ export function useLiveView(view: string, key: readonly string[], enabled: boole
       pending = null;
       staged = [];
       if (source.readyState === EventSource.CLOSED) {
-        const problem = {
-          code: "FEED_CLOSED",
-          message: "The server closed this feed",
-          hint: "Reload the page when the view is live again.",
-        };
-        setState((last) => ({ ...last, kind: "failed", problem }));
+        // A refused feed tells its reason to nobody: a row of the view does.
+        fetchJson(`${path}?limit=1`, { signal: gone.signal })
+          .then(
+            () => null,
+            (error) => asProblem(error),
+          )
+          .then((problem) => {
+            if (gone.signal.aborted) return;
+            // While it is being built, and when it can be read again, the feed is opened once more.
+            const passes = problem === null || problem.code === "VIEW_BUILDING" || problem.code === "NOT_RUNNING";
+            if (passes) again = setTimeout(() => setEdition((n) => n + 1), againMs);
+            const notice = passes ? (problem?.message ?? null) : null;
+            setState((last) => ({
+              ...last,
+              kind: passes ? "reconnecting" : "failed",
+              notice,
+              problem: passes ? null : problem,
+            }));
+          });
       } else setState((last) => ({ ...last, kind: last.kind === "connecting" ? "connecting" : "reconnecting" }));
     });
-    return () => source.close();
-  }, [view, key.join(","), enabled]);
+    return () => {
+      source.close();
+      gone.abort();
+      clearTimeout(again);
+    };
+  }, [view, key.join(","), enabled, edition]);
   return state;
 }
 

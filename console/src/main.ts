@@ -1,13 +1,17 @@
-/** The console: a shell with four rooms, reached by the address's fragment, by mouse or by keyboard. */
+/** The console: a shell with five rooms, reached by the address's fragment, by mouse or by keyboard. */
 import { html } from "htm/preact";
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { List, NodeInfo } from "./api.ts";
 import { usePolled } from "./api.ts";
+import { Dialog } from "./dialog.ts";
 import { listenToKeys, shortcuts } from "./keys.ts";
 import { Overview } from "./overview.ts";
 import { Badge } from "./pieces.ts";
+import { readRoute } from "./route.ts";
+import { Schemas } from "./schemas.ts";
 import { Source, Sources } from "./sources.ts";
+import { Subject } from "./subject.ts";
 import { Topic, Topics } from "./topics.ts";
 import { View, Views } from "./views.ts";
 
@@ -16,12 +20,13 @@ const rooms = [
   { path: "views", name: "Views" },
   { path: "topics", name: "Topics" },
   { path: "sources", name: "Sources" },
+  { path: "schemas", name: "Schemas" },
 ] as const;
 
 function Console() {
   const [room, name] = useRoute();
   const [help, setHelp] = useState(false);
-  useEffect(() => listenToKeys({ help: () => setHelp((shown) => !shown), close: () => setHelp(false) }), []);
+  useEffect(() => listenToKeys({ help: () => setHelp(true) }), []);
   return html`
     <a class="skip" href="#main">Skip to the content</a>
     <aside>
@@ -42,6 +47,7 @@ function Room({ room, name }: { room: string; name: string }) {
   if (room === "views") return name ? html`<${View} name=${name} />` : html`<${Views} />`;
   if (room === "topics") return name ? html`<${Topic} name=${name} />` : html`<${Topics} />`;
   if (room === "sources") return name ? html`<${Source} name=${name} />` : html`<${Sources} />`;
+  if (room === "schemas") return name ? html`<${Subject} name=${name} />` : html`<${Schemas} />`;
   return html`<${Overview} />`;
 }
 
@@ -56,9 +62,9 @@ function Node() {
 }
 
 function Help({ close }: { close: () => void }) {
-  return html`<div class="veil" onClick=${close}><div class="help" role="dialog" aria-modal="true" aria-label="Keyboard shortcuts" onClick=${(event: Event) => event.stopPropagation()}>
-    <h2>Keyboard</h2><dl>${shortcuts.map(([keys, does]) => html`<div key=${keys}><dt>${keys.split(" ").map((key) => html`<kbd>${key}</kbd>`)}</dt><dd>${does}</dd></div>`)}</dl>
-    <button type="button" autofocus onClick=${close}>Close</button></div></div>`;
+  return html`<${Dialog} title="Keyboard shortcuts" close=${close}>
+    <dl class="keys">${shortcuts.map(([keys, does]) => html`<div key=${keys}><dt>${keys.split(" ").map((key) => html`<kbd>${key}</kbd>`)}</dt><dd>${does}</dd></div>`)}</dl>
+    <footer><button type="button" autofocus onClick=${close}>Close</button></footer><//>`;
 }
 
 function useRoute(): readonly [string, string] {
@@ -68,8 +74,7 @@ function useRoute(): readonly [string, string] {
     addEventListener("hashchange", changed);
     return () => removeEventListener("hashchange", changed);
   }, []);
-  const [room = "", ...name] = hash.replace(/^#\/?/, "").split("/");
-  return [room, decodeURIComponent(name.join("/"))];
+  return readRoute(hash);
 }
 
 function switchTheme(): void {

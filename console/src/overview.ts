@@ -1,10 +1,11 @@
 /** The first page: what comes in, the log, and what is kept right, side by side with their rates. */
 import { html } from "htm/preact";
-import type { List, NodeInfo, SourceStatus, TopicInfo, ViewInfo } from "./api.ts";
+import type { List, NodeInfo, TopicInfo, ViewInfo } from "./api.ts";
 import { usePolled } from "./api.ts";
 import { bytes, count, milliseconds, plural, rate } from "./format.ts";
 import { Badge, Bar, Empty, Trouble } from "./pieces.ts";
 import { useRates } from "./rates.ts";
+import type { SourceStatus } from "./source-status.ts";
 import { sourceState, viewState } from "./states.ts";
 
 export function Overview() {
@@ -41,9 +42,9 @@ function Sources({ items }: { items: readonly SourceStatus[] | null }) {
       const { tone, word } = sourceState(source);
       return html`<a class="card" href="#/sources/${source.name}" key=${source.name}>
         <div class="row"><b>${source.name}</b><${Badge} tone=${tone}>${word}<//></div>
-        ${source.state.kind === "snapshotting" ? html`<${Bar} done=${source.state.rows ?? 0} total=${source.state.rowsEstimated ?? 0} />` : null}
+        ${source.state.kind === "snapshotting" ? html`<${Bar} done=${source.state.rows ?? 0} total=${source.state.rowsEstimated ?? 0} label="First load" />` : null}
         ${source.state.error ? html`<p class="bad">${source.state.error.message}</p>` : null}
-        <div class="row small"><span>${plural(source.tables.length, "table")}</span><span><b class="num">${rate(rates[source.name] ?? 0)}</b> changes/s</span></div>
+        <div class="row small"><span>${source.hook ? source.url : plural(source.tables.length, "table")}</span><span><b class="num">${rate(rates[source.name] ?? 0)}</b> changes/s</span></div>
         <div class="row small"><span>${source.type}</span><span>lag <b class="num">${source.lagMs === null ? "–" : milliseconds(source.lagMs)}</b></span></div>
       </a>`;
     })}
@@ -92,6 +93,7 @@ function Views({ items }: { items: readonly ViewInfo[] | null }) {
         <div class="row"><b>${view.name}</b><${Badge} tone=${tone}>${word}<//></div>
         ${view.state.error ? html`<p class="bad">${view.state.error.message}</p>` : null}
         ${view.state.kind === "building" ? html`<p class="quiet">${view.state.reason}</p>` : null}
+        ${view.state.replacement ? html`<p class="quiet">Its next version ${view.state.replacement.reason}.</p>` : null}
         <div class="row small"><span>${view.class}</span><span><b class="num">${rate(rates[view.name] ?? 0)}</b> changes/s</span></div>
         <div class="row small"><span>key ${view.key.join(", ") || "none, one row"}</span><span><b class="num">${count(view.rowsEstimated)}</b> rows</span></div>
       </a>`;

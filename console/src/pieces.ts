@@ -28,13 +28,19 @@ export function Await<T>({ of, children }: { of: Loaded<T>; children: (value: T)
   return html`${of.stale ? html`<${Trouble} problem=${of.stale} />` : null}${children(of.value)}`;
 }
 
-export function Bar({ done, total }: { done: number; total: number }) {
+/** Sentences for the operator; nothing where there are none. */
+export function Warnings({ of }: { of: readonly string[] }) {
+  if (of.length === 0) return null;
+  return html`<ul class="warnings" aria-label="Warnings">${of.map((text) => html`<li key=${text}>${text}</li>`)}</ul>`;
+}
+
+export function Bar({ done, total, label }: { done: number; total: number; label: string }) {
   const part = total > 0 ? Math.min(1, done / total) : 0;
-  return html`<div class="bar" role="progressbar" aria-valuenow=${Math.round(part * 100)} aria-valuemin="0" aria-valuemax="100">
+  return html`<div class="bar" role="progressbar" aria-label=${label} aria-valuenow=${Math.round(part * 100)} aria-valuemin="0" aria-valuemax="100">
     <div style=${{ width: `${part * 100}%` }}></div>
   </div>`;
 }
 
-export function Fact({ name, children }: { name: string; children?: ComponentChildren }) {
-  return html`<div class="fact"><dt>${name}</dt><dd>${children}</dd></div>`;
+export function Fact({ name, wide, children }: { name: string; wide?: boolean; children?: ComponentChildren }) {
+  return html`<div class="fact ${wide ? "wide" : ""}"><dt>${name}</dt><dd>${children}</dd></div>`;
 }

@@ -53,9 +53,10 @@ function Details({ view }: { view: ViewInfo }) {
     ${
       view.state.kind === "building"
         ? html`<${Empty} title="This view is being built"><p>${view.state.reason}</p>
-        <${Bar} done=${view.state.rowsDone ?? 0} total=${view.state.rowsEstimated ?? 0} /><//>`
+        <${Bar} done=${view.state.rowsDone ?? 0} total=${view.state.rowsEstimated ?? 0} label="Building" /><//>`
         : null
     }
+    ${view.state.replacement ? html`<p class="quiet">Its next version ${view.state.replacement.reason}.</p>` : null}
     ${
       view.state.kind !== "live" && view.state.kind !== "removed"
         ? null

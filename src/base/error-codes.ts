@@ -186,6 +186,56 @@ export const errorCodes = {
     kafka: "INVALID_TIMESTAMP",
     about: "A record's time is further from now than the topic takes.",
   },
+  IDEMPOTENCY_KEY_INVALID: {
+    http: 400,
+    exit: 2,
+    action: "fix-request",
+    about: "`Idempotency-Key` is no text of 1 to 255 visible characters, or cannot be used with this request.",
+  },
+  IDEMPOTENCY_KEY_REUSED: {
+    http: 422,
+    exit: 1,
+    action: "fix-request",
+    about: "The idempotency key was used for another request; nothing was appended.",
+  },
+  IDEMPOTENCY_KEY_IN_USE: {
+    http: 409,
+    exit: 4,
+    action: "retry",
+    about: "The first request with this idempotency key is not answered yet; sent again, it is answered as that one.",
+  },
+  IDEMPOTENCY_BUSY: {
+    http: 503,
+    exit: 4,
+    action: "wait",
+    about: "More requests with idempotency keys wait for the log than may; nothing was appended.",
+  },
+  KEY_OFFSET_MISMATCH: {
+    http: 412,
+    exit: 1,
+    action: "fix-request",
+    about:
+      "The last record of the key is not where the request expects it; details say where it is. Nothing was appended.",
+  },
+  KEY_OFFSET_UNDECIDED: {
+    http: 409,
+    exit: 4,
+    action: "retry",
+    about:
+      "A transaction that has written the key is open, so that nobody knows the key's last record; nothing was appended.",
+  },
+  KEY_OFFSETS_FULL: {
+    http: 507,
+    exit: 1,
+    action: "call-operator",
+    about: "A partition has more keys than their last offsets may take of memory; appends without a condition go on.",
+  },
+  KEY_OFFSETS_UNSUPPORTED: {
+    http: 501,
+    exit: 3,
+    action: "fix-setup",
+    about: "A Kafka cluster cannot decide what the last record of a key is; nothing was appended.",
+  },
   BATCH_CORRUPT: {
     http: 400,
     exit: 1,
@@ -483,6 +533,7 @@ export const errorCodes = {
     about: "What was handed in as `via` is no transaction of a PostgreSQL client that is known.",
   },
   SOURCE_UNKNOWN: { http: 404, exit: 1, action: "fix-request", about: "There is no source of this name." },
+  TABLE_UNKNOWN: { http: 404, exit: 1, action: "fix-request", about: "The source captures no table of this name." },
   SOURCE_UNREACHABLE: {
     http: 503,
     exit: 4,
@@ -587,6 +638,13 @@ export const errorCodes = {
     action: "call-operator",
     about: "The slot holds more of the server's log than walHeldBytesMax, and the source has paused.",
   },
+  SOURCE_SCHEMA_UNREGISTERED: {
+    http: 503,
+    exit: 4,
+    action: "wait",
+    about:
+      "The schemas of a captured table could not be registered, which its records name; it is tried again by itself.",
+  },
   SOURCE_TLS: {
     http: 503,
     exit: 3,
@@ -616,6 +674,19 @@ export const errorCodes = {
     exit: 4,
     action: "wait",
     about: "More webhooks are on their way to the log than may be held; it was not kept and can be sent again.",
+  },
+  RECONCILE_FAILED: {
+    http: 503,
+    exit: 4,
+    action: "wait",
+    about:
+      "The vendor's list did not answer, or answered what cannot be used; the message says which. It is asked again by itself.",
+  },
+  RECONCILE_UNDEFINED: {
+    http: 409,
+    exit: 3,
+    action: "fix-setup",
+    about: "The source's definition does not say how the vendor is asked for what its webhooks missed.",
   },
   UNIT_MOVING: {
     http: 503,
@@ -758,7 +829,7 @@ export const errorCodes = {
     http: 507,
     exit: 1,
     action: "call-operator",
-    about: "The registry holds as many schemas, or a subject as many versions, as it may.",
+    about: "The registry holds as many schemas, versions or settings of subjects as it may.",
   },
   TOPIC_CHANGE_REFUSED: {
     http: 409,

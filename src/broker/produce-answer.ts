@@ -17,6 +17,7 @@ import {
   batchLengthOverheadBytes,
   isTransactional,
 } from "../records/batch-header.ts";
+import { type Misfit, misfitWords } from "../registry/topic-schemas.ts";
 import type { DoorContext } from "./door-context.ts";
 import { type Answer, answers, type RequestContext } from "./handler.ts";
 import { checkPartition, findTopic } from "./topic-access.ts";
@@ -188,16 +189,25 @@ function failed(index: number, errorCode: number): PartitionAnswer {
 /** Which records are at fault, as far as the error names them (KIP-467). */
 function explained(error: unknown): Pick<PartitionAnswer, "recordErrors" | "errorMessage"> {
   if (!MillraceError.is(error)) return {};
-  const { recordErrors } = error.details as {
-    readonly recordErrors?: readonly { readonly batchIndex: number; readonly message: string }[];
-  };
   return {
     errorMessage: error.message,
-    recordErrors: (recordErrors ?? []).map(({ batchIndex, message }) => ({
+    recordErrors: recordErrorsOf(error).map(({ batchIndex, message }) => ({
       batchIndex,
       batchIndexErrorMessage: message,
     })),
   };
+}
+
+interface RecordError {
+  readonly batchIndex: number;
+  readonly message: string;
+}
+
+/** Of the log, or of the schema of the topic. */
+function recordErrorsOf({ code, details }: MillraceError): readonly RecordError[] {
+  if (code !== "SCHEMA_MISMATCH") return (details.recordErrors ?? []) as readonly RecordError[];
+  const misfits = (details.events ?? []) as readonly Misfit[];
+  return misfits.map((misfit) => ({ batchIndex: misfit.index, message: misfitWords(misfit) }));
 }
 
 function invalid(message: string): MillraceError {

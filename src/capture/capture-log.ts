@@ -26,8 +26,15 @@ export interface WriterSizes {
   readonly partBytes: number;
 }
 
+/** The beginning of the snapshot, or of the reading alone, that what is known of a table begins with. */
+export interface Begun {
+  readonly id: string;
+  readonly ms: number;
+  /** The first of the table's topic that is of it. */
+  readonly offset: number;
+}
+
 export class CaptureLog {
-  readonly topics: readonly CapturedTopic[];
   readonly messageTopic: number;
   readonly rejectedTopic: number;
   progress: CaptureProgress | null;
@@ -35,6 +42,10 @@ export class CaptureLog {
   readonly #definition: PostgresDefinition;
   readonly #clock: Clock;
   readonly #owner: Ownership;
+  readonly #topics: CapturedTopic[];
+  /** What writes at the moment, and the numbers that it gave to topics that were added since it was opened. */
+  #writer: LogWriter | null = null;
+  #joined = new Map<string, number>();
   /** Offsets of the last TABLE_BEGIN by topic: one that another follows tells nothing any more. */
   readonly #beganAt = new Map<string, number>();
   /** By topic. They are written with the next progress when they have changed, and not with every one. */
@@ -48,7 +59,7 @@ export class CaptureLog {
     this.#owner = owner;
     this.progress = readProgress(owner.progress);
     this.#marks = readKeptMarks(owner.beside);
-    this.topics = [
+    this.#topics = [
       ...definition.tables.map((table) => ({
         name: topicName(definition.name, table),
         collection: `${table.schema}.${table.table}`,
@@ -56,8 +67,33 @@ export class CaptureLog {
       { name: messageTopic(definition.name), collection: messageCollection },
       { name: rejectedTopic(definition.name), collection: null },
     ];
-    this.messageTopic = this.topics.length - 2;
-    this.rejectedTopic = this.topics.length - 1;
+    this.messageTopic = this.#topics.length - 2;
+    this.rejectedTopic = this.#topics.length - 1;
+  }
+
+  get topics(): readonly CapturedTopic[] {
+    return this.#topics;
+  }
+
+  /** What a writer knows a topic by: its place, or what the writer that is open gave to one that was added since; -1 when it is none of ours. */
+  numberOf(topic: string): number {
+    const joined = this.#writer?.closed === false ? this.#joined.get(topic) : undefined;
+    return joined ?? this.#topics.findIndex(({ name }) => name === topic);
+  }
+
+  /** The topic of a table that nobody has named, made where it is missing. Throws what the engine throws. */
+  async addTable({ topic: name, schema, table }: Pick<TableShape, "topic" | "schema" | "table">): Promise<void> {
+    if (this.numberOf(name) >= 0) return;
+    await this.#make(name);
+    const { highWatermark } = await this.#engine.offsets(name, 0);
+    if (this.numberOf(name) >= 0) return;
+    const topic = { name, collection: `${schema}.${table}` };
+    this.#topics.push(topic);
+    if (this.#writer?.closed === false) this.#joined.set(name, this.#writer.join(topic, highWatermark));
+  }
+
+  async #make(topic: string): Promise<void> {
+    await this.#engine.createTopic(topic, { partitions: 1, batchBytesMax: topicBatchBytesMax }, { readOnly: true });
   }
 
   /** Takes the source over, and makes the topics that are missing. Throws what the engine throws. */
@@ -70,7 +106,7 @@ export class CaptureLog {
     const owner = await becomeOwner(engine, unitOfSource(definition.name), progress === undefined ? {} : { progress });
     const log = new CaptureLog(engine, definition, clock, owner);
     for (const name of [transactionTopic(definition.name), ...log.topics.map((topic) => topic.name)]) {
-      await engine.createTopic(name, { partitions: 1, batchBytesMax: topicBatchBytesMax }, { readOnly: true });
+      await log.#make(name);
     }
     return log;
   }
@@ -81,7 +117,8 @@ export class CaptureLog {
     listener: { onDurable(position: number): void; onFailure(error: unknown): void },
   ): Promise<LogWriter> {
     const offsets = await Promise.all(this.topics.map(({ name }) => this.#engine.offsets(name, 0)));
-    return new LogWriter({
+    this.#joined = new Map();
+    this.#writer = new LogWriter({
       ...sizes,
       clock: this.#clock,
       begin: () => this.#owner.begin(),
@@ -92,6 +129,7 @@ export class CaptureLog {
       onDurable: (position) => listener.onDurable(position),
       onFailure: (error) => listener.onFailure(error),
     });
+    return this.#writer;
   }
 
   /** The progress alone, in a log transaction of its own. Throws `PRODUCER_FENCED` when somebody has taken over. */
@@ -170,14 +208,15 @@ export class CaptureLog {
     return [...shapes.values()];
   }
 
-  /** When what is known of each table was begun to be read, by topic: what came before is not of it. */
-  async readBegun(): Promise<Map<string, number>> {
-    const begun = new Map<string, number>();
+  /** Where what is known of each table was begun to be read, by topic: what came before is not of it. */
+  async readBegun(): Promise<Map<string, Begun>> {
+    const begun = new Map<string, Begun>();
     for (const offset of this.progress?.shapesAt ?? []) {
       const event = await this.#readEvent(offset);
-      const tables =
-        event.status === "SNAPSHOT_BEGIN" ? event.tables : event.status === "TABLE_BEGIN" ? [event.table] : [];
-      for (const { topic } of tables) begun.set(topic, event.ts_ms);
+      if (event.status !== "SNAPSHOT_BEGIN" && event.status !== "TABLE_BEGIN") continue;
+      const { id, ts_ms: ms, frontier } = event;
+      const tables = event.status === "SNAPSHOT_BEGIN" ? event.tables : [event.table];
+      for (const { topic } of tables) begun.set(topic, { id, ms, offset: frontier[topic] ?? 0 });
     }
     return begun;
   }

@@ -4,15 +4,17 @@
  */
 import type { Client } from "pg";
 import { invariant } from "../base/errors.ts";
+import { plainReader } from "../schema/registry/wire-reader.ts";
 import { adoptPosition } from "./adopt.ts";
 import type { CaptureLog } from "./capture-log.ts";
 import type { CaptureListener, CaptureTools } from "./capture-tools.ts";
-import type { CapturedTable } from "./captured-table.ts";
+import { type CapturedTable, tableNamed } from "./captured-table.ts";
 import { ChangeRecorder } from "./change-recorder.ts";
 import { closeConnection, connect } from "./connection.ts";
 import type { LogWriter } from "./log-writer.ts";
 import { parseLsn, printLsn } from "./lsn.ts";
 import { slotName } from "./names.ts";
+import { MessageNarrower } from "./narrow-message.ts";
 import { OutboxTable } from "./outbox/outbox-table.ts";
 import { OutboxWriter } from "./outbox/outbox-writer.ts";
 import { streamOptions } from "./pgoutput.ts";
@@ -34,7 +36,7 @@ import { holdTables } from "./snapshot/hold-tables.ts";
 import { tableProgress } from "./snapshot/table-progress.ts";
 import { TableReads } from "./snapshot/table-reads.ts";
 import { SourceConnection } from "./source-connection.ts";
-import { SourceTables, type StreamStart } from "./source-tables.ts";
+import { isLeftPattern, SourceTables, type StreamStart } from "./source-tables.ts";
 import { type SessionEnd, StreamSession } from "./stream-session.ts";
 import { type CheckedTable, readTableDiffers } from "./table-checks.ts";
 import { TransactionSpool } from "./transaction-spool.ts";
@@ -107,12 +109,21 @@ export class CaptureRun {
     return this.#connection?.run(work) ?? null;
   }
 
+  /** Begins to read one table anew; undefined while nothing streams. Throws `TABLE_UNKNOWN` and what the server throws. */
+  readTable(named: string): Promise<void> | undefined {
+    const [session, reads] = [this.#session, this.#reads];
+    if (session === null || reads === null) return undefined;
+    return reads.again(tableNamed(named, session.tables), "it was asked for", { atEnd: true });
+  }
+
   /** Tries what was set aside once more; undefined while nothing streams. */
   retry(): Promise<RetryResult> | undefined {
     const [session, log, recorder] = [this.#session, this.#writer, this.#session?.recorder];
     if (session === null || log === null || recorder === undefined) return undefined;
     const begun = () => this.#log.readBegun();
-    return retryRejected({ ...this.#tools, source: this.#tools.definition.name, session, log, recorder, begun });
+    const { definition, engine, schemas } = this.#tools;
+    const { wire } = schemas ?? { wire: plainReader };
+    return retryRejected({ source: definition.name, engine, session, log, recorder, begun, wire });
   }
 
   /** Ends the attempt: what it depends on does not answer. */
@@ -222,7 +233,8 @@ export class CaptureRun {
     const slot = await this.#orAbort(made).finally(() => slow.cancel());
     const clients: Client[] = [];
     try {
-      for (let n = 0; n < settings.loadConnections; n++) {
+      const connections = definition.snapshot.connections ?? settings.loadConnections;
+      for (let n = 0; n < connections; n++) {
         const client = await this.#opened(connect(definition, "query"), closeConnection);
         clients.push(client);
         await client.query("set row_security = off");
@@ -230,7 +242,7 @@ export class CaptureRun {
         await client.query(`set transaction snapshot '${slot.snapshotName}'`);
       }
       const client = clients[0] as Client;
-      const checked = await this.#tables.marked(client, await this.#tables.check(client, facts, "refused"));
+      const checked = await this.#tables.checkLoaded(client, facts, before);
       const moved = await this.#orAbort(holdTables(client, checked));
       if (moved !== null) return moved;
       this.#tables.keepMarks(checked, before);
@@ -243,6 +255,7 @@ export class CaptureRun {
           checked.flatMap(({ shape, read }) => (read.where === null ? [] : [[shape.topic, read.where]])),
         ),
       };
+      await this.#tables.prepare(checked);
       const tables = checked.map((table) => ({
         ...table,
         ...this.#tables.captured(table.oid, table.shape, table.types),
@@ -261,6 +274,8 @@ export class CaptureRun {
         chunkBytes: settings.chunkBytes,
         signal: this.#abort.signal,
         onRows: (rows, rowsEstimated) => this.#listener.snapshotting(rows, rowsEstimated),
+        reason,
+        onProgress: (progress) => this.#listener.reading(() => progress.readings(clock.monotonicMs())),
       });
       await log.close();
       return tables.map(({ oid, shape, types }) => this.#tables.captured(oid, shape, types));
@@ -298,6 +313,7 @@ export class CaptureRun {
       spool,
       tables,
       heartbeatMs: settings.heartbeatMs,
+      narrower: MessageNarrower.of(definition.tables, facts.version),
       addColumns: (table, relation, from) =>
         this.#tables.addColumns(
           connection,
@@ -324,7 +340,8 @@ export class CaptureRun {
     session.start();
     this.#tables.scheduleAudit(connection, facts, session, reads);
     try {
-      return await session.ended;
+      const end = await session.ended;
+      return end.kind === "failed" && isLeftPattern(end.error) ? { kind: "stopped" } : end;
     } finally {
       this.#abort.abort(new Error("the stream is over"));
       await session.stop();

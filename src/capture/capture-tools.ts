@@ -12,13 +12,14 @@ import type { LogWriter } from "./log-writer.ts";
 import type { Admission } from "./outbox/outbox-writer.ts";
 import type { TableProgress } from "./snapshot/table-progress.ts";
 import type { StreamSession } from "./stream-session.ts";
+import type { SchemaHouse } from "./table-encodings.ts";
 
 export interface CaptureSettings extends WriterSizes {
   readonly heartbeatMs: number;
   /** How often the source's catalogue is compared with what is captured. */
   readonly auditMs: number;
   readonly chunkBytes: number;
-  /** Connections that read at once in a first load. */
+  /** Connections that read at once in a first load, where the definition does not say. */
   readonly loadConnections: number;
   /** What transactions that still run may take of memory. */
   readonly spoolBytes: number;
@@ -47,6 +48,8 @@ export interface CaptureTools {
   readonly engine: Pick<Engine, "topic" | "offsets" | "read">;
   /** What topics have against what applications publish to them; nothing when left out. */
   readonly admit?: Admission;
+  /** Where the schemas of a source are registered whose encoding has some. */
+  readonly schemas?: SchemaHouse;
   readonly spillDirectory: string;
   readonly logId: string;
   readonly version: string;
@@ -59,7 +62,9 @@ export interface CaptureListener {
   recording(recorder: ChangeRecorder): void;
   streaming(session: StreamSession, log: LogWriter): void;
   tables(tables: readonly TableShape[], warnings: readonly string[]): void;
-  /** Tables that are read while the stream goes on; asked when the status is. */
+  /** About how many rows the tables have in the source, by topic. */
+  counted(rows: ReadonlyMap<string, number>): void;
+  /** Tables that are read; asked when the status is. */
   reading(progress: () => readonly TableProgress[]): void;
   durable(position: number): void;
   /** The server's position was taken, as was asked. */

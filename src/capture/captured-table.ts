@@ -1,5 +1,7 @@
 /** A captured table while it is read, and what a change of its form means. */
+import { MillraceError } from "../base/errors.ts";
 import type { EnvelopeWriter } from "../schema/envelope-writer.ts";
+import type { EventEncoding } from "../schema/registry/event-encoding.ts";
 import type { TableShape } from "../schema/table-shape.ts";
 import type { Relation } from "./pgoutput.ts";
 
@@ -16,6 +18,19 @@ export interface CapturedTable {
   /** Its place among the topics of the source. */
   readonly topic: number;
   readonly writer: EnvelopeWriter;
+  /** What makes a record of the event that the writer holds; null: it stands as it is. */
+  readonly encoding: EventEncoding | null;
+}
+
+/** `schema.table`, or `table` of `public`. Throws `TABLE_UNKNOWN`. */
+export function tableNamed<T extends Pick<CapturedTable, "shape">>(name: string, tables: readonly T[]): T {
+  const found = tables.find(({ shape: { schema, table } }) => {
+    return name === `${schema}.${table}` || (schema === "public" && name === table);
+  });
+  if (found !== undefined) return found;
+  throw new MillraceError("TABLE_UNKNOWN", `no table ${JSON.stringify(name.slice(0, 130))} is captured`, {
+    hint: "millrace sources show has the tables of a source, as schema.table.",
+  });
 }
 
 export type RelationChange =

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { systemClock } from "../base/clock.ts";
+import type { JoinedRecord } from "../records/record.ts";
 import { Cells } from "../schema/cells.ts";
 import { EnvelopeWriter } from "../schema/envelope-writer.ts";
 import { JsonBytes } from "../schema/json-bytes.ts";
@@ -26,7 +27,7 @@ const shape: TableShape = {
 
 function row(line: string): Cells {
   const cells = new Cells();
-  readCopyRow(Buffer.from(line), shape.columns.length, cells);
+  readCopyRow(Buffer.from(line), 0, Buffer.byteLength(line), shape.columns.length, cells);
   return cells;
 }
 
@@ -35,8 +36,12 @@ test("a row that gets another key, and is too large under it, is gone for who re
   const rejected: string[] = [];
   const recorder = new ChangeRecorder({
     log: {
-      add: (topic: number, key: Buffer | null, value: Buffer | null) => {
-        if (topic === 0) written.push(`${key}: ${value === null ? "tombstone" : JSON.parse(String(value)).op}`);
+      add: (topic: number, key: Buffer | null) => {
+        if (topic === 0) written.push(`${key}: tombstone`);
+      },
+      addJoined: (_topic: number, { bytes, keyBytes, valueBytes }: JoinedRecord) => {
+        const key = bytes.toString("utf8", 0, keyBytes);
+        written.push(`${key}: ${JSON.parse(bytes.toString("utf8", keyBytes, keyBytes + valueBytes)).op}`);
       },
       countEvent: () => {},
       eventsOf: () => 0,
@@ -60,7 +65,7 @@ test("a row that gets another key, and is too large under it, is gone for who re
   };
   recorder.watches.set(0, watch);
   const writer = new EnvelopeWriter(shape, { version: "1", database: "x" }, new JsonBytes());
-  const table = { oid: 1, shape, types: [], topic: 0, writer };
+  const table = { oid: 1, shape, types: [], topic: 0, writer, encoding: null };
   recorder.begin(7, 100, 1_700_000_000_000_000);
   recorder.update(table, "key", row("1\t\\N"), row(`2\t${"x".repeat(3_000)}`));
   assert.deepEqual(rejected, ["the event is larger than 2000 bytes"]);

@@ -4,9 +4,12 @@
  */
 import { isUtf8 } from "node:buffer";
 import type { Clock } from "../base/clock.ts";
+import { MillraceError } from "../base/errors.ts";
 import { outboxPrefix } from "../catalog/outbox-message.ts";
+import type { JoinedRecord } from "../records/record.ts";
 import type { Cells } from "../schema/cells.ts";
-import type { EnvelopeTransaction } from "../schema/envelope-writer.ts";
+import type { EnvelopeTransaction, EnvelopeWriter } from "../schema/envelope-writer.ts";
+import type { EventEncoding } from "../schema/registry/event-encoding.ts";
 import type { CapturedTable } from "./captured-table.ts";
 import type { LogWriter } from "./log-writer.ts";
 import { parseLsn, printLsn } from "./lsn.ts";
@@ -56,8 +59,8 @@ export class ChangeRecorder {
   readonly #settings: RecorderSettings;
   /** Of the change that is being decoded. */
   lsn = 0;
-  /** The whole message of the change that is being decoded, to be set aside if need be. */
-  message: Buffer = Buffer.alloc(0);
+  /** Where the whole message of the change that is being decoded lies, to be set aside if need be. */
+  readonly #message: { bytes: Buffer; start: number; end: number } = { bytes: Buffer.alloc(0), start: 0, end: 0 };
   changes = 0;
   /** By the table's place among the topics. */
   readonly watches = new Map<number, ChangeWatch>();
@@ -96,6 +99,13 @@ export class ChangeRecorder {
     this.#order = 0;
     this.#origin = null;
     this.#transaction = { id, txId: null, commitUs: nowMs * 1000, previousCommitLsn: null, nowMs };
+  }
+
+  /** The whole message of the change that is decoded next: it is there until the next one is. */
+  messageAt(bytes: Buffer, start = 0, end = bytes.length): void {
+    this.#message.bytes = bytes;
+    this.#message.start = start;
+    this.#message.end = end;
   }
 
   get nowMs(): number {
@@ -247,39 +257,62 @@ export class ChangeRecorder {
     else this.reject(refused, null);
   }
 
-  /** A row of a snapshot. */
-  snapshotRow(table: CapturedTable, row: Cells, transaction: EnvelopeTransaction): void {
+  /** A row of a snapshot, or of the reading of a table, whose id is `snapshot`. */
+  snapshotRow(table: CapturedTable, row: Cells, transaction: EnvelopeTransaction, snapshot: string): void {
     const { writer, topic } = table;
+    let record: JoinedRecord;
     try {
       writer.writeUpsert("r", row, null, transaction, this.lsn, 0, 0);
-      this.#check(table);
+      record = this.#record(table);
     } catch (error) {
-      this.#reject(error, table);
+      if (!(error instanceof RangeError)) throw error;
+      this.rejectRow(error.message, table, snapshot);
       return;
     }
-    this.#log.add(topic, writer.key, writer.value, transaction.nowMs, writer.headers);
+    this.#log.addJoined(topic, record, transaction.nowMs, writer.headers);
     this.changes++;
+  }
+
+  /** Sets the row of `COPY` aside that is the message. */
+  rejectRow(reason: string, table: CapturedTable, snapshot: string): void {
+    const columns = table.shape.columns.map(({ name }, i) => {
+      return [name, table.types[i]?.oid ?? 0, table.types[i]?.modifier ?? -1] as const;
+    });
+    this.#setAside({ reason, of: "change", streamed: false, columns, snapshot }, table);
+  }
+
+  /** One that was set aside, as an event of the open retry. */
+  retryRow(table: CapturedTable, row: Cells): void {
+    this.#try(table, (transaction) => this.#upsert(table, "r", row, null, transaction));
   }
 
   /** Sets the message aside; `reason` is a sentence. */
   reject(reason: string, table: CapturedTable | null, of: Rejection["of"] = "change"): void {
+    const relation = table === null ? undefined : this.relationOf(table.oid);
+    const columns = relation?.columns.map((one) => [one.name, one.typeOid, one.typeModifier] as const) ?? null;
+    this.#setAside({ reason, of, streamed: this.streamed, columns, snapshot: null }, table);
+  }
+
+  #setAside(
+    rejection: Pick<Rejection, "reason" | "of" | "streamed" | "columns" | "snapshot">,
+    table: CapturedTable | null,
+  ): void {
+    const { reason } = rejection;
     if (this.retrying !== null) {
       this.retrying(reason);
       return;
     }
     const name = table === null ? null : `${table.shape.schema}.${table.shape.table}`;
     const nowMs = this.#clock.now();
+    const { bytes, start, end } = this.#message;
     const value = rejectedRecord({
+      ...rejection,
       table: name,
-      reason,
-      of,
       lsn: this.lsn,
       transaction: this.#transaction?.id ?? null,
       nowMs,
-      message: this.message,
-      streamed: this.streamed,
+      message: bytes.subarray(start, end),
       messageBytesMax: Math.max(keptBytesMin, this.#settings.eventBytesMax / 2),
-      relation: table === null ? undefined : this.relationOf(table.oid),
     });
     this.#log.add(this.#settings.rejectedTopic, null, value, nowMs);
     this.#settings.onRejected(reason, name);
@@ -287,7 +320,7 @@ export class ChangeRecorder {
 
   #upsert(
     table: CapturedTable,
-    op: "c" | "u",
+    op: "c" | "r" | "u",
     row: Cells,
     before: Cells | null,
     transaction: EnvelopeTransaction,
@@ -309,8 +342,8 @@ export class ChangeRecorder {
     const { writer, topic } = table;
     writer.writeDelete(old, keyOnly, transaction, this.lsn, this.#order + 1, this.#nextOf(topic));
     if (newKey !== null) writer.addKeyHeader("new", newKey);
-    this.#add(table, transaction);
-    if (writer.key !== null) this.#log.add(topic, writer.key, null, transaction.nowMs, writer.headers);
+    const { bytes, keyBytes } = this.#add(table, transaction);
+    if (keyBytes >= 0) this.#log.add(topic, bytes.subarray(0, keyBytes), null, transaction.nowMs, writer.headers);
   }
 
   #nextOf(topic: number): number {
@@ -318,24 +351,27 @@ export class ChangeRecorder {
   }
 
   /** Everything that may throw is behind us when the event is counted. */
-  #add(table: CapturedTable, transaction: EnvelopeTransaction): void {
+  #add(table: CapturedTable, transaction: EnvelopeTransaction): JoinedRecord {
     const { writer, topic } = table;
-    this.#check(table);
+    const record = this.#record(table);
     this.#order++;
     this.#log.countEvent(topic);
-    this.#log.add(topic, writer.key, writer.value, transaction.nowMs, writer.headers);
+    this.#log.addJoined(topic, record, transaction.nowMs, writer.headers);
     this.changes++;
+    return record;
   }
 
-  #check({ writer }: CapturedTable): void {
-    const { eventBytesMax: most } = this.#settings;
-    if (writer.value.length + (writer.key?.length ?? 0) > most) {
-      throw new RangeError(`the event is larger than ${most} bytes`);
-    }
-    if (!this.#settings.checkUtf8) return;
-    if (!isUtf8(writer.value) || (writer.key !== null && !isUtf8(writer.key))) {
+  /** The event that the writer holds, in the encoding of the source. Throws `RangeError` for one that cannot be taken. */
+  #record({ writer, encoding }: CapturedTable): JoinedRecord {
+    const { eventBytesMax: most, checkUtf8 } = this.#settings;
+    if (checkUtf8 && !(isUtf8(writer.value) && (writer.key === null || isUtf8(writer.key)))) {
       throw new RangeError("the row's text is not UTF-8");
     }
+    const record = encoding === null ? writer : encoded(writer, encoding);
+    if (Math.max(0, record.keyBytes) + record.valueBytes > most) {
+      throw new RangeError(`the event is larger than ${most} bytes`);
+    }
+    return record;
   }
 
   #try(table: CapturedTable, write: (transaction: EnvelopeTransaction, watch: ChangeWatch | null) => void): void {
@@ -359,6 +395,19 @@ export class ChangeRecorder {
 }
 
 const noColumns: readonly number[] = [];
+
+/** Throws `RangeError` where the schema does not take the event. */
+function encoded({ key, value }: EnvelopeWriter, encoding: EventEncoding): JoinedRecord {
+  try {
+    const encodedKey = key === null ? null : encoding.key(key);
+    const encodedValue = encoding.value(value);
+    const bytes = encodedKey === null ? encodedValue : Buffer.concat([encodedKey, encodedValue]);
+    return { bytes, keyBytes: encodedKey?.length ?? -1, valueBytes: encodedValue.length };
+  } catch (cause) {
+    if (!MillraceError.is(cause, "SCHEMA_MISMATCH")) throw cause;
+    throw new RangeError(cause.message, { cause });
+  }
+}
 
 function keyText(key: Buffer | null): string {
   return key === null ? "" : key.toString("latin1");

@@ -7,8 +7,8 @@
  */
 import type { Client, Connection } from "pg";
 import type { Clock, Timer } from "../base/clock.ts";
+import { readFrames } from "./copy-frames.ts";
 import { readLsn, writeLsn, writeTimestampMs } from "./lsn.ts";
-import { readFrames } from "./replication-frames.ts";
 
 export interface CopyBothHandler {
   /** `bytes` are valid during the call only. `lsn` is the place of the change. */

@@ -1,18 +1,23 @@
 /** Rows of `COPY … TO STDOUT` as they come, over the client's connection; the reader pauses the socket. */
 import type { Client, Connection } from "pg";
+import { readFrames } from "./copy-frames.ts";
+
+/** A line lies between `start` and `end`; the bytes are valid during the call only, and not to be written to. */
+export type TakeLine = (bytes: Buffer, start: number, end: number) => void;
 
 export class CopyOut {
   readonly done: Promise<void>;
-  readonly #row: (line: Buffer) => void;
+  readonly #take: TakeLine;
   #connection: Connection | null = null;
   #resolve: () => void = () => {};
   #reject: (error: unknown) => void = () => {};
+  #giveBack: () => void = () => {};
   readonly #sql: string;
 
-  /** `row` gets each line; its bytes are valid during the call only. What it throws is thrown by `done`. */
-  constructor(client: Client, sql: string, row: (line: Buffer) => void) {
+  /** `take` gets each line, with its line feed. What it throws is thrown by `done`. */
+  constructor(client: Client, sql: string, take: TakeLine) {
     this.#sql = sql;
-    this.#row = row;
+    this.#take = take;
     this.done = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -32,15 +37,10 @@ export class CopyOut {
 
   submit(connection: Connection): void {
     this.#connection = connection;
+    this.#giveBack = readFrames(connection.stream, {
+      data: (bytes, start, end) => this.#data(bytes, start, end),
+    });
     connection.query(this.#sql);
-  }
-
-  handleCopyData(message: { readonly chunk: Buffer }): void {
-    try {
-      this.#row(message.chunk);
-    } catch (error) {
-      this.#reject(error);
-    }
   }
 
   handleError(error: Error): void {
@@ -48,6 +48,7 @@ export class CopyOut {
   }
 
   handleReadyForQuery(): void {
+    this.#giveBack();
     this.#resolve();
   }
 
@@ -56,4 +57,12 @@ export class CopyOut {
   handleDataRow(): void {}
   handleEmptyQuery(): void {}
   handlePortalSuspended(): void {}
+
+  #data(bytes: Buffer, start: number, end: number): void {
+    try {
+      this.#take(bytes, start, end);
+    } catch (error) {
+      this.#reject(error);
+    }
+  }
 }

@@ -4,9 +4,14 @@ import fc from "fast-check";
 import { Cells, cellState } from "../schema/cells.ts";
 import { readCopyRow } from "./copy-row.ts";
 
+/** In the midst of other bytes, which it does not touch, nor its own. */
 function read(line: string, columns: number): (string | null)[] {
   const cells = new Cells(1);
-  readCopyRow(Buffer.from(line), columns, cells);
+  const bytes = Buffer.from(`\t\\N${line}\tx\n`);
+  const [start, end] = [3, 3 + Buffer.byteLength(line)];
+  const before = Buffer.from(bytes);
+  readCopyRow(bytes, start, end, columns, cells);
+  assert.deepEqual(bytes, before);
   return Array.from({ length: columns }, (_, i) =>
     cells.state[i] === cellState.null ? null : cells.bytes.toString("utf8", cells.start[i], cells.end[i]),
   );
@@ -42,4 +47,7 @@ test("a row with other columns than the table is refused", () => {
   assert.throws(() => read("a\tb\n", 3), RangeError);
   assert.throws(() => read("a\tb\n", 1), RangeError);
   assert.throws(() => read("\\Nb\n", 1), RangeError);
+  assert.throws(() => read("\\t\tb\n", 3), RangeError);
+  assert.throws(() => read("\\t\tb\n", 1), RangeError);
+  assert.throws(() => read("\\Nb\\t\n", 1), RangeError);
 });

@@ -21,6 +21,16 @@ export function lookFromOutside(source: SourceAddress, slot: string): Promise<Sl
   return withConnection(source, (client) => lookAtSlot(client, slot));
 }
 
+/** Which server answers at the address. */
+export function systemIdOf(source: SourceAddress): Promise<string> {
+  return withConnection(source, async (client) => {
+    const { rows } = await client.query<{ id: string }>(
+      "select system_identifier::text as id from pg_control_system()",
+    );
+    return rows[0]?.id ?? "";
+  });
+}
+
 async function withConnection<T>(source: SourceAddress, work: (client: Client) => Promise<T>): Promise<T> {
   const client = await connect(source, "query");
   try {

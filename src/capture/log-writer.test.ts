@@ -238,3 +238,30 @@ test("a topic that joins while a large transaction is written has its place in i
   assert.deepEqual(end?.frontier, { a: 5, late: 1 });
   await engine.close();
 });
+
+test("a table's topic that joins while a log transaction is written has whole offsets in its frontier", async () => {
+  const { writer, engine, events } = await open();
+  await engine.createTopic("c");
+  row(writer, 0, "a row");
+  writer.endTransaction(transaction(1), 1);
+  const chunk = { status: "SNAPSHOT_CHUNK", id: "s", ts_ms: 0, rows: 1, rowsEstimated: 1 } as const;
+  row(writer, 0, "another");
+  writer.eventAtEnd((frontier) => ({ ...chunk, frontier }), 2);
+  await writer.flushed();
+  row(writer, 0, "a third");
+  writer.eventAtEnd((frontier) => ({ ...chunk, frontier }), 3);
+  // The transaction is being written by now.
+  const joined = writer.join({ name: "c", collection: "public.c" }, 0);
+  row(writer, joined, "of the new one");
+  writer.eventAtEnd((frontier) => ({ ...chunk, frontier }), 4);
+  await writer.flushed();
+  assert.deepEqual(
+    (await events()).flatMap((event) => (event.status === "SNAPSHOT_CHUNK" ? [event.frontier] : [])),
+    [
+      { a: 3, b: 0 },
+      { a: 5, b: 0, c: 0 },
+      { a: 5, b: 0, c: 1 },
+    ],
+  );
+  await engine.close();
+});

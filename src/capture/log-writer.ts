@@ -10,7 +10,7 @@ import type { Clock } from "../base/clock.ts";
 import { invariant } from "../base/errors.ts";
 import type { AppendRequest, Transaction } from "../engine/engine.ts";
 import { BatchBuilder } from "../records/batch-builder.ts";
-import type { Header } from "../records/record.ts";
+import type { Header, JoinedRecord } from "../records/record.ts";
 import type { Frontier, TransactionEvent } from "../schema/transaction-events.ts";
 import {
   type CapturedTopic,
@@ -109,7 +109,13 @@ export class LogWriter {
     this.#next.push(end);
     this.#inTransaction.push(0);
     this.#group.grow(this.#topics.length);
+    this.#writing?.grow(this.#topics.length);
     return number;
+  }
+
+  /** Nothing can be given to it any more. */
+  get closed(): boolean {
+    return this.#failure !== null;
   }
 
   /** Events of the open source transaction in this topic; tombstones do not count. */
@@ -126,11 +132,23 @@ export class LogWriter {
 
   /** The bytes are copied. */
   add(topic: number, key: Buffer | null, value: Buffer | null, timestampMs: number, headers?: readonly Header[]): void {
-    const group = this.#group;
     const builder = this.#builders[topic] as BatchBuilder;
-    if (group.bytes === 0 && group !== this.#writing) group.openedMs = timestampMs;
     const before = builder.sizeBytes;
     builder.add(key, value, timestampMs, headers);
+    this.#added(topic, builder, before, timestampMs);
+  }
+
+  /** The same for a record that lies in one piece. */
+  addJoined(topic: number, record: JoinedRecord, timestampMs: number, headers?: readonly Header[]): void {
+    const builder = this.#builders[topic] as BatchBuilder;
+    const before = builder.sizeBytes;
+    builder.addJoined(record, timestampMs, headers);
+    this.#added(topic, builder, before, timestampMs);
+  }
+
+  #added(topic: number, builder: BatchBuilder, before: number, timestampMs: number): void {
+    const group = this.#group;
+    if (group.bytes === 0 && group !== this.#writing) group.openedMs = timestampMs;
     group.bytes += builder.sizeBytes - before;
     group.count[topic] = (group.count[topic] as number) + 1;
     this.#open++;

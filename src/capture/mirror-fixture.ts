@@ -28,6 +28,7 @@ export class MirrorFixture {
     const group = await openGroup({
       name: "main",
       engine: fixture.engine,
+      wire: fixture.house.wire,
       store: new FixtureStore(database.url),
       definitions,
       sources: [{ name: "shop", tables: [] }],

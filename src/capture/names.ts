@@ -39,6 +39,11 @@ export function rejectedTopic(source: string): string {
   return `${source}.rejected`;
 }
 
+/** Topics of a source that are of no table. */
+export function ownTopics(source: string): string[] {
+  return [transactionTopic(source), rejectedTopic(source), messageTopic(source)];
+}
+
 /** Throws `SOURCE_TOPIC_COLLISION`. */
 export function refuseTopicCollision(definition: PostgresDefinition): void {
   const taken = new Map<string, string>([

@@ -105,13 +105,16 @@ const identities: Readonly<Record<number, Relation["identity"]>> = {
 
 export class PgOutputDecoder {
   readonly #handler: PgOutputHandler;
+  readonly #narrow: (message: Buffer, at: number) => Buffer;
   readonly #old = new Cells();
   readonly #row = new Cells();
   /** Of the stream block that is open; 0 outside of one. */
   #streamXid = 0;
 
-  constructor(handler: PgOutputHandler) {
+  /** `narrow` is given each message whose place in a transaction is known, and answers what is decoded instead. */
+  constructor(handler: PgOutputHandler, narrow: (message: Buffer, at: number) => Buffer = (message) => message) {
     this.#handler = handler;
+    this.#narrow = narrow;
   }
 
   /** Throws `DecodeError`. */
@@ -180,7 +183,8 @@ export class PgOutputDecoder {
     }
   }
 
-  #decodeInside(message: Buffer, at: number): void {
+  #decodeInside(given: Buffer, at: number): void {
+    const message = this.#narrow(given, at);
     switch (message[0]) {
       case 0x49: {
         // Insert
@@ -271,7 +275,8 @@ function readTuple(message: Buffer, position: number, cells: Cells): number {
   return at;
 }
 
-function readRelation(message: Buffer, position: number): Relation {
+/** `position` is the place of the table's number. Throws `DecodeError`, and what Node throws past the message's end. */
+export function readRelation(message: Buffer, position: number): Relation {
   const oid = message.readUInt32BE(position);
   const schema = readText(message, position + 4);
   const table = readText(message, schema.next);

@@ -60,6 +60,27 @@ for (const fault of ["halfOpen", "mute"] as const) {
   });
 }
 
+test("a stream that carries nothing any more is given up, although the source answers whatever else it is asked", async () => {
+  await using fixture = await PostgresFixture.open("create table t (id int primary key)");
+  await fixture.sql(`alter database ${fixture.database.name} set wal_sender_timeout = '5s'`);
+  await using proxy = await proxied(fixture);
+  const { diagnostics, said } = remembering();
+  const url = proxy.url(fixture.database.url);
+  // Silence is long soon; answers have their time.
+  const clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() * 8 };
+  const source = fixture.source(["t"], { url, clock, careMs: 200, diagnostics });
+  await fixture.caughtUp(source);
+  const [stream] = await fixture.sql(
+    "select a.client_port::int as port from pg_replication_slots s join pg_stat_activity a on a.pid = s.active_pid where s.slot_name = $1",
+    [source.status().slot],
+  );
+  const before = said.length;
+  proxy.halfOpen(stream?.port as number);
+  await fixture.sql("insert into t values (1)");
+  while (!said.slice(before).some((line) => /the stream of source .* has been silent/.test(line))) await soon();
+  while ((await fixture.values("shop.public.t")).length < 1) await soon();
+});
+
 test("a server that refuses is tried again, with pauses that grow and differ", async () => {
   await using fixture = await PostgresFixture.open("create table t (id int primary key)");
   const pauses: number[] = [];

@@ -10,8 +10,10 @@ import { openEmbeddedEngine } from "../engine/embedded/embedded-engine.ts";
 import type { Engine } from "../engine/engine.ts";
 import { decodeCommitted, nextOffsetOf } from "../engine/records.ts";
 import type { StoredRecord } from "../records/record.ts";
+import type { EventEncodingName } from "../schema/registry/event-encoding.ts";
 import type { TransactionEvent } from "../schema/transaction-events.ts";
 import { openPostgresSource, type PostgresSourceOptions } from "./postgres.ts";
+import { SchemaHouseFixture } from "./schema-house.fixture.ts";
 import { soon } from "./source.suite.ts";
 import type { Source } from "./source.ts";
 
@@ -19,10 +21,19 @@ type Tables =
   | PostgresOptions<readonly string[]>["tables"]
   | readonly { name: string; appendOnly?: boolean; topic?: string }[];
 
+interface Given {
+  readonly url?: string;
+  readonly encoding?: EventEncodingName;
+}
+
 export class PostgresFixture {
   readonly database: TestDatabase;
   /** For changes from outside. */
   readonly client: pg.Client;
+  /** Of sources whose events are not JSON. */
+  readonly house = new SchemaHouseFixture();
+  /** Of its sources, unless they say another. */
+  encoding: EventEncodingName = "json";
   disk: SimulatedDisk;
   engine: Engine;
   readonly #sources: Source[] = [];
@@ -55,8 +66,9 @@ export class PostgresFixture {
   }
 
   /** Started. */
-  source(tables: Tables, more: Partial<PostgresSourceOptions> & { url?: string } = {}): Source {
-    const definition = postgres("shop", { url: more.url ?? this.database.url, tables: tables as readonly string[] });
+  source(tables: Tables, more: Partial<PostgresSourceOptions> & Given = {}): Source {
+    const { url = this.database.url, encoding = this.encoding } = more;
+    const definition = postgres("shop", { url, encoding, tables: tables as readonly string[] });
     const source = openPostgresSource({
       definition,
       engine: this.engine,
@@ -66,6 +78,7 @@ export class PostgresFixture {
       disk: this.disk,
       spillDirectory: "/data/spill",
       mode: "dev",
+      schemas: this.house,
       ...more,
     });
     this.#sources.push(source);
@@ -73,7 +86,19 @@ export class PostgresFixture {
     return source;
   }
 
+  /** Keys and values as JSON, whatever the source's encoding. */
   async read(topic: string, partition = 0): Promise<StoredRecord[]> {
+    const inJson = (bytes: Buffer | null) => {
+      const reading = bytes && this.house.wire.read(bytes);
+      if (reading?.ok === false) throw new Error(reading.reason);
+      return reading ? Buffer.from(reading.json) : bytes;
+    };
+    return (await this.stored(topic, partition)).map((record) => {
+      return { ...record, key: inJson(record.key), value: inJson(record.value) };
+    });
+  }
+
+  async stored(topic: string, partition = 0): Promise<StoredRecord[]> {
     const all: StoredRecord[] = [];
     for (let offset = 0; ; ) {
       const result = await this.engine.read({
@@ -98,6 +123,13 @@ export class PostgresFixture {
     return (await this.read(topic)).map(({ value }) =>
       value === null ? null : JSON.parse(String(value)),
     ) as Envelope[];
+  }
+
+  /** A source that has captured what was committed up to now. */
+  async running(tables: Tables, more: Partial<PostgresSourceOptions> & Given = {}): Promise<Source> {
+    const source = this.source(tables, more);
+    await this.caughtUp(source);
+    return source;
   }
 
   /** Everything that was committed up to now is in the log, and no table is being read. */

@@ -18,8 +18,7 @@ const kindOf = (source: Source) => source.status().state.kind;
 
 test("a paused source stands still through restarts, and loses nothing where its slot was kept", async () => {
   await using fixture = await PostgresFixture.open("create table t (id int primary key)");
-  const first = fixture.source(["t"]);
-  await fixture.caughtUp(first);
+  const first = await fixture.running(["t"]);
   await first.hold("paused", "keep");
   assert.deepEqual([kindOf(first), (await held(fixture)).slots], ["paused", 1]);
   await fixture.sql("insert into t values (1)");
@@ -42,8 +41,7 @@ test("a paused source stands still through restarts, and loses nothing where its
 
 test("a pause that drops the slot keeps nothing in the server, and a resume reads anew", async () => {
   await using fixture = await PostgresFixture.open("create table t (id int primary key); insert into t values (1)");
-  const source = fixture.source(["t"]);
-  await fixture.caughtUp(source);
+  const source = await fixture.running(["t"]);
   await source.hold("paused", "drop");
   const { state, slot } = source.status();
   assert.deepEqual([state.kind, "slot" in state && state.slot, slot], ["paused", "dropped", null]);
@@ -57,8 +55,7 @@ test("a pause that drops the slot keeps nothing in the server, and a resume read
 
 test("a removed source leaves nothing in the database, and is not started again by a restart", async () => {
   await using fixture = await PostgresFixture.open("create table t (id int primary key)");
-  const first = fixture.source(["t"]);
-  await fixture.caughtUp(first);
+  const first = await fixture.running(["t"]);
   await first.hold("removed", "drop");
   assert.deepEqual(await held(fixture), { slots: 0, publications: 0 });
   await fixture.restart();
@@ -87,8 +84,7 @@ test("a source can be paused before it ever ran, and while its server is away", 
 
 test("a slot that could not be dropped is dropped when its server is there again", async () => {
   await using fixture = await PostgresFixture.open("create table t (id int primary key)");
-  const first = fixture.source(["t"]);
-  await fixture.caughtUp(first);
+  await fixture.running(["t"]);
   await fixture.restart();
   const second = fixture.source(["t"], { url: "postgres://postgres@127.0.0.1:1/x" });
   await second.hold("paused", "drop");
@@ -101,10 +97,8 @@ test("a slot that could not be dropped is dropped when its server is there again
 
 test("who lost the source to another owner can neither pause it nor drop its slot", async () => {
   await using fixture = await PostgresFixture.open("create table t (id int primary key)");
-  const first = fixture.source(["t"]);
-  await fixture.caughtUp(first);
-  const second = fixture.source(["t"]);
-  await fixture.caughtUp(second);
+  const first = await fixture.running(["t"]);
+  const second = await fixture.running(["t"]);
   await assert.rejects(
     first.hold("paused", "drop"),
     (error) => MillraceError.is(error, "PRODUCER_FENCED") || MillraceError.is(error, "SOURCE_FAILED"),
@@ -124,8 +118,7 @@ test("past its limit of held log a source pauses and says why; told to go on, it
   await using fixture = await PostgresFixture.open("create table t (id int primary key)");
   const { diagnostics, said } = remembering();
   const definition = postgres("shop", { url: fixture.database.url, tables: ["t"], walHeldBytesMax: "1MB" });
-  const source = fixture.source(["t"], { definition, careMs: 10, diagnostics });
-  await fixture.caughtUp(source);
+  const source = await fixture.running(["t"], { definition, careMs: 10, diagnostics });
   while (source.status().wal === null) await soon();
   // A transaction that runs holds the log.
   const client = await fixture.connect();
@@ -148,8 +141,7 @@ test("with onWalFull drop-slot the slot is given up, and the source read anew", 
   const { url } = fixture.database;
   const definition = postgres("shop", { url, tables: ["t"], walHeldBytesMax: "1MB", onWalFull: "drop-slot" });
   const { diagnostics, said } = remembering();
-  const source = fixture.source(["t"], { definition, careMs: 10, diagnostics });
-  await fixture.caughtUp(source);
+  const source = await fixture.running(["t"], { definition, careMs: 10, diagnostics });
   while (source.status().wal === null) await soon();
   const client = await fixture.connect();
   await client.query("begin; insert into t values (1)");
@@ -167,8 +159,7 @@ test("the limit holds while a source is paused: a slot that was to be kept is dr
   const { url } = fixture.database;
   const definition = postgres("shop", { url, tables: ["t"], walHeldBytesMax: "1MB", onWalFull: "drop-slot" });
   const { diagnostics, said } = remembering();
-  const source = fixture.source(["t"], { definition, diagnostics });
-  await fixture.caughtUp(source);
+  const source = await fixture.running(["t"], { definition, diagnostics });
   await source.hold("paused", "keep");
   await filled(fixture);
   while ((await held(fixture)).slots > 0) await soon();
@@ -182,8 +173,7 @@ test("the limit holds while a source is paused: a slot that was to be kept is dr
 
 test("a refusal at the start is told as one, or answered as was said beforehand", async () => {
   await using fixture = await PostgresFixture.open("create table t (id int primary key); insert into t values (1)");
-  const first = fixture.source(["t"]);
-  await fixture.caughtUp(first);
+  const first = await fixture.running(["t"]);
   assert.equal(first.refusedAtStart(), null);
   const slot = first.status().slot ?? "";
   const lose = async () => {
@@ -196,24 +186,22 @@ test("a refusal at the start is told as one, or answered as was said beforehand"
   assert.equal((await failure(second)).code, "SOURCE_SLOT_AHEAD");
   assert.equal(second.refusedAtStart()?.code, "SOURCE_SLOT_AHEAD");
   await fixture.restart();
-  const third = fixture.source(["t"], { whenRefused: "adopt" });
-  await fixture.caughtUp(third);
+  const third = await fixture.running(["t"], { whenRefused: "adopt" });
   assert.equal(third.refusedAtStart(), null);
   assert.equal((await fixture.events()).filter(({ status }) => status === "GAP").length, 1);
   await fixture.restart();
   await lose();
-  await fixture.caughtUp(fixture.source(["t"], { whenRefused: "resnapshot" }));
+  await fixture.running(["t"], { whenRefused: "resnapshot" });
   assert.equal(await snapshots(fixture), 2);
   // Where nothing is refused it means nothing.
   await fixture.restart();
-  await fixture.caughtUp(fixture.source(["t"], { whenRefused: "resnapshot" }));
+  await fixture.running(["t"], { whenRefused: "resnapshot" });
   assert.equal(await snapshots(fixture), 2);
 });
 
 test("an adoption of a source that runs changes nothing, now or later", async () => {
   await using fixture = await PostgresFixture.open("create table t (id int primary key)");
-  const source = fixture.source(["t"]);
-  await fixture.caughtUp(source);
+  const source = await fixture.running(["t"]);
   const slot = source.status().slot ?? "";
   source.adopt();
   await fixture.sql("select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = $1", [slot]);

@@ -7,6 +7,7 @@ import { SimulatedDisk } from "../base/simulated-disk.ts";
 import { postgres } from "../catalog/definitions.ts";
 import { openEmbeddedEngine } from "../engine/embedded/embedded-engine.ts";
 import type { EndEvent } from "../schema/transaction-events.ts";
+import { closeConnection, connect } from "./connection.ts";
 import { PostgresFixture } from "./postgres-fixture.ts";
 
 interface MessageJson {
@@ -142,7 +143,30 @@ for (const large of [false, true]) {
   });
 }
 
-test("a slot that decodes prepared transactions is refused before anything of one is passed over", async () => {
+test("a slot that was altered to decode prepared transactions is refused before anything of one is passed over", async (t) => {
+  await using fixture = await PostgresFixture.open("create table t (id int primary key)");
+  const [server] = await fixture.sql("select current_setting('server_version_num')::int >= 180000 as alters");
+  if (server?.alters !== true) return t.skip("skipped: slots can be altered from PostgreSQL 18 on");
+  const source = fixture.source(["t"]);
+  await fixture.caughtUp(source);
+  const { slot, position } = source.status();
+  await source.stop();
+  const address = { name: "shop", url: fixture.database.url };
+  const replication = await connect(address, "replication");
+  await replication.query(`ALTER_REPLICATION_SLOT "${slot}" (TWO_PHASE true)`);
+  await closeConnection(replication);
+  const name = fixture.database.name;
+  await fixture.sql(`begin; insert into t values (1); prepare transaction '${name}'`);
+  const again = fixture.source(["t"]);
+  const error = await failed(again);
+  assert.equal(error.code, "SOURCE_SLOT_FOREIGN");
+  assert.match(error.message, new RegExp(`begin-prepare of "${name}"`));
+  assert.equal(again.status().position, position);
+  assert.deepEqual(await fixture.values("shop.public.t"), []);
+  await fixture.sql(`rollback prepared '${name}'`);
+});
+
+test("a slot that was made anew to decode prepared transactions is refused", async () => {
   await using fixture = await PostgresFixture.open("create table t (id int primary key)");
   const source = fixture.source(["t"]);
   await fixture.caughtUp(source);

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { createServer } from "node:net";
 import { test } from "node:test";
 import { MillraceError } from "../base/errors.ts";
+import { postgres } from "../catalog/definitions.ts";
 import { failure, PostgresFixture, recovered, remembering, until } from "./postgres-fixture.ts";
 import { checkServer } from "./server-setup.ts";
 import { soon } from "./source.suite.ts";
@@ -259,4 +260,26 @@ test("a program that is meant to stay gives nothing up", async () => {
   await fixture.caughtUp(source);
   await source.stop({ release: true });
   assert.equal((await fixture.sql("select 1 from pg_replication_slots where database = current_database()")).length, 1);
+});
+
+test("the first load reads over as many connections as the definition says", async () => {
+  await using fixture = await PostgresFixture.open("create table t (id int primary key)");
+  const { url } = fixture.database;
+  const client = await fixture.connect();
+  await client.query("begin");
+  // The server waits for its own slot, and is faster than whoever must connect first.
+  const locked = client.query(`do $$ begin
+    loop exit when exists (select from pg_replication_slots where database = current_database() and confirmed_flush_lsn is not null); end loop;
+    lock table t in access exclusive mode; end $$`);
+  const source = fixture.source(["t"], {
+    definition: postgres("shop", { url, tables: ["t"], snapshot: { connections: 3 } }),
+  });
+  await locked;
+  const waiting = "select from pg_locks where relation = 't'::regclass and not granted";
+  while ((await fixture.sql(waiting)).length === 0) await soon();
+  const reading = `select from pg_stat_activity where datname = current_database() and
+    (query like 'set transaction snapshot%' or query like 'lock table%access share%')`;
+  assert.equal((await fixture.sql(reading)).length, 3);
+  await client.query("rollback");
+  await fixture.caughtUp(source);
 });

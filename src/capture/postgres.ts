@@ -6,9 +6,9 @@
 import type { Clock } from "../base/clock.ts";
 import type { Diagnostics } from "../base/diagnostics.ts";
 import type { Disk } from "../base/disk.ts";
-import { MillraceError } from "../base/errors.ts";
+import type { MillraceError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
-import type { PostgresDefinition } from "../catalog/definitions.ts";
+import { type PostgresDefinition, patternOf } from "../catalog/definitions.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { ProgressTable } from "../ownership/progress-table.ts";
 import type { TableShape } from "../schema/table-shape.ts";
@@ -19,17 +19,19 @@ import type { ChangeRecorder } from "./change-recorder.ts";
 import { beginHold, endHold, giveUp, holdState } from "./hold.ts";
 import type { LogWriter } from "./log-writer.ts";
 import { parseLsn, printLsn } from "./lsn.ts";
-import { refuseTopicCollision, rejectedTopic, slotName, topicName } from "./names.ts";
+import { refuseTopicCollision, slotName, topicName } from "./names.ts";
 import type { Admission } from "./outbox/outbox-writer.ts";
-import { type CaptureProgress, refusalCodes, type SourceHold, witnessed } from "./progress.ts";
+import { refusalCodes, type SourceHold, witnessed } from "./progress.ts";
 import type { RetryResult } from "./retry.ts";
 import { SlotCare, silenceFault } from "./slot-care.ts";
-import { lookAtSlot, type SlotLook } from "./slot-look.ts";
+import { lookAtSlot, type SlotLook, walAllowance } from "./slot-look.ts";
 import { SlotMinder } from "./slot-minder.ts";
 import { type ReadStart, readProgress, type TableProgress } from "./snapshot/table-progress.ts";
 import type { Source, SourceState, SourceStatus } from "./source.ts";
-import { sourceError } from "./source-error.ts";
+import { notStreaming, sourceError } from "./source-error.ts";
+import { historyWarnings, type SetAside } from "./source-warnings.ts";
 import type { SessionEnd, StreamSession } from "./stream-session.ts";
+import type { SchemaHouse } from "./table-encodings.ts";
 import { publicUrl } from "./tls-modes.ts";
 import { type Wish, Wishes } from "./wishes.ts";
 
@@ -55,6 +57,8 @@ export interface PostgresSourceOptions {
   readonly whenRefused?: "resnapshot" | "adopt";
   /** What topics have against what applications publish to them. */
   readonly admit?: Admission;
+  /** Where the schemas of a source are registered whose encoding has some; a definition with another than JSON needs it. */
+  readonly schemas?: SchemaHouse;
   /** Told of the tables as they are, whenever one is met or has changed. Must not throw. */
   readonly onTables?: (tables: readonly TableShape[]) => void;
   /** How often the server is asked what it keeps for us. */
@@ -80,8 +84,9 @@ class PostgresSource implements Source {
   readonly #wishes: Wishes;
   #state: SourceState = { kind: "connecting" };
   #tables: readonly TableShape[] = [];
+  #rowsByTopic: ReadonlyMap<string, number> = new Map();
   #warnings: readonly string[] = [];
-  #rejected: { readonly count: number; readonly last: string } = { count: 0, last: "" };
+  #setAside: SetAside = { count: 0, last: "" };
   /** Of runs that have ended. */
   #changes = 0;
   #transactions = 0;
@@ -127,7 +132,7 @@ class PostgresSource implements Source {
       type: "postgres",
       state: this.#state,
       url: publicUrl(definition.url),
-      tables: this.#tables,
+      tables: this.#tables.map((shape) => ({ ...shape, rowsEstimated: this.#rowsByTopic.get(shape.topic) ?? null })),
       changes: this.#changes + (this.#recorder?.changes ?? 0),
       transactions: this.#transactions + (this.#streaming?.session.transactions ?? 0),
       position: position === null ? null : printLsn(position),
@@ -137,8 +142,13 @@ class PostgresSource implements Source {
       slot: progress === null || progress.state === "released" ? null : this.#slot,
       ...(progress !== null && { server: { systemId: progress.systemId, timeline: progress.timeline } }),
       wal: this.#minder.look?.wal ?? null,
+      ...walAllowance(definition),
       orphans: this.#minder.look?.orphans ?? [],
-      warnings: this.#allWarnings(progress),
+      warnings: [
+        ...this.#warnings,
+        ...this.#minder.warnings(),
+        ...historyWarnings(this.name, progress, this.#setAside),
+      ],
     };
   }
 
@@ -163,11 +173,25 @@ class PostgresSource implements Source {
     this.#goOn();
   }
 
+  readTable(table: string): Promise<void> {
+    return this.#whileStreaming((run) => run.readTable(table));
+  }
+
   async retry(): Promise<RetryResult> {
-    const retried = this.#run?.retry();
-    if (retried !== undefined && this.#state.kind === "streaming") return await retried;
-    throw new MillraceError("SOURCE_UNREACHABLE", `source "${this.name}" does not stream`, {
-      hint: "What was set aside is tried again while the source runs: see millrace sources show.",
+    const { count } = this.#setAside;
+    const result = await this.#whileStreaming((run) => run.retry());
+    // What was set aside by then is settled; what has been since is still to be warned of.
+    if (result.refused === 0 && !result.more) {
+      this.#setAside = { ...this.#setAside, count: this.#setAside.count - count };
+    }
+    return result;
+  }
+
+  async #whileStreaming<T>(work: (run: CaptureRun) => Promise<T> | undefined): Promise<T> {
+    const done = this.#run !== null && this.#state.kind === "streaming" ? work(this.#run) : undefined;
+    if (done === undefined) throw notStreaming(this.name);
+    return await done.catch((cause) => {
+      throw sourceError(cause, this.#options.definition);
     });
   }
 
@@ -297,7 +321,8 @@ class PostgresSource implements Source {
     this.#log = log;
     const { definition } = this.#options;
     const declared = new Set(definition.tables.map((table) => topicName(definition.name, table)));
-    this.#tables = (await log.readShapes()).filter(({ topic }) => declared.has(topic));
+    const { patterns } = definition;
+    this.#tables = (await log.readShapes()).filter((shape) => declared.has(shape.topic) || patternOf(patterns, shape));
     this.#options.onTables?.(this.#tables);
     this.#position = log.progress === null ? null : parseLsn(log.progress.lsn);
     return log;
@@ -337,6 +362,9 @@ class PostgresSource implements Source {
         this.#options.onTables?.(tables);
         this.#warnings = warnings;
       },
+      counted: (rows) => {
+        this.#rowsByTopic = rows;
+      },
       reading: (progress) => {
         this.#reading = progress;
       },
@@ -344,11 +372,9 @@ class PostgresSource implements Source {
         this.#position = position;
       },
       rejected: (reason, table) => {
-        this.#rejected = {
-          count: this.#rejected.count + 1,
-          last: table === null ? reason : `${reason} (table ${table})`,
-        };
-        if (this.#rejected.count === 1) {
+        const last = table === null ? reason : `${reason} (table ${table})`;
+        this.#setAside = { count: this.#setAside.count + 1, last };
+        if (this.#setAside.count === 1) {
           this.#options.diagnostics.warn("a row was set aside", { source: this.name, table, reason });
         }
       },
@@ -424,21 +450,6 @@ class PostgresSource implements Source {
     const because = this.#minder.heldSentence();
     const hold = { kind: "paused", slot: "kept", because, atMs: this.#options.clock.now() } as const;
     this.#ask(act === "pause" ? { kind: "hold", hold } : { kind: "give-up", because }).catch(() => undefined);
-  }
-
-  #allWarnings(progress: CaptureProgress | null): string[] {
-    const { count, last } = this.#rejected;
-    const gap = progress?.gap;
-    return [
-      ...this.#warnings,
-      ...this.#minder.warnings(),
-      ...(gap === undefined
-        ? []
-        : [
-            `changes between ${gap.from} and ${gap.to} may be missing: the server's position was adopted (${gap.code})`,
-          ]),
-      ...(count === 0 ? [] : [`rows set aside in topic ${rejectedTopic(this.name)}: ${count}; the last: ${last}`]),
-    ];
   }
 
   // What keeps it.

@@ -3,7 +3,6 @@
  * (docs/reference/envelope.md), and what became of the tries.
  */
 import { printLsn } from "./lsn.ts";
-import type { Relation } from "./pgoutput.ts";
 
 export interface Rejection {
   /** `schema.table`; null for what belongs to none. */
@@ -18,8 +17,14 @@ export interface Rejection {
   readonly streamed: boolean;
   /** Of a larger one the bytes are left out. */
   readonly messageBytesMax: number;
-  readonly relation: Relation | undefined;
+  /** Null for what is no row, or one of a table that the stream has not told of. */
+  readonly columns: RejectedColumns | null;
+  /** Of a row of a snapshot: the snapshot's id, or that of the table's reading. */
+  readonly snapshot: string | null;
 }
+
+/** Name, number of the type, its modifier. */
+export type RejectedColumns = readonly (readonly [name: string, type: number, modifier: number])[];
 
 /** The value of a record. */
 export interface RejectedJson {
@@ -30,10 +35,12 @@ export interface RejectedJson {
   readonly lsn: string;
   readonly transaction: string | null;
   readonly ts_ms: number;
-  /** The message as it stands outside of a streamed block, in base64; null for one that is too large. */
+  /** The message as it stands outside of a streamed block, or a row of `COPY`, in base64; null for one that is too large. */
   readonly bytes: string | null;
-  /** Columns as the server told them when the row came: name, number of the type, its modifier. */
-  readonly columns?: readonly (readonly [name: string, type: number, modifier: number])[];
+  /** As the server told them when the row came. */
+  readonly columns?: RejectedColumns;
+  /** It is a row of `COPY`, of this snapshot or reading of a table. */
+  readonly snapshot?: string;
 }
 
 /** A record behind it says what became of a try. */
@@ -45,7 +52,8 @@ export interface RetriedJson {
 }
 
 export function rejectedRecord(rejection: Rejection): Buffer {
-  const { table, reason, of, lsn, transaction, nowMs, message, streamed, messageBytesMax, relation } = rejection;
+  const { table, reason, of, lsn, transaction, nowMs, message, streamed, messageBytesMax } = rejection;
+  const { columns, snapshot } = rejection;
   const whole = streamed ? Buffer.concat([message.subarray(0, 1), message.subarray(5)]) : message;
   const value: RejectedJson = {
     table,
@@ -55,9 +63,8 @@ export function rejectedRecord(rejection: Rejection): Buffer {
     transaction,
     ts_ms: nowMs,
     bytes: message.length > messageBytesMax ? null : whole.toString("base64"),
-    ...(relation && {
-      columns: relation.columns.map(({ name, typeOid, typeModifier }) => [name, typeOid, typeModifier] as const),
-    }),
+    ...(columns !== null && { columns }),
+    ...(snapshot !== null && { snapshot }),
   };
   return Buffer.from(JSON.stringify(value));
 }

@@ -1,36 +1,44 @@
 /** What trying one thing again that was set aside would do, or why it cannot be tried. Pure. */
-import type { Cells } from "../schema/cells.ts";
+import { Cells } from "../schema/cells.ts";
 import type { CapturedTable } from "./captured-table.ts";
 import type { ChangeRecorder } from "./change-recorder.ts";
+import { readCopyRow } from "./copy-row.ts";
 import { DecodeError, type OldRow, PgOutputDecoder, type PgOutputHandler } from "./pgoutput.ts";
 import type { RejectedJson } from "./rejected.ts";
 
+interface Write {
+  readonly message: Buffer;
+  /** Throws `DecodeError`, and `RangeError` for a row that cannot be read. */
+  readonly write: (recorder: ChangeRecorder) => void;
+}
+
 export type RetryPlan =
-  | {
+  | (Write & {
       readonly kind: "row";
       readonly table: CapturedTable;
       /** Of the old and the new row, as latin-1 text; a table without a key has none. */
       readonly keys: readonly string[];
-      readonly message: Buffer;
-      readonly handlerFor: (recorder: ChangeRecorder) => PgOutputHandler;
-    }
+      /** The snapshot, or the table's reading, that the row is of; null for a row of the stream. */
+      readonly snapshot: string | null;
+    })
   /** A logical message: one of the outbox, or an event. */
-  | {
-      readonly kind: "message";
-      readonly message: Buffer;
-      readonly handlerFor: (recorder: ChangeRecorder) => PgOutputHandler;
-    }
+  | (Write & { readonly kind: "message" })
   | { readonly kind: "refused"; readonly reason: string };
 
-const readAnew = "the table can be read anew: millrace sources resnapshot";
+export const readAnew = "the table can be read anew: millrace sources resnapshot";
 
 export function planRetry(rejected: Partial<RejectedJson>, tables: readonly CapturedTable[]): RetryPlan {
   const refused = (reason: string): RetryPlan => ({ kind: "refused", reason });
   const { table: name, bytes, columns } = rejected;
   if (typeof bytes !== "string") return refused(`the row was too large to be kept; ${readAnew}`);
   const message = Buffer.from(bytes, "base64");
-  if (message[0] === messageKind) return { kind: "message", message, handlerFor: messageHandler };
-  if (name === null || name === undefined) return refused("it belongs to no table that is captured");
+  const decoding = (handlerFor: (recorder: ChangeRecorder) => PgOutputHandler): Write => {
+    return { message, write: (recorder) => new PgOutputDecoder(handlerFor(recorder)).decode(message) };
+  };
+  if (name === null || name === undefined) {
+    if (message[0] === messageKind) return { kind: "message", ...decoding(messageHandler) };
+    return refused("it belongs to no table that is captured");
+  }
   const table = tables.find(({ shape }) => `${shape.schema}.${shape.table}` === name);
   if (table === undefined) return refused(`table "${name}" is not captured`);
   if (columns === undefined) return refused(`it is a row of a snapshot of table "${name}"; ${readAnew}`);
@@ -44,19 +52,25 @@ export function planRetry(rejected: Partial<RejectedJson>, tables: readonly Capt
     );
   if (!same) return refused(`table "${name}" has other columns now; ${readAnew}`);
   if (rejected.of === "outbox") {
-    return { kind: "message", message, handlerFor: (recorder) => outboxHandler(recorder, table) };
+    return { kind: "message", ...decoding((recorder) => outboxHandler(recorder, table)) };
   }
+  const { snapshot = null } = rejected;
   let keys: readonly string[];
   try {
-    keys = keysOf(message, table);
+    keys = snapshot === null ? keysOf(message, table) : copyKeysOf(message, table);
   } catch (error) {
     if (error instanceof DecodeError || error instanceof RangeError) return refused(error.message);
     throw error;
   }
-  if (keys.length === 0 && message[0] !== insertKind) {
+  const inserts = snapshot !== null || message[0] === insertKind;
+  if (keys.length === 0 && !(inserts && table.shape.appendOnly)) {
     return refused(`table "${name}" has no key by which its order could be told; ${readAnew}`);
   }
-  return { kind: "row", table, keys, message, handlerFor: (recorder) => rowHandler(recorder, table) };
+  if (snapshot === null) {
+    return { kind: "row", table, keys, snapshot, ...decoding((recorder) => rowHandler(recorder, table)) };
+  }
+  const write = (recorder: ChangeRecorder) => recorder.retryRow(table, copiedRow(message, table));
+  return { kind: "row", table, keys, snapshot, message, write };
 }
 
 const messageKind = 0x4d;
@@ -77,6 +91,18 @@ function keysOf(message: Buffer, table: CapturedTable): readonly string[] {
     delete: (_, _kind, old) => add(old),
   }).decode(message);
   return [...keys];
+}
+
+/** Throws `RangeError`. */
+function copiedRow(line: Buffer, { shape }: CapturedTable): Cells {
+  const cells = new Cells();
+  readCopyRow(line, 0, line.length, shape.columns.length, cells);
+  return cells;
+}
+
+/** Throws `RangeError` where the row or its key cannot be read. */
+function copyKeysOf(line: Buffer, table: CapturedTable): readonly string[] {
+  return table.shape.key === null ? [] : [table.writer.keyOf(copiedRow(line, table)).toString("latin1")];
 }
 
 function rowHandler(recorder: ChangeRecorder, table: CapturedTable): PgOutputHandler {

@@ -9,13 +9,16 @@
 import type { Engine } from "../engine/engine.ts";
 import { decodeCommitted, nextOffsetOf } from "../engine/records.ts";
 import type { StoredRecord } from "../records/record.ts";
+import type { WireReader } from "../schema/registry/wire-reader.ts";
+import type { Begun } from "./capture-log.ts";
 import type { ChangeRecorder } from "./change-recorder.ts";
 import type { LogWriter } from "./log-writer.ts";
 import { parseLsn } from "./lsn.ts";
 import { rejectedTopic } from "./names.ts";
-import { DecodeError, PgOutputDecoder } from "./pgoutput.ts";
+import { type NewestEvent, NewestEvents } from "./newest-events.ts";
+import { DecodeError } from "./pgoutput.ts";
 import type { RejectedJson, RetriedJson } from "./rejected.ts";
-import { planRetry, type RetryPlan } from "./retry-plan.ts";
+import { planRetry, type RetryPlan, readAnew } from "./retry-plan.ts";
 import type { StreamSession } from "./stream-session.ts";
 
 export interface RetryResult {
@@ -36,8 +39,10 @@ export interface RetrySettings {
   readonly session: StreamSession;
   readonly log: LogWriter;
   readonly recorder: ChangeRecorder;
-  /** When what is known of each table was begun to be read, in milliseconds by topic: rows from before are superseded. */
-  readonly begun: () => Promise<ReadonlyMap<string, number>>;
+  /** Where what is known of each table begins, by topic: rows from before are superseded. */
+  readonly begun: () => Promise<ReadonlyMap<string, Begun>>;
+  /** Of events that are no JSON. */
+  readonly wire: WireReader;
 }
 
 /** Tried in one call. */
@@ -54,12 +59,18 @@ interface Try {
 /** Throws `SOURCE_UNREACHABLE` when the stream ends meanwhile, and what the log throws. */
 export async function retryRejected(settings: RetrySettings): Promise<RetryResult> {
   const { session, log } = settings;
-  const scans = new Map<string, number>();
-  const newest = new Map<string, number>();
+  const newest = new NewestEvents(settings.wire);
   const look = async () => {
     const found = await readTries(settings);
     const plans = found.tries.map(({ rejected }) => planRetry(rejected, session.tables));
-    await findNewest(settings, plans, scans, newest);
+    newest.want(plans);
+    for (const shape of newest.shapes) {
+      const take = (record: StoredRecord) => {
+        newest.take(shape, record);
+        return true;
+      };
+      newest.scanned(shape, await eachRecord(settings, shape.topic, newest.from(shape), take));
+    }
     return { ...found, plans };
   };
   // Most of what is to be read is read while the stream goes on; the rest is little.
@@ -97,39 +108,12 @@ async function readTries(settings: RetrySettings): Promise<{ readonly tries: Try
   return { tries, more };
 }
 
-/** For the keys that are tried, the position of the newest event of each, by topic and key. */
-async function findNewest(
-  settings: RetrySettings,
-  plans: readonly RetryPlan[],
-  scans: Map<string, number>,
-  newest: Map<string, number>,
-): Promise<void> {
-  const wanted = new Map<string, Set<string>>();
-  for (const plan of plans) {
-    if (plan.kind !== "row") continue;
-    const { topic } = plan.table.shape;
-    const keys = wanted.get(topic) ?? new Set();
-    for (const key of plan.keys) keys.add(key);
-    wanted.set(topic, keys);
-  }
-  for (const [topic, keys] of wanted) {
-    const end = await eachRecord(settings, topic, scans.get(topic) ?? 0, ({ key, value }) => {
-      const text = key?.toString("latin1");
-      if (text === undefined || value === null || !keys.has(text)) return true;
-      const lsn = parse<{ source?: { lsn?: number } }>(value).source?.lsn ?? 0;
-      const place = `${topic}\n${text}`;
-      newest.set(place, Math.max(lsn, newest.get(place) ?? 0));
-      return true;
-    });
-    scans.set(topic, end);
-  }
+interface Known {
+  readonly newest: NewestEvents;
+  readonly begun: ReadonlyMap<string, Begun>;
 }
 
-interface Known {
-  /** The position of the newest event, by topic and key. */
-  readonly newest: Map<string, number>;
-  readonly begun: ReadonlyMap<string, number>;
-}
+type Outcome = "written" | "superseded" | { readonly refused: string };
 
 function writeTries(
   { session, recorder }: RetrySettings,
@@ -161,36 +145,58 @@ function writeTry(
   plan: RetryPlan,
   rejected: Partial<RejectedJson>,
   { newest, begun }: Known,
-): "written" | "superseded" | { readonly refused: string } {
+): Outcome {
   if (plan.kind === "refused") return { refused: plan.reason };
   const lsn = parseLsn(rejected.lsn ?? "0/0");
-  const places = plan.kind === "row" ? plan.keys.map((key) => `${plan.table.shape.topic}\n${key}`) : [];
-  if (plan.kind === "row" && recorder.watches.has(plan.table.topic)) {
-    const { schema, table } = plan.table.shape;
-    return { refused: `table "${schema}.${table}" is being read anew, with this row` };
+  if (plan.kind === "row") {
+    const { topic } = plan.table.shape;
+    if (recorder.watches.has(plan.table.topic)) {
+      return { refused: `table "${rejected.table}" is being read anew, with this row` };
+    }
+    const outcome = decideRow(plan, rejected, lsn, newest.of(topic, plan.keys), begun.get(topic));
+    if (outcome !== "written") return outcome;
   }
-  // The table was read anew since: it is as it was then, or later, and may have no row of this key.
-  if (plan.kind === "row" && (rejected.ts_ms ?? 0) <= (begun.get(plan.table.shape.topic) ?? -1)) return "superseded";
-  if (places.some((place) => (newest.get(place) ?? -1) >= lsn)) return "superseded";
   const refused = tryAgain(recorder, plan, lsn);
   if (refused !== null) return { refused };
-  for (const place of places) newest.set(place, lsn);
+  if (plan.kind === "row") newest.written(plan.table.shape.topic, plan.keys, lsn);
   return "written";
+}
+
+/** What a try of a row comes to by what else is known of its key. Pure. */
+function decideRow(
+  { snapshot }: Extract<RetryPlan, { kind: "row" }>,
+  rejected: Partial<RejectedJson>,
+  lsn: number,
+  newest: NewestEvent | null,
+  begun: Begun | undefined,
+): Outcome {
+  if (snapshot === null) {
+    // The table was read anew since: it is as it was then, or later, and may have no row of this key.
+    if ((rejected.ts_ms ?? 0) <= (begun?.ms ?? -1)) return "superseded";
+    return (newest?.lsn ?? -1) >= lsn ? "superseded" : "written";
+  }
+  // Another reading has begun since, with all rows that there were.
+  if (snapshot !== begun?.id) return "superseded";
+  // Its chunk may be older than what the stream has told since the reading began, wherever that stands.
+  if (newest === null || newest.offset < begun.offset) return "written";
+  if (!newest.hasGaps) return "superseded";
+  const reason = `a newer event of the row leaves out what is set aside here; ${readAnew}`;
+  return { refused: reason };
 }
 
 /** Null, or the reason why it failed once more. */
 function tryAgain(recorder: ChangeRecorder, plan: Exclude<RetryPlan, { kind: "refused" }>, lsn: number): string | null {
   let failed: string | null = null;
   recorder.lsn = lsn;
-  recorder.message = plan.message;
+  recorder.messageAt(plan.message);
   recorder.streamed = false;
   recorder.retrying = (reason) => {
     failed = reason;
   };
   try {
-    new PgOutputDecoder(plan.handlerFor(recorder)).decode(plan.message);
+    plan.write(recorder);
   } catch (error) {
-    if (!(error instanceof DecodeError)) throw error;
+    if (!(error instanceof DecodeError || error instanceof RangeError)) throw error;
     failed = error.message;
   } finally {
     recorder.retrying = null;

@@ -169,13 +169,15 @@ export interface Publications {
 /**
  * Makes the publications what they must be: one for all changes, and one of its own for tables that are append-only,
  * because a publication that publishes updates makes the source's own updates of a table without a key fail.
- * What is right already is left alone, so that an administrator may have made it. Throws `SOURCE_NOT_PERMITTED`.
+ * What is right already is left alone, so that an administrator may have made it. `meant` are those (append-only or not) that
+ * are there even while no table is in them. Throws `SOURCE_NOT_PERMITTED`.
  */
 export async function ensurePublications(
   client: Client,
   source: SourceAddress,
   slot: string,
   tables: readonly PublishedTable[],
+  meant: readonly boolean[] = [],
 ): Promise<Publications> {
   const names: string[] = [];
   const missed: number[] = [];
@@ -184,8 +186,9 @@ export async function ensurePublications(
   for (const appendOnly of [false, true]) {
     const name = appendOnly ? appendOnlyPublication(slot) : slot;
     const wanted = tables.filter((table) => table.appendOnly === appendOnly);
-    const statements = await plan(client, name, appendOnly, wanted);
-    if (wanted.length > 0) names.push(name);
+    const stays = wanted.length > 0 || meant.includes(appendOnly);
+    const statements = await plan(client, name, appendOnly, wanted, stays);
+    if (stays) names.push(name);
     created ||= statements.created;
     altered ||= statements.sql.length > 0;
     missed.push(...statements.missed);
@@ -216,7 +219,8 @@ export function publicationSql(
   appendOnly: boolean,
   tables: readonly Pick<PublishedTable, "schema" | "table" | "kind" | "listed" | "where">[],
 ): string {
-  return `create publication ${quote(name)} for table ${publishedList(tables)} with (${publishOptions(appendOnly)})`;
+  const list = tables.length === 0 ? "" : ` for table ${publishedList(tables)}`;
+  return `create publication ${quote(name)}${list} with (${publishOptions(appendOnly)})`;
 }
 
 /** As it stands behind `for table` and `set table`. */
@@ -242,12 +246,15 @@ async function plan(
   name: string,
   appendOnly: boolean,
   tables: readonly PublishedTable[],
+  stays: boolean,
 ): Promise<{ readonly sql: string[]; readonly created: boolean; readonly missed: readonly number[] }> {
   const filters = await publishedFilters(client, name);
-  const found = await client.query<{ flags: string; all: boolean; ours: boolean; oids: number[] }>(
+  const found = await client.query<{ flags: string; all: boolean; ours: boolean; oids: number[]; tables: string[] }>(
     `select concat_ws(',', pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot) as flags, puballtables as all,
             pg_has_role(pubowner, 'usage') as ours,
-            array(select prrelid::int8::float8 from pg_publication_rel where prpubid = p.oid) as oids
+            array(select prrelid::int8::float8 from pg_publication_rel where prpubid = p.oid) as oids,
+            array(select format('%I.%I', n.nspname, c.relname) from pg_publication_rel r join pg_class c on c.oid = r.prrelid
+                    join pg_namespace n on n.oid = c.relnamespace where r.prpubid = p.oid) as tables
        from pg_publication p where pubname = $1`,
     [name],
   );
@@ -255,10 +262,10 @@ async function plan(
   const list = publishedList(tables);
   const options = publishOptions(appendOnly);
   if (existing === undefined) {
-    if (tables.length === 0) return { sql: [], created: false, missed: [] };
+    if (!stays) return { sql: [], created: false, missed: [] };
     return { sql: [publicationSql(name, appendOnly, tables)], created: true, missed: [] };
   }
-  if (tables.length === 0) return { sql: [`drop publication ${quote(name)}`], created: false, missed: [] };
+  if (!stays) return { sql: [`drop publication ${quote(name)}`], created: false, missed: [] };
   const sql: string[] = [];
   const rightFlags = existing.flags === (appendOnly ? "t,f,f,t,t" : "t,t,t,t,t");
   if (!rightFlags) sql.push(`alter publication ${quote(name)} set (${options})`);
@@ -267,7 +274,9 @@ async function plan(
     return !existing.oids.includes(table.oid) || !sameFilter(table, filters.get(table.oid), existing.ours);
   });
   if (added.length > 0 || (existing.oids.length !== tables.length && !existing.all)) {
-    sql.push(`alter publication ${quote(name)} set table ${list}`);
+    // A list cannot be set to nothing.
+    const emptied = tables.length === 0 ? `drop table ${existing.tables.join(", ")}` : `set table ${list}`;
+    sql.push(`alter publication ${quote(name)} ${emptied}`);
   }
   return { sql, created: false, missed: (rightFlags ? added : tables).map(({ oid }) => oid) };
 }

@@ -166,9 +166,21 @@ function mebibytes(bytes: number): string {
   return bytes >= 10 * 1024 ** 3 ? `${Math.round(bytes / 1024 ** 3)} GiB` : `${Math.round(bytes / 1024 ** 2)} MiB`;
 }
 
+/** What the definition allows the source's server to keep for us. */
+export interface WalAllowance {
+  readonly heldBytesMax: number;
+  /** What is done past it. */
+  readonly whenFull: "pause" | "drop-slot";
+}
+
 export interface WalLimit {
   readonly walHeldBytesMax: number | null;
   readonly onWalFull: "pause" | "drop-slot";
+}
+
+/** The limit as the status tells it. */
+export function walAllowance({ walHeldBytesMax, onWalFull }: WalLimit): { readonly walAllowance?: WalAllowance } {
+  return walHeldBytesMax === null ? {} : { walAllowance: { heldBytesMax: walHeldBytesMax, whenFull: onWalFull } };
 }
 
 /**

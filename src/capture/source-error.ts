@@ -16,6 +16,14 @@ const networkCodes = new Set([
   "EAI_AGAIN",
 ]);
 
+/** What is asked of a source that must run for it. */
+export function notStreaming(source: string): MillraceError {
+  return new MillraceError("SOURCE_UNREACHABLE", `source "${source}" does not stream`, {
+    hint: `This is done while the source runs: see millrace sources show ${source}.`,
+    details: { source },
+  });
+}
+
 /** What PostgreSQL or the network said, as an error with a code. A `MillraceError` stays what it is. */
 export function sourceError(cause: unknown, source: SourceAddress): MillraceError {
   if (MillraceError.is(cause)) return cause;

@@ -3,32 +3,28 @@
  * them, and looked at from time to time, for a stream tells some changes late or never.
  */
 import type { Client } from "pg";
-import { invariant } from "../base/errors.ts";
-import type { TableDefinition } from "../catalog/definitions.ts";
+import { invariant, MillraceError } from "../base/errors.ts";
 import { EnvelopeWriter } from "../schema/envelope-writer.ts";
 import { JsonBytes } from "../schema/json-bytes.ts";
 import type { TableShape } from "../schema/table-shape.ts";
 import type { CaptureLog } from "./capture-log.ts";
 import type { CaptureListener, CaptureTools } from "./capture-tools.ts";
 import type { CapturedTable } from "./captured-table.ts";
-import { describeAddedColumns, readCatalogue } from "./catalogue.ts";
+import { describeAddedColumns } from "./catalogue.ts";
 import type { LogWriter } from "./log-writer.ts";
-import { appendOnlyPublication, topicName } from "./names.ts";
+import { appendOnlyPublication } from "./names.ts";
 import type { Relation } from "./pgoutput.ts";
+import { PresentTables } from "./present-tables.ts";
 import type { TableReading } from "./progress.ts";
 import { readMarks } from "./read-marks.ts";
 import { ensurePublications, type Publications, type ServerFacts } from "./server-setup.ts";
 import { checkFilters } from "./snapshot/check-filters.ts";
+import { wholeRows } from "./snapshot/table-progress.ts";
 import type { TableReads } from "./snapshot/table-reads.ts";
 import { inOneMoment, type SourceConnection } from "./source-connection.ts";
 import type { StreamSession } from "./stream-session.ts";
-import {
-  type CheckedTable,
-  carriedAsTextWarning,
-  checkTables,
-  readTableDiffers,
-  tableDiffers,
-} from "./table-checks.ts";
+import { type CheckedTable, carriedAsTextWarning, readTableDiffers, tableDiffers } from "./table-checks.ts";
+import { TableEncodings } from "./table-encodings.ts";
 import { compareMarks, keptMarks, type MarksNow, type TableMarks } from "./table-marks.ts";
 
 /** With what the stream begins. */
@@ -44,8 +40,16 @@ export interface TableToRead {
   readonly resume: TableReading | null;
 }
 
-function goneWarning({ schema, table }: TableDefinition): string {
-  return `table "${schema}.${table}" is gone from the source: what was captured of it stays as it was, and it is read when it is there again`;
+/** A table that nobody has named is not there any more, or not as one that can be captured: the stream begins anew without it. */
+function leftPattern(source: string, { schema, table }: TableShape): MillraceError {
+  return new MillraceError("SOURCE_TABLE_UNKNOWN", `source "${source}": table "${schema}.${table}" matches no more`, {
+    hint: "Nothing need be done: what was captured of it stays as it was.",
+    details: { source, table: `${schema}.${table}`, left: true },
+  });
+}
+
+export function isLeftPattern(error: unknown): boolean {
+  return MillraceError.is(error, "SOURCE_TABLE_UNKNOWN") && error.details.left === true;
 }
 
 /** Who narrows a publication again and again is left alone: the next look sees it. */
@@ -57,28 +61,29 @@ export class SourceTables {
   readonly #log: CaptureLog;
   readonly #listener: CaptureListener;
   readonly #json = new JsonBytes();
+  readonly #encodings: TableEncodings;
   readonly #publications: readonly string[];
-  /** Declared and captured once, and not in the source any more; and what the log knows of tables that the stream does not. */
-  #gone: readonly TableDefinition[] = [];
+  readonly #present: PresentTables;
+  /** What the log knows of tables that the stream does not. */
   #left: readonly { readonly shape: TableShape; readonly topic: number }[] = [];
   #warnings: string[] = [];
   #warningsTold = "";
 
   constructor(tools: CaptureTools, slot: string, log: CaptureLog, listener: CaptureListener) {
     this.#tools = tools;
+    this.#encodings = new TableEncodings(tools.definition, tools.schemas);
     this.#slot = slot;
     this.#publications = [slot, appendOnlyPublication(slot)];
     this.#log = log;
     this.#listener = listener;
+    this.#present = new PresentTables(tools, log, this.#publications);
   }
 
-  /**
-   * Every declared table; where the stream goes on, those that are gone from the source are left out and said, so that they
-   * hold back no others.
-   */
+  /** Every table that is to be captured, as `PresentTables` finds them. */
   async check(client: Client, facts: ServerFacts, gone: "left-out" | "refused"): Promise<CheckedTable[]> {
-    const checked = await this.#present(client, facts, gone);
-    this.#warnings = [...checked.flatMap(({ warnings }) => warnings), ...this.#gone.map(goneWarning)];
+    const checked = await this.#present.look(client, facts, gone);
+    this.#listener.counted(new Map(checked.map(({ shape, rowsEstimated }) => [shape.topic, wholeRows(rowsEstimated)])));
+    this.#warnings = [...checked.flatMap(({ warnings }) => warnings), ...this.#present.warnings];
     if (facts.walKeepUnbounded) {
       this.#warnings.push(
         "max_slot_wal_keep_size is -1 in the source: while Millrace is away, the server keeps its log without bound",
@@ -87,24 +92,12 @@ export class SourceTables {
     return checked;
   }
 
-  async #present(client: Client, facts: ServerFacts, gone: "left-out" | "refused"): Promise<CheckedTable[]> {
-    const { definition } = this.#tools;
-    const catalogue = await readCatalogue(client, definition.tables);
-    const there = definition.tables.filter((declared) =>
-      catalogue.some(({ schema, table }) => schema === declared.schema && table === declared.table),
+  /** As a snapshot has them. A table that nobody has named is in it when it was published before: else the next look finds it. */
+  async checkLoaded(client: Client, facts: ServerFacts, published: readonly CheckedTable[]): Promise<CheckedTable[]> {
+    const checked = (await this.check(client, facts, "refused")).filter(
+      ({ oid, shape }) => !this.#present.byPattern(shape) || published.some((table) => table.oid === oid),
     );
-    const absent = definition.tables.filter((declared) => !there.includes(declared));
-    const { progress } = this.#log;
-    const captured = absent.every((table) => topicName(definition.name, table) in (progress?.oids ?? {}));
-    if (gone === "refused" || progress?.state !== "streaming" || there.length === 0 || !captured) {
-      return checkTables(definition, facts.user, catalogue);
-    }
-    for (const table of absent) {
-      if (this.#gone.some((one) => goneWarning(one) === goneWarning(table))) continue;
-      this.#tools.diagnostics.warn("a captured table is gone", { source: definition.name, table: goneWarning(table) });
-    }
-    this.#gone = absent;
-    return checkTables({ ...definition, tables: there }, facts.user, catalogue);
+    return this.marked(client, checked);
   }
 
   /** Tables as the catalogue has them, with their marks of the same moment. */
@@ -114,7 +107,7 @@ export class SourceTables {
 
   /** With the marks that the catalogue has of them; in the transaction in which they were checked. */
   async marked(client: Client, checked: readonly CheckedTable[]): Promise<CheckedTable[]> {
-    const marks = await readMarks(client, checked, this.#publications);
+    const marks = await readMarks(client, checked, this.#publications, (topic) => this.#log.marksOf(topic));
     return checked.map((table) => ({ ...table, marks: marks.get(table.oid) ?? null }));
   }
 
@@ -160,11 +153,14 @@ export class SourceTables {
           resume: goesOn ? reading : null,
         });
       } else {
+        await this.prepare([before]);
         tables.push(this.captured(table.oid, before.shape, table.types.slice(0, before.shape.columns.length)));
       }
     }
+    await this.prepare(read.map(({ table }) => table));
+    for (const { shape } of known) if (this.#present.byPattern(shape)) await this.#log.addTable(shape);
     this.#left = known.flatMap(({ shape }) => {
-      const topic = this.#log.topics.findIndex(({ name }) => name === shape.topic);
+      const topic = this.#log.numberOf(shape.topic);
       return topic < 0 || checked.some((table) => table.shape.topic === shape.topic) ? [] : [{ shape, topic }];
     });
     // What the stream tells of them is passed over from here on: under whatever number they come back, they are read anew.
@@ -173,11 +169,18 @@ export class SourceTables {
     return { tables, read };
   }
 
+  /** Before tables are captured in the shapes that they have now. Throws `SOURCE_SCHEMA_UNREGISTERED`. */
+  prepare(tables: readonly Pick<CheckedTable, "shape">[]): Promise<void> {
+    return this.#encodings.prepare(tables.map(({ shape }) => shape));
+  }
+
+  /** In a shape that was prepared. */
   captured(oid: number, shape: TableShape, types: CapturedTable["types"]): CapturedTable {
-    const topic = this.#log.topics.findIndex(({ name }) => name === shape.topic);
+    const topic = this.#log.numberOf(shape.topic);
     const { version } = this.#tools;
     const database = this.#log.progress?.database ?? "";
-    return { oid, shape, types, topic, writer: new EnvelopeWriter(shape, { version, database }, this.#json) };
+    const writer = new EnvelopeWriter(shape, { version, database }, this.#json);
+    return { oid, shape, types, topic, writer, encoding: this.#encodings.of(shape) };
   }
 
   /** A table as the catalogue has it now; the publications have it too by then. */
@@ -186,7 +189,8 @@ export class SourceTables {
     const same = (table: CheckedTable) => table.shape.schema === shape.schema && table.shape.table === shape.table;
     // Where it is gone, that is what is told.
     const found = tables.find(same) ?? (await this.check(client, facts, "refused")).find(same);
-    invariant(found !== undefined, "a table that is captured is declared");
+    if (found === undefined) throw leftPattern(this.#tools.definition.name, shape);
+    await this.prepare([found]);
     return found;
   }
 
@@ -222,7 +226,7 @@ export class SourceTables {
 
   #begunMarks({ shape, marks }: CheckedTable): MarksNow | null {
     const begun = this.#log.marksOf(shape.topic);
-    return begun === null || marks === null ? marks : { ...begun, labelsNow: marks.labelsNow };
+    return begun === null || marks === null ? marks : { ...begun, labelsNow: marks.labelsNow, partitionsFilled: [] };
   }
 
   async publish(client: Client, facts: ServerFacts, checked: readonly CheckedTable[]): Promise<Publications> {
@@ -240,7 +244,10 @@ export class SourceTables {
       },
       listed: listed ? shape.columns.map(({ name }) => name) : null,
     }));
-    return ensurePublications(client, definition, this.#slot, tables);
+    const patterns = definition.patterns.filter(({ excludes }) => !excludes);
+    // A stream names its publications when it begins, and a table may be matched later.
+    const meant = [false, true].filter((kind) => patterns.some(({ appendOnly }) => appendOnly === kind));
+    return ensurePublications(client, definition, this.#slot, tables, meant);
   }
 
   tell(tables: readonly { readonly shape: TableShape; readonly topic: number }[]): void {
@@ -270,12 +277,14 @@ export class SourceTables {
         if (typeof described === "string") return described;
         // The same change may have filled them in another way.
         const { shape } = described;
-        const marks = await readMarks(client, [{ oid: table.oid, shape }], this.#publications);
+        const known = () => this.#log.marksOf(shape.topic);
+        const marks = await readMarks(client, [{ oid: table.oid, shape }], this.#publications, known);
         // The catalogue may be ahead of the shape that is told here, so that its marks count from the next look only.
         return this.#marksDiffer({ shape, marks: marks.get(table.oid) ?? null }, { keep: false }) ?? described;
       }),
     );
     if (typeof grown === "string") return grown;
+    await this.prepare([grown]);
     // Rows that were read before say nothing of the column.
     if (reads()?.readings.some((one) => one.table.topic === table.topic)) return "a column was added while it was read";
     const { shape, types } = grown;
@@ -316,11 +325,18 @@ export class SourceTables {
   /** A table that is being read is compared at its end. */
   async #audit(session: StreamSession, reads: TableReads, now: readonly CheckedTable[]): Promise<void> {
     if (this.#warnings.join("\n") !== this.#warningsTold) this.tell(session.tables);
+    const left = session.tables.find(
+      ({ shape }) => this.#present.byPattern(shape) && !now.some((table) => table.shape.topic === shape.topic),
+    );
+    if (left !== undefined) throw leftPattern(this.#tools.definition.name, left.shape);
     for (const table of now) {
       const { topic } = table.shape;
       // One that was gone when the stream began is there again.
-      const known =
-        session.tables.find(({ shape }) => shape.topic === topic) ?? this.captured(table.oid, table.shape, table.types);
+      let known = session.tables.find(({ shape }) => shape.topic === topic);
+      if (known === undefined) {
+        await this.prepare([table]);
+        known = this.captured(table.oid, table.shape, table.types);
+      }
       if (reads.readings.some((one) => one.table.shape.topic === topic)) continue;
       const reason = tableDiffers(session.tables, table) ?? this.#marksDiffer(table, { keep: true });
       if (reason !== null) await reads.again(known, reason, { atEnd: true });

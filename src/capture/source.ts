@@ -9,7 +9,7 @@ import type { MillraceError } from "../base/errors.ts";
 import type { ServerIdentity } from "../catalog/source-token.ts";
 import type { TableShape } from "../schema/table-shape.ts";
 import type { RetryResult } from "./retry.ts";
-import type { Orphan, SlotWal } from "./slot-look.ts";
+import type { Orphan, SlotWal, WalAllowance } from "./slot-look.ts";
 import type { ReadProgress, TableProgress } from "./snapshot/table-progress.ts";
 
 export type SourceState =
@@ -27,7 +27,15 @@ export type SourceState =
       readonly sinceMs: number;
       readonly error?: MillraceError;
     }
+  /** Captured once, and in the module no more. */
+  | { readonly kind: "left" }
   | { readonly kind: "stopped" };
+
+/** A table of a source, and about how many rows it has there. */
+export interface TableStatus extends TableShape {
+  /** By the source's own statistics, as old as its last `analyze`; null before they were read. */
+  readonly rowsEstimated: number | null;
+}
 
 export interface SourceStatus {
   readonly name: string;
@@ -35,7 +43,7 @@ export interface SourceStatus {
   readonly state: SourceState;
   /** Without the password. */
   readonly url: string;
-  readonly tables: readonly TableShape[];
+  readonly tables: readonly TableStatus[];
   /** Changes written to the log since this process began. */
   readonly changes: number;
   readonly transactions: number;
@@ -45,13 +53,15 @@ export interface SourceStatus {
   readonly lagBytes: number | null;
   /** Age of the oldest change that is not yet in the log; 0 when there is none. */
   readonly lagMs: number | null;
-  /** Tables that are read while the stream of the others goes on. */
+  /** Tables that are read: all of them in the first load, single ones while the stream of the others goes on. */
   readonly reading: readonly TableProgress[];
   readonly slot: string | null;
   /** Which server is captured; absent before the first snapshot. */
   readonly server?: ServerIdentity;
   /** What the source's server keeps for us; null while it is not known. */
   readonly wal: SlotWal | null;
+  /** Absent where the definition sets no `walHeldBytesMax`. */
+  readonly walAllowance?: WalAllowance;
   /** What earlier Millraces, or removed sources, have left behind in the source. */
   readonly orphans: readonly Orphan[];
   /** Sentences for the operator: types carried as text, settings that are dangerous. */
@@ -70,6 +80,11 @@ export interface Source {
   catchUp(position?: string): Promise<void>;
   /** A new snapshot in place of what is there: the way out where changes were lost. Takes effect at once. */
   resnapshot(): void;
+  /**
+   * Reads one table anew (`schema.table`, or `table` of `public`) while the others go on; resolves when that has begun.
+   * Throws `TABLE_UNKNOWN`, `SOURCE_UNREACHABLE` while it does not stream, and what keeps the table from being captured.
+   */
+  readTable(table: string): Promise<void>;
   /** Goes on from where the server is, and says so in the log: the way out where nothing that matters was lost. */
   adopt(): void;
   /**

@@ -1,6 +1,7 @@
 /** All sources of the process: opened from definitions, replaced when a definition changes, stopped together. */
 import type { MillraceError } from "../base/errors.ts";
 import type { Definition, SourceDefinition } from "../catalog/definitions.ts";
+import type { LeftSources } from "./left-sources.ts";
 import { appendOnlyPublication } from "./names.ts";
 import type { RetryResult } from "./retry.ts";
 import type { Source, SourceStatus } from "./source.ts";
@@ -12,19 +13,21 @@ interface Open {
 
 export class Sources {
   readonly #open: (definition: SourceDefinition) => Source;
+  readonly #left: LeftSources | null;
   readonly #sources = new Map<string, Open>();
 
-  constructor(open: (definition: SourceDefinition) => Source) {
+  constructor(open: (definition: SourceDefinition) => Source, left: LeftSources | null = null) {
     this.#open = open;
+    this.#left = left;
   }
 
   list(): SourceStatus[] {
     const all = [...this.#sources.values()].map(({ source }) => source.status());
-    return all.map((status) => withoutOurs(status, all));
+    return [...all.map((status) => withoutOurs(status, all)), ...(this.#left?.list() ?? [])];
   }
 
   status(name: string): SourceStatus | undefined {
-    return this.list().find((status) => status.name === name);
+    return this.list().find((status) => status.name === name) ?? this.#left?.status(name);
   }
 
   /** The first refusal that a source met when the process began; null when there was none. */
@@ -48,6 +51,13 @@ export class Sources {
     return found !== undefined;
   }
 
+  /** Reads one table anew; false when there is no source of this name. Throws what `Source.readTable` throws. */
+  async readTable(name: string, table: string): Promise<boolean> {
+    const found = this.#sources.get(name);
+    await found?.source.readTable(table);
+    return found !== undefined;
+  }
+
   /** Tries what was set aside once more; undefined when there is no source of this name. Throws `SOURCE_UNREACHABLE`. */
   async retry(name: string): Promise<RetryResult | undefined> {
     return await this.#sources.get(name)?.source.retry();
@@ -60,9 +70,18 @@ export class Sources {
     return found !== undefined;
   }
 
-  /** Stops it until `resume`, in the log as well. False when there is no source of this name; throws what the log throws. */
-  async hold(name: string, kind: "paused" | "removed", slot: "keep" | "drop"): Promise<boolean> {
+  /**
+   * Stops it until `resume`, in the log as well. A removal is also of one that is in the module no more, whose database is at
+   * `url`. False when there is no source of this name; throws what the log throws, and what `LeftSources.remove` throws.
+   */
+  async hold(
+    name: string,
+    kind: "paused" | "removed",
+    slot: "keep" | "drop",
+    url: string | null = null,
+  ): Promise<boolean> {
     const found = this.#sources.get(name);
+    if (found === undefined && kind === "removed") return (await this.#left?.remove(name, slot, url)) ?? false;
     await found?.source.hold(kind, slot);
     return found !== undefined;
   }
@@ -89,6 +108,7 @@ export class Sources {
       this.#sources.set(name, { definition, source });
       source.start();
     }
+    await this.#left?.look([...wanted.values()]);
   }
 
   /** With `release`, sources that do not keep their slot give it up. */

@@ -50,7 +50,7 @@ async function open(
     log,
     recorder,
     spool: await TransactionSpool.open(fixture.disk, "/spill", 1_000),
-    tables: [{ oid, shape, types: [{ oid: 23, modifier: -1 }], topic: 0, writer }],
+    tables: [{ oid, shape, types: [{ oid: 23, modifier: -1 }], topic: 0, writer, encoding: null }],
     addColumns: () => assert.fail("nothing was added"),
     readAnew: () => assert.fail("nothing is read anew"),
     heartbeatMs: 0,
@@ -70,20 +70,24 @@ async function captured(fixture: PostgresFixture): Promise<{ shape: TableShape; 
   return { shape, slot, oid };
 }
 
-test("transactions that the log has are passed over when the server sends them again", async () => {
+test("transactions that the log has are passed over when the server sends them again, and messages outside of any too", async () => {
   await using fixture = await PostgresFixture.open("create table t (id int primary key)");
   // Captured, stopped, and kept: slot, publication and topics are there.
   const { shape, slot, oid } = await captured(fixture);
   const end = async () => parseLsn((await fixture.sql("select pg_current_wal_lsn()::text as lsn"))[0]?.lsn as string);
   await fixture.sql("insert into t values (1)");
   await fixture.sql("insert into t values (2)");
-  const position = await end();
+  await fixture.sql("select pg_logical_emit_message(false, 'app', 'known')");
+  const [now] = await fixture.sql("select pg_current_wal_insert_lsn()::text as lsn");
+  const position = parseLsn(now?.lsn as string);
+  await fixture.sql("select pg_logical_emit_message(false, 'app', 'new')");
   await fixture.sql("insert into t values (3)");
   const client = await connect({ name: "shop", url: fixture.database.url }, "replication");
   // From where the server was last told, not from where the log is.
-  const command = `START_REPLICATION SLOT "${slot}" LOGICAL 0/0 (proto_version '2', streaming 'on', publication_names '"${slot}"')`;
+  const command = `START_REPLICATION SLOT "${slot}" LOGICAL 0/0 (proto_version '2', streaming 'on', messages 'true', publication_names '"${slot}"')`;
   const session = await open(fixture, client, shape, oid, command, position);
   await session.catchUp(await end());
+  assert.equal((await fixture.values("shop.message")).length, 1);
   assert.deepEqual(
     (await fixture.values("shop.public.t")).map(({ after }) => after?.id),
     [3],

@@ -16,6 +16,7 @@ import type { ChangeRecorder } from "./change-recorder.ts";
 import { CopyBothStream } from "./copy-both.ts";
 import type { LogWriter } from "./log-writer.ts";
 import { printLsn } from "./lsn.ts";
+import type { MessageNarrower } from "./narrow-message.ts";
 import {
   DecodeError,
   type EmittedMessage,
@@ -54,6 +55,8 @@ export interface SessionSettings {
    */
   readonly readAnew: (table: CapturedTable, reason: string) => Promise<void>;
   readonly heartbeatMs: number;
+  /** Takes out what the server cannot leave out itself; null where nothing is. */
+  readonly narrower?: MessageNarrower | null;
   /** A message of Millrace's own, in its place: `name` is what stands behind `millrace.`. */
   readonly onSignal?: (name: string, message: EmittedMessage) => void;
 }
@@ -107,7 +110,13 @@ export class StreamSession implements PgOutputHandler {
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
     });
-    this.#decoder = new PgOutputDecoder(this);
+    const { narrower = null, recorder } = settings;
+    this.#decoder = new PgOutputDecoder(this, (message, at) => {
+      if (narrower === null) return message;
+      const narrow = narrower.narrow(message, at);
+      recorder.messageAt(narrow);
+      return narrow;
+    });
     this.#stream = new CopyBothStream(settings.client, settings.command, settings.position, settings.clock, {
       message: (lsn, bytes) => this.#takeMessage(lsn, bytes),
       keepalive: (end) => this.#takeKeepalive(end),
@@ -261,7 +270,7 @@ export class StreamSession implements PgOutputHandler {
   #decode(lsn: number, bytes: Buffer, streamed: boolean): void {
     const { recorder } = this.#settings;
     recorder.lsn = lsn;
-    recorder.message = bytes;
+    recorder.messageAt(bytes);
     recorder.streamed = streamed;
     try {
       if (streamed) this.#decoder.decodeStreamed(bytes);

@@ -17,7 +17,7 @@ export interface CheckedTable {
   readonly rowsEstimated: number;
   /** How its rows are selected. */
   readonly read: ReadTable;
-  /** The publication names its columns: one that is added later is not in the stream before it does. */
+  /** The publication names its columns, from PostgreSQL 15 on: one that is added later is not in the stream before it does. */
   readonly listed: boolean;
   /** The stream tells the whole old row. */
   readonly identityFull: boolean;
@@ -104,9 +104,6 @@ function checkedTable(source: string, declared: TableDefinition, table: Catalogu
     .map(({ name, shape }) => carriedAsTextWarning(declared, name, shape.sourceType));
   for (const { name, generated } of table.columns) {
     if (generated) warnings.push(`${named}.${name} is a generated column, which is left out`);
-  }
-  if (table.kind === "p") {
-    warnings.push(`${named} is partitioned: attaching, detaching and truncating one of its partitions is not seen`);
   }
   const shape: TableShape = {
     source,

@@ -16,7 +16,9 @@ const known: MarksNow = {
   composites: "t1",
   labels: labelsMark(labels),
   published: "p1",
+  partitions: { "11": [1, "a"], "12": [2, "b"] },
   labelsNow: labels,
+  partitionsFilled: [],
 };
 
 function withLabels(now: readonly Label[]): Partial<MarksNow> {
@@ -40,6 +42,14 @@ describe("what a table's marks say of its rows", () => {
     ],
     ["it was published otherwise", { published: "p2" }, /publication/],
     ["it is published no more", { published: null }, /publication/],
+    ["a partition is gone", { partitions: { "11": [1, "a"] } }, /detached or dropped/],
+    ["a partition has another file", { partitions: { "11": [7, "a"], "12": [2, "b"] } }, /emptied/],
+    ["a partition has another place", { partitions: { "11": [1, "c"], "12": [2, "b"] } }, /attached again/],
+    [
+      "a partition came with rows",
+      { partitions: { ...known.partitions, "13": [3, "d"] }, partitionsFilled: ["13"] },
+      /was attached/,
+    ],
   ];
   for (const [what, now, reason] of again) {
     test(`${what}: they are read again`, () => {
@@ -55,6 +65,7 @@ describe("what a table's marks say of its rows", () => {
     ["a column was added", { columns: "c2", numbers: [1, 3, 4], lastNumber: 4 }],
     ["an older column was dropped, which is not captured", { columns: "c2", lastDropped: 3 }],
     ["a label was added", withLabels([...labels, [104, "new"]])],
+    ["an empty partition was made", { partitions: { ...known.partitions, "13": [3, "d"] } }],
   ];
   for (const [what, now] of moved) {
     test(`${what}: nothing is read, and it counts from there on`, () => {
@@ -64,6 +75,11 @@ describe("what a table's marks say of its rows", () => {
 
   test("nothing was changed: nothing is read", () => {
     assert.deepEqual(compareMarks(known, known), { kind: "none" });
+  });
+
+  test("what an older version kept knows no partitions, and learns of them", () => {
+    const { partitions: _, ...before } = known;
+    assert.deepEqual(compareMarks(before, { ...known, partitionsFilled: ["12"] }), { kind: "moved" });
   });
 
   test("what was kept by nobody knows nothing", () => {

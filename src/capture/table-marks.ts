@@ -22,7 +22,12 @@ export interface TableMarks {
   readonly labels: { readonly digest: string; readonly last: number };
   /** Of the versions of its entries in the publications; null when it is in none. */
   readonly published: string | null;
+  /** Of a partitioned table: what is known of each partition that holds rows, by its number. */
+  readonly partitions?: Readonly<Record<string, PartitionMark>>;
 }
+
+/** A digest of the partition's file and of the entries that make it one: others when it went away and came back. */
+export type PartitionMark = readonly [file: number, place: string];
 
 /** An enum's label, by the server's number. */
 export type Label = readonly [number: number, label: string];
@@ -30,6 +35,8 @@ export type Label = readonly [number: number, label: string];
 /** As the catalogue is read: labels are there one by one, so that those that were known can be compared. */
 export interface MarksNow extends TableMarks {
   readonly labelsNow: readonly Label[];
+  /** Partitions that were not known, were tables before they became partitions, and hold rows now: nobody was told of those. */
+  readonly partitionsFilled: readonly string[];
 }
 
 export type MarksChange =
@@ -56,9 +63,26 @@ function reasonToRead(before: TableMarks, now: MarksNow): string | null {
   if (now.lastDropped > before.lastNumber) return "a column was added and dropped again";
   // Packing a table makes a new file, and a comment on a column's values a new entry. Both at once: its rows were changed.
   if (before.files !== now.files && before.columns !== now.columns) return "its rows were written anew";
+  const partition = partitionReason(before.partitions, now);
+  if (partition !== null) return partition;
   if (before.composites !== now.composites) return "a composite type has other attributes";
   const known = now.labelsNow.filter(([number]) => number <= before.labels.last);
   return labelDigest(known) === before.labels.digest ? null : "a label of an enum was renamed";
+}
+
+/**
+ * Rows come with a partition that is attached, and go with one that is detached or dropped, or emptied alone, without a word
+ * in the stream. One that was made as a partition was empty then.
+ */
+function partitionReason(before: TableMarks["partitions"], { partitions, partitionsFilled }: MarksNow): string | null {
+  if (before === undefined || partitions === undefined) return null;
+  for (const [number, [file, place]] of Object.entries(before)) {
+    const now = partitions[number];
+    if (now === undefined) return "a partition was detached or dropped";
+    if (now[1] !== place) return "a partition was detached and attached again";
+    if (now[0] !== file) return "a partition was emptied, or written anew";
+  }
+  return partitionsFilled.some((number) => !(number in before)) ? "a partition was attached" : null;
 }
 
 export function labelsMark(labels: readonly Label[]): TableMarks["labels"] {
@@ -72,9 +96,12 @@ function labelDigest(labels: readonly Label[]): string {
 
 /** Without what is only for comparing. */
 export function keptMarks(marks: TableMarks): TableMarks {
-  const { files, columns, numbers, lastNumber, lastDropped, composites, labels, published } = marks;
+  const { files, columns, numbers, lastNumber, lastDropped, composites, labels, published, partitions } = marks;
   const { digest, last } = labels;
-  return { files, columns, numbers, lastNumber, lastDropped, composites, labels: { digest, last }, published };
+  return {
+    ...{ files, columns, numbers, lastNumber, lastDropped, composites, labels: { digest, last }, published },
+    ...(partitions !== undefined && { partitions }),
+  };
 }
 
 /** Empty for anything that this version did not write: then marks count from the next look on. */

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { MillraceError } from "../base/errors.ts";
 import { seededRandom } from "../base/random.ts";
 import { SimulatedDisk } from "../base/simulated-disk.ts";
 import { TransactionSpool } from "./transaction-spool.ts";
@@ -65,4 +66,23 @@ test("what a crash left behind is removed at the next opening", async () => {
   await first.spill();
   await TransactionSpool.open(disk, directory, 1);
   assert.equal(await disk.exists(directory), false);
+});
+
+test("a file that somebody has cut or written over ends the replay with an error", async () => {
+  for (const harm of ["cut", "cut within a head", "a length past the end"]) {
+    const disk = new SimulatedDisk(seededRandom(1));
+    const spool = await TransactionSpool.open(disk, directory, 1);
+    spool.add(1, 1, 0, Buffer.from("I first"));
+    spool.add(1, 1, 0, Buffer.from("I second"));
+    await spool.spill();
+    const [name = ""] = await disk.list(directory);
+    const file = await disk.open(`${directory}/${name}`, "write");
+    if (harm === "cut") await file.truncate((await file.size()) - 1);
+    else if (harm === "cut within a head") await file.truncate(3);
+    else await file.write([Buffer.from([0xff, 0xff, 0xff, 0xff])], 0);
+    await file.close();
+    await assert.rejects(replayed(spool, 1), (error) => MillraceError.is(error, "SOURCE_FAILED"), harm);
+    await spool.close();
+    assert.equal(await disk.exists(directory), false);
+  }
 });

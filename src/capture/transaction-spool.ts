@@ -133,7 +133,10 @@ export class TransactionSpool {
     this.#release(spooled);
   }
 
-  /** Gives each message that was not rolled back, in order, and forgets the transaction. */
+  /**
+   * Gives each message that was not rolled back, in order, and forgets the transaction. Throws `SOURCE_FAILED` when the
+   * file is not as it was written.
+   */
   async replay(topXid: number, give: (lsn: number, message: Buffer) => Promise<void> | undefined): Promise<void> {
     const spooled = this.#transactions.get(topXid);
     if (spooled === undefined) return;
@@ -156,13 +159,18 @@ export class TransactionSpool {
       let position = 0;
       let buffer = Buffer.allocUnsafeSlow(Math.min(readBytes, spooled.fileBytes));
       while (position < spooled.fileBytes) {
-        const bytes = buffer.subarray(0, Math.min(buffer.length, spooled.fileBytes - position));
-        await spooled.file.read(bytes, position);
+        const leftBytes = spooled.fileBytes - position;
+        const bytes = buffer.subarray(0, Math.min(buffer.length, leftBytes));
+        if ((await spooled.file.read(bytes, position)) < bytes.length) throw damaged(spooled.file);
         const taken = await giveFrames(bytes);
         position += taken;
         // A message larger than the buffer: one is made that holds it.
-        if (taken === 0) buffer = Buffer.allocUnsafeSlow(frameHeaderBytes + bytes.readUInt32BE(0));
-        else if (buffer.length > readBytes) buffer = Buffer.allocUnsafeSlow(readBytes);
+        if (taken === 0) {
+          const bytesWanted =
+            bytes.length < frameHeaderBytes ? leftBytes + 1 : frameHeaderBytes + bytes.readUInt32BE(0);
+          if (bytesWanted > leftBytes) throw damaged(spooled.file);
+          buffer = Buffer.allocUnsafeSlow(bytesWanted);
+        } else if (buffer.length > readBytes) buffer = Buffer.allocUnsafeSlow(readBytes);
       }
     }
     for (const { bytes, end } of spooled.blocks) await giveFrames(bytes.subarray(0, end));
@@ -195,6 +203,12 @@ export class TransactionSpool {
     await spooled.file.close();
     await this.#disk.remove(spooled.file.path);
   }
+}
+
+function damaged({ path }: DiskFile): MillraceError {
+  return new MillraceError("SOURCE_FAILED", `${path} was changed or cut while its transaction still ran`, {
+    hint: "Nothing of it was written: the source's server sends the transaction again. Leave this folder to Millrace.",
+  });
 }
 
 function isFull(cause: unknown): boolean {

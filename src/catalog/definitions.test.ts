@@ -49,6 +49,18 @@ test("bad names, urls and tables are refused where they are written", () => {
   refused("DEFINITION_INVALID", /needs its query/, () => view("a", "select 1" as never));
 });
 
+test("a first load reads over one to eight connections", () => {
+  const of = (snapshot: object) =>
+    postgres("shop", { url, tables: ["a"], snapshot: snapshot as never }).snapshot.connections;
+  assert.deepEqual([of({ connections: 1 }), of({ connections: 8 }), of({})], [1, 8, null]);
+  assert.equal(shop.snapshot.connections, null);
+  for (const connections of [0, 9, 1.5, "2", null, true]) {
+    const given = connections === null ? (null as never) : { connections };
+    refused("DEFINITION_INVALID", /source "shop" has the snapshot/, () => of(given));
+  }
+  refused("DEFINITION_INVALID", /snapshot of source "shop" .*"conections"/, () => of({ conections: 2 }));
+});
+
 test("an option that does not exist is refused with those that do", () => {
   const clicks = { name: "clicks", apendOnly: true };
   refused("DEFINITION_INVALID", /table "clicks" .*"apendOnly"/, () => postgres("shop", { url, tables: [clicks] }));

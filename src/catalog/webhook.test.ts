@@ -80,3 +80,40 @@ test("webhooks are collected, and share their names with sources and topics", ()
     (error) => MillraceError.is(error, "SOURCE_TOPIC_COLLISION"),
   );
 });
+
+test("reconciling has defaults for everything but the list, and what cannot be is refused with what it can be", () => {
+  const list = async () => ({ events: [] });
+  const { reconcile } = webhook("stripe", { verify, reconcile: { list } });
+  assert.deepEqual(reconcile, {
+    list,
+    everyMs: 300_000,
+    overlapMs: 900_000,
+    graceMs: 60_000,
+    lookBackMs: 900_000,
+    windowMs: 3_600_000,
+    ratePerSecond: 1,
+    timeoutMs: 30_000,
+    compare: undefined,
+    altered: "report",
+  });
+  assert.equal(webhook("stripe", { verify }).reconcile, undefined);
+  const wrong: readonly [Record<string, unknown>, RegExp][] = [
+    [{ list: undefined }, /list/],
+    [{ evry: "5m" }, /evry/],
+    [{ every: "10ms" }, /1s/],
+    [{ every: 300 }, /unit/],
+    [{ overlap: "7d" }, /144h/],
+    [{ lookBack: "8d" }, /144h/],
+    [{ grace: "2d" }, /24h/],
+    [{ window: "1ms" }, /1s/],
+    [{ timeout: "1ms" }, /100ms/],
+    [{ ratePerSecond: 0 }, /1,000/],
+    [{ compare: "id" }, /compare/],
+    [{ altered: "repair" }, /append/],
+  ];
+  for (const [options, what] of wrong) {
+    assert.throws(() => webhook("stripe", { verify, reconcile: { list, ...options } as never }), isInvalid(what));
+  }
+  assert.throws(() => webhook("stripe", { verify, id: "body", reconcile: { list } }), isInvalid(/one id/));
+  assert.throws(() => webhook("stripe", { verify, reconcile: null as never }), isInvalid(/list/));
+});

@@ -1,9 +1,9 @@
 /** What the HTTP door answers, as far as the commands print it. The shapes are those of `/openapi.json`. */
 
 import type { Orphan, SlotWal } from "../capture/slot-look.ts";
+import type { TableStatus } from "../capture/source.ts";
 import type { HookStatus } from "../capture/webhooks/hook-status.ts";
-import type { TableShape } from "../schema/table-shape.ts";
-import type { ViewColumn } from "../views/view-info.ts";
+import type { BuildProgress, ViewColumn } from "../views/view-info.ts";
 
 export interface List<T> {
   readonly items: readonly T[];
@@ -43,7 +43,7 @@ export interface SourceAnswer {
   readonly type: string;
   readonly url: string;
   readonly state:
-    | { readonly kind: "connecting" | "streaming" | "stopped" }
+    | { readonly kind: "connecting" | "streaming" | "left" | "stopped" }
     | ({ readonly kind: "snapshotting" } & ReadAnswer)
     | { readonly kind: "waiting" | "failed"; readonly error: ErrorAnswer }
     | {
@@ -52,13 +52,13 @@ export interface SourceAnswer {
         readonly sinceMs: number;
         readonly error?: ErrorAnswer;
       };
-  readonly tables: readonly TableShape[];
+  readonly tables: readonly TableStatus[];
   readonly changes: number;
   readonly transactions: number;
   readonly position: string | null;
   readonly lagBytes: number | null;
   readonly lagMs: number | null;
-  /** Tables that are read while the others stream. */
+  /** Tables that are read. */
   readonly reading?: readonly (ReadAnswer & {
     readonly table: string;
     readonly reason: string;
@@ -82,13 +82,9 @@ export interface ViewAnswer {
   readonly key: readonly string[];
   readonly hash: string;
   readonly state:
-    | { readonly kind: "live" | "removed" }
-    | {
-        readonly kind: "building";
-        readonly reason: string;
-        readonly rowsDone: number;
-        readonly rowsEstimated: number | null;
-      }
+    | { readonly kind: "live"; readonly replacement?: BuildProgress }
+    | { readonly kind: "removed" }
+    | ({ readonly kind: "building" } & BuildProgress)
     | { readonly kind: "failed"; readonly error: ErrorAnswer };
   readonly rowsEstimated: number;
   readonly changes: number;

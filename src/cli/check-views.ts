@@ -1,6 +1,6 @@
 /** Views compiled against the shapes of captured tables, each for itself. */
 import type { MillraceError } from "../base/errors.ts";
-import type { Definition, ViewDefinition } from "../catalog/definitions.ts";
+import type { Definition, TableDefinition, ViewDefinition } from "../catalog/definitions.ts";
 import type { TableShape } from "../schema/table-shape.ts";
 import { checkDefinitions } from "../views/check.ts";
 
@@ -36,12 +36,16 @@ export function viewsOf(definitions: readonly Definition[]): ViewDefinition[] {
   return definitions.filter((one) => one.kind === "view");
 }
 
-/** Whether the shape of every defined table is known: a source that was not reached yet has none. */
+/**
+ * Whether the shape of every named table is known: a source that was not reached yet has none. Patterns may stand for
+ * nothing, so that of a source that has only those any table will do.
+ */
 export function knowsTables(tables: readonly TableShape[], definitions: readonly Definition[]): boolean {
   return definitions.every((definition) => {
     if (definition.kind !== "source") return true;
-    return definition.tables.every(({ schema, table }) => {
-      return tables.some((one) => one.source === definition.name && one.schema === schema && one.table === table);
-    });
+    const known = tables.filter(({ source }) => source === definition.name);
+    const named = ({ schema, table }: TableDefinition) =>
+      known.some((one) => one.schema === schema && one.table === table);
+    return definition.tables.every(named) && (definition.tables.length > 0 || known.length > 0);
   });
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { after, test } from "node:test";
@@ -80,6 +80,14 @@ unreadable.forEach(([what, text, message], i) => {
     assert.match(error.message, message);
     assert.doesNotMatch(error.message, /millrace-generation/);
   });
+});
+
+test("a module in a package of CommonJS is told how to make it one of modules", async () => {
+  mkdirSync(join(folder, "commonjs"));
+  write("commonjs/package.json", '{ "type": "commonjs" }');
+  const error = await failure(write("commonjs/app.ts", 'import "node:path";'));
+  assert.equal(error.code, "MODULE_UNREADABLE");
+  assert.match(error.hint ?? "", /npm pkg set type=module/);
 });
 
 test("a module that is not there is MODULE_UNREADABLE with its path", async () => {

@@ -123,7 +123,9 @@ function describe(thrown: unknown, path: string): MillraceError {
   if (code === "ENOENT" && !existsSync(path)) {
     return new MillraceError("MODULE_UNREADABLE", `there is no ${path}`, { hint: hintFor(code) ?? "" });
   }
-  const hint = hintFor(code);
+  const hint = /^Cannot use import statement outside a module/.test(message)
+    ? 'Node.js takes it for CommonJS: package.json needs "type": "module" (npm pkg set type=module).'
+    : hintFor(code);
   return new MillraceError("MODULE_UNREADABLE", at === "" ? `${path}: ${message}` : `${at}${message}`, {
     ...(hint === undefined ? {} : { hint }),
     cause: thrown,

@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import pg from "pg";
 import { type TestDatabase, testDatabase } from "../../test/support/postgres.ts";
+import { MillraceError } from "../base/errors.ts";
 import { postgres } from "../catalog/definitions.ts";
 import type { Finding } from "./findings.ts";
-import { lookAtDefinition, lookAtUrl } from "./source-look.ts";
+import { lookAtDefinition, lookAtUrl, spelledOut } from "./source-look.ts";
 
 let database: TestDatabase;
 let owner: pg.Client;
@@ -50,7 +51,7 @@ test("tables that the role may read but not publish are a failure, until it may 
   await owner.query(`drop publication millrace_shop_00000000; grant ${tables} to ${reader}`);
   assert.deepEqual(await findings("failed"), []);
   await owner.query(`revoke ${tables} from ${reader}; alter table orders owner to current_user`);
-  for (const words of await findings("failed")) assert.doesNotMatch(words, /grant/);
+  for (const words of await findings("failed")) assert.doesNotMatch(words, /grant "/);
   await owner.query(`alter table orders owner to ${tables}`);
 });
 
@@ -77,4 +78,30 @@ test("tables that cannot be read, and tables without a key, are named with what 
   const warnings = (await findings("warning")).join("\n");
   assert.match(warnings, /1 cannot be read by .*: secrets: .*grant select/);
   assert.match(warnings, /1 without a key: clicks: .*replica identity full/);
+});
+
+test("patterns are spelled out by the database: tables with a key, of whoever they are", async () => {
+  const named = async (...tables: string[]) =>
+    (await spelledOut(postgres("shop", { url, tables }))).tables.map(({ table }) => table);
+  // Clicks has no key: published, its updates would fail.
+  assert.deepEqual(await named("*"), ["orders", "secrets"]);
+  assert.deepEqual(await named("orders", "s*", "!nothing"), ["orders", "secrets"]);
+  assert.deepEqual(await named("orders"), ["orders"]);
+  const refused = (error: unknown) => MillraceError.is(error, "USAGE_INVALID") && error.hint !== undefined;
+  await assert.rejects(named("audit.*"), refused);
+  const away = postgres("shop", { url: "postgres://u@127.0.0.1:1/x", tables: ["*"] });
+  await assert.rejects(spelledOut(away), refused);
+});
+
+test("a look at a definition tells which tables match and cannot be captured", async () => {
+  const found = await lookAtDefinition(postgres("shop", { url: database.url, tables: ["*", "audit.*"] }));
+  const told = found
+    .filter(({ what }) => what === "tables of shop")
+    .map(({ state, message }) => `${state}: ${message}`);
+  assert.match(told[0] ?? "", /^ok: 2 can be captured/);
+  assert.ok(
+    told.some((line) => /warning: "public.clicks" matches "\*", and is not captured: .*no primary key/.test(line)),
+    told.join(),
+  );
+  assert.ok(told.includes('warning: no table matches "audit.*"'));
 });

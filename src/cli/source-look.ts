@@ -4,6 +4,7 @@ import { MillraceError } from "../base/errors.ts";
 import { type CatalogueTable, readCatalogue } from "../capture/catalogue.ts";
 import { openClient } from "../capture/connection.ts";
 import type { KnownTable } from "../capture/grant-sql.ts";
+import { allMatches, matchedTables } from "../capture/matched-tables.ts";
 import { checkServer, readServerFacts, type ServerFacts } from "../capture/server-setup.ts";
 import { lookAtSlot } from "../capture/slot-look.ts";
 import { sourceError } from "../capture/source-error.ts";
@@ -70,6 +71,31 @@ export async function readTables(client: Client): Promise<CatalogueTable[]> {
   return tables.sort((a, b) => b.rowsEstimated - a.rowsEstimated || (nameOf(a) < nameOf(b) ? -1 : 1));
 }
 
+/**
+ * A definition with the tables that its patterns stand for as if they were named, less those without a key: published, the
+ * source's own updates of them would fail. Throws `USAGE_INVALID` where there are patterns and the database cannot be
+ * asked, or has no such table.
+ */
+export async function spelledOut(definition: PostgresDefinition): Promise<PostgresDefinition> {
+  if (definition.patterns.length === 0) return definition;
+  const refuse = (what: string, hint: string, cause?: unknown) =>
+    new MillraceError("USAGE_INVALID", `${what} the patterns of source "${definition.name}"`, { hint, cause });
+  const matched = await withSource(definition.url, async (client) => {
+    const tables = await allMatches(client, definition);
+    const catalogue = await readCatalogue(client, tables);
+    return tables.filter(({ schema, table, appendOnly }) => {
+      const found = catalogue.find((one) => one.schema === schema && one.table === table);
+      return found !== undefined && (appendOnly || hasKey(found));
+    });
+  }).catch((cause) => {
+    const hint = "Run it where the address of the source answers, as any role that may connect.";
+    throw refuse("only its database knows which tables match", hint, cause);
+  });
+  const tables = [...definition.tables, ...matched];
+  if (tables.length === 0) throw refuse("no table matches", "Run it again when there is one.");
+  return { ...definition, tables };
+}
+
 /** The tables that a definition names, by `schema.table`; nothing where the database cannot be asked. */
 export async function knownTables(definition: PostgresDefinition): Promise<Record<string, KnownTable>> {
   try {
@@ -93,12 +119,14 @@ export function nameOf({ schema, table }: { schema: string; table: string }): st
 export async function lookAtDefinition(definition: PostgresDefinition): Promise<Finding[]> {
   return look(definition.name, definition.url, async (client, facts) => {
     const catalogue = await readCatalogue(client, definition.tables);
-    const checked = checkTables(definition, facts.user, catalogue);
+    const matched = await matchedTables(client, definition, facts, []);
+    const checked = [...checkTables(definition, facts.user, catalogue), ...matched.checked];
     const rows = Math.round(checked.reduce((sum, table) => sum + table.rowsEstimated, 0));
     // Nothing is estimated of a table that was never analyzed.
     const amount = rows === 0 ? "" : `, about ${printNumber(rows, "row")}`;
     const what = `tables of ${definition.name}`;
-    const warnings = checked.flatMap((table) => table.warnings.map((text) => warning(what, text)));
+    const sentences = [...checked.flatMap((table) => table.warnings), ...matched.warnings];
+    const warnings = sentences.map((text) => warning(what, text));
     return [
       await publishing(what, catalogue, `${checked.length} can be captured${amount}`, facts, client),
       ...warnings,
@@ -150,7 +178,7 @@ async function publishing(
   const owners = [...new Set(foreign.map(({ owner }) => owner))];
   const { rows } = await client.query("select from pg_roles where rolname = any ($1) and rolsuper", [owners]);
   const grants = owners.map((owner) => `grant ${quote(owner)} to ${quote(facts.user)};`).join(" ");
-  const byHand = "let an administrator create the publication that the first start names in its error";
+  const byHand = "start Millrace once, and let an administrator run what millrace sources grant-sql prints then";
   const error = new MillraceError(
     "SOURCE_NOT_PERMITTED",
     `${facts.user} does not own ${namesOf(foreign)}, so that it cannot publish their changes`,

@@ -82,6 +82,13 @@ export interface EpochEnd {
   readonly endOffset: number;
 }
 
+/** What must be so of a key in a partition. */
+export interface KeyExpectation {
+  readonly key: Uint8Array;
+  /** Of the key's last record; null where it has none, or a tombstone; `any` where it has one. */
+  readonly offset: number | null | "any";
+}
+
 export interface AppendRequest {
   readonly topic: string;
   readonly partition: number;
@@ -97,6 +104,13 @@ export interface AppendRequest {
   readonly transactionalId?: string;
   /** Whose produce quota it counts against; none when it is left out. */
   readonly clientId?: string;
+  /**
+   * Nothing is appended unless this holds when the batch gets its offsets, whoever else writes. The first one in a partition
+   * since the start, or since it was let go, reads the partition. Throws `KEY_OFFSET_MISMATCH` (whose details hold the
+   * partition, and the `offset` or null), `KEY_OFFSET_UNDECIDED` (whose details hold the place of the record), `KEY_OFFSETS_FULL`,
+   * and `KEY_OFFSETS_UNSUPPORTED` on a cluster.
+   */
+  readonly expect?: KeyExpectation;
 }
 
 export interface PlacedBatch {

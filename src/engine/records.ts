@@ -5,18 +5,12 @@
 import { type Clock, systemClock } from "../base/clock.ts";
 import { MillraceError } from "../base/errors.ts";
 import { BatchBuilder } from "../records/batch-builder.ts";
-import {
-  batchAttributes,
-  batchHeaderBytes,
-  batchLastOffset,
-  batchProducerId,
-  isControl,
-  isTransactional,
-} from "../records/batch-header.ts";
-import { BatchRecords, controlKind } from "../records/batch-records.ts";
+import { batchHeaderBytes, batchLastOffset } from "../records/batch-header.ts";
+import { BatchRecords } from "../records/batch-records.ts";
+import { forEachCommittedBatch } from "../records/committed-batches.ts";
 import { partitionOfKey } from "../records/murmur2.ts";
 import type { NewRecord, StoredRecord } from "../records/record.ts";
-import type { AbortedTransaction, Engine, ReadResult } from "./engine.ts";
+import type { Engine, ReadResult } from "./engine.ts";
 
 export interface PlacedRecord extends NewRecord {
   /** In place of the one that the key leads to. */
@@ -153,29 +147,6 @@ export function forEachCommittedRecord(
 export function nextOffsetOf(result: ReadResult, fromOffset: number): number {
   const last = result.batches.at(-1);
   return last ? Math.max(fromOffset, batchLastOffset(last) + 1) : fromOffset;
-}
-
-/** Batches of records that are not aborted (the consumer's side of KIP-98). */
-function forEachCommittedBatch(result: ReadResult, visit: (batch: Buffer) => void): void {
-  const aborted: AbortedTransaction[] = [...result.aborted].sort((a, b) => a.firstOffset - b.firstOffset);
-  const abortedNow = new Set<number>();
-  let begun = 0;
-  for (const batch of result.batches) {
-    const attributes = batchAttributes(batch);
-    if (isTransactional(attributes)) {
-      const lastOffset = batchLastOffset(batch);
-      for (let next = aborted[begun]; next && next.firstOffset <= lastOffset; next = aborted[++begun]) {
-        abortedNow.add(next.producerId);
-      }
-      const producerId = batchProducerId(batch);
-      if (isControl(attributes)) {
-        if (controlKind(batch) === "abort") abortedNow.delete(producerId);
-        continue;
-      }
-      if (abortedNow.has(producerId)) continue;
-    }
-    visit(batch);
-  }
 }
 
 function turnOf(engine: Engine, topic: string, partitions: number): number {

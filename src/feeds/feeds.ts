@@ -1,6 +1,7 @@
 /** All open feeds of the process: one hub per view and filter, and a bound on what they read at once. */
 import type { Clock } from "../base/clock.ts";
 import type { Engine } from "../engine/engine.ts";
+import { plainReader, type WireReader } from "../schema/registry/wire-reader.ts";
 import { Slots } from "../views/reader-slots.ts";
 import type { ViewsReader } from "../views/view-info.ts";
 import type { Feed, Feeds, TopicFeedRequest, ViewFeedRequest } from "./feed.ts";
@@ -19,6 +20,8 @@ export interface FeedsOptions {
   readonly views: ViewsReader;
   readonly engine: Engine;
   readonly clock: Clock;
+  /** Of values in the wire format; without it they are bytes. */
+  readonly wire?: WireReader;
   readonly limits?: Partial<FeedLimits>;
 }
 
@@ -74,12 +77,12 @@ class OpenFeeds implements Feeds {
   }
 
   async openTopicFeed(request: TopicFeedRequest): Promise<Feed> {
-    const { engine, clock } = this.#options;
+    const { engine, clock, wire = plainReader } = this.#options;
     let feed: Feed | undefined;
     const onClose = () => {
       if (feed) this.#topicFeeds.delete(feed);
     };
-    feed = await TopicFeed.open({ engine, clock, request, limits: this.#limits, onClose });
+    feed = await TopicFeed.open({ engine, clock, wire, request, limits: this.#limits, onClose });
     if (request.signal?.aborted !== true) this.#topicFeeds.add(feed);
     return feed;
   }

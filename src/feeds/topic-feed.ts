@@ -10,13 +10,15 @@ import { MillraceError } from "../base/errors.ts";
 import { assertNoSecrets } from "../catalog/catalogue-records.ts";
 import type { Engine, TopicInfo } from "../engine/engine.ts";
 import { decodeCommitted, nextOffsetOf } from "../engine/records.ts";
-import { eventJson } from "./event-json.ts";
+import type { WireReader } from "../schema/registry/wire-reader.ts";
+import { eventJson, knowSchemas } from "./event-json.ts";
 import type { Feed, Frame, TopicFeedRequest } from "./feed.ts";
 import { decodeToken, encodeToken } from "./token.ts";
 
 export interface TopicFeedOptions {
   readonly engine: Engine;
   readonly clock: Clock;
+  readonly wire: WireReader;
   readonly request: TopicFeedRequest;
   readonly limits: TopicFeedLimits;
   readonly onClose: () => void;
@@ -161,7 +163,7 @@ export class TopicFeed implements Feed {
 
   /** One share from each partition, beginning with another one each time; answers at once. */
   async #read(): Promise<void> {
-    const { engine, limits } = this.#options;
+    const { engine, limits, wire } = this.#options;
     const partitions = [...this.#positions.keys()];
     const first = this.#turn++;
     const bytesMax = Math.max(4_096, Math.floor(limits.readBytes / Math.max(1, partitions.length)));
@@ -178,8 +180,10 @@ export class TopicFeed implements Feed {
         await this.#leap(partition, offset);
         return;
       }
-      for (const record of decodeCommitted(result, offset)) {
-        const text = eventJson(partition, record);
+      const records = decodeCommitted(result, offset);
+      await knowSchemas(records, wire);
+      for (const record of records) {
+        const text = eventJson(partition, record, wire);
         characters += text.length;
         this.#pending.push({ partition, next: record.offset + 1, text });
       }

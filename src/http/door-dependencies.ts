@@ -10,8 +10,10 @@ import type { Engine } from "../engine/engine.ts";
 import type { Feeds } from "../feeds/feed.ts";
 import type { SchemaRegistry } from "../registry/schema-registry.ts";
 import type { TopicSchemas } from "../registry/topic-schemas.ts";
+import type { WireReader } from "../schema/registry/wire-reader.ts";
 import type { Views } from "../views/view-info.ts";
 import type { HttpDoorSettings } from "./door-settings.ts";
+import type { IdempotentAppends } from "./idempotent-appends.ts";
 import type { NodeInfo } from "./node-info.ts";
 import type { StaticFiles } from "./static-files.ts";
 
@@ -24,8 +26,11 @@ export interface HttpDoorDependencies {
     status(name: string): SourceStatus | undefined;
     // Each answers false when there is no source of this name.
     resnapshot(name: string): boolean;
+    /** `table` as `schema.table`. Throws `TABLE_UNKNOWN` and `SOURCE_UNREACHABLE`. */
+    readTable(name: string, table: string): Promise<boolean>;
     adopt(name: string): boolean;
-    hold(name: string, kind: "paused" | "removed", slot: "keep" | "drop"): Promise<boolean>;
+    /** `url` is where the database of a source is that is in the module no more. */
+    hold(name: string, kind: "paused" | "removed", slot: "keep" | "drop", url?: string | null): Promise<boolean>;
     resume(name: string): Promise<boolean>;
     /** Undefined when there is no source of this name. */
     retry(name: string): Promise<RetryResult | undefined>;
@@ -34,6 +39,10 @@ export interface HttpDoorDependencies {
   readonly registry: SchemaRegistry;
   /** What the values of topics are checked against. */
   readonly schemas: Pick<TopicSchemas, "check">;
+  /** Of events' keys and values in the wire format. */
+  readonly wire: WireReader;
+  /** Appends of requests that carry an idempotency key. */
+  readonly idempotent: Pick<IdempotentAppends, "append">;
   readonly node: () => NodeInfo;
   /** The console; null has none. */
   readonly files: StaticFiles | null;

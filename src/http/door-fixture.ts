@@ -1,4 +1,5 @@
 /** A door on a real socket for tests, and the plainest clients: one request, and raw bytes. */
+
 import { type IncomingHttpHeaders, request } from "node:http";
 import { connect } from "node:net";
 import { systemClock } from "../base/clock.ts";
@@ -9,6 +10,7 @@ import { seededRandom } from "../base/random.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Feeds } from "../feeds/feed.ts";
 import type { SchemaRegistry } from "../registry/schema-registry.ts";
+import { plainReader } from "../schema/registry/wire-reader.ts";
 import type { Views } from "../views/view-info.ts";
 import type { HttpDoorDependencies } from "./door-dependencies.ts";
 import type { HttpDoorSettings } from "./door-settings.ts";
@@ -36,6 +38,7 @@ export const noSources: HttpDoorDependencies["sources"] = {
   list: () => [],
   status: () => undefined,
   resnapshot: () => false,
+  readTable: async () => false,
   retry: async () => undefined,
   adopt: () => false,
   hold: async () => false,
@@ -58,6 +61,8 @@ export function openTestDoor({ settings, ...parts }: DoorOverrides = {}): Promis
     hooks: noHooks,
     registry: absent<SchemaRegistry>("registry"),
     schemas: { check: () => undefined },
+    wire: plainReader,
+    idempotent: absent<HttpDoorDependencies["idempotent"]>("idempotent"),
     node: () => testNode,
     files: null,
     renderMetrics: () => "",

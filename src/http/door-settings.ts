@@ -19,7 +19,7 @@ export interface HttpLimits {
   readonly headerCountMax: number;
   /** From the first byte of a request to the end of its headers. */
   readonly headersMs: number;
-  /** From the end of the headers to the end of the body. */
+  /** From the end of the headers to the end of the body; of one that is taken as it arrives, between two pieces of it. */
   readonly bodyMs: number;
   /** A connection without a request is closed after this. */
   readonly keepAliveMs: number;
@@ -30,6 +30,8 @@ export interface HttpLimits {
   readonly pipelinedMax: number;
   /** The longest wait for a token. */
   readonly tokenWaitMs: number;
+  /** How long an append waits for a transaction that may have the last event of its key. */
+  readonly undecidedMs: number;
   /** The longest wait of a long poll. */
   readonly longPollMs: number;
   /** A feed that was silent this long gets a comment. */
@@ -56,6 +58,7 @@ export const defaultHttpLimits: HttpLimits = {
   subscribersMax: 9_000,
   pipelinedMax: 64,
   tokenWaitMs: 10_000,
+  undecidedMs: 5_000,
   longPollMs: 60_000,
   heartbeatMs: 15_000,
   stallMs: 30_000,

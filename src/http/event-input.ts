@@ -16,7 +16,7 @@ export interface EventInput extends NewRecord {
   readonly partition: number | undefined;
 }
 
-const members = ["value", "key", "headers", "timestamp", "partition", "offset"];
+const members = ["value", "key", "headers", "timestamp", "partition", "offset", "unread"];
 /** 9999-12-31: later ones are mistakes of unit. */
 const timestampMax = 253_402_300_799_999;
 
@@ -30,11 +30,23 @@ export function parseEvents(body: string): EventInput[] {
 export function parseEventLines(body: string): EventInput[] {
   const events: EventInput[] = [];
   body.split("\n").forEach((line, i) => {
-    if (line.trim() === "") return;
-    const where = `line ${i + 1}`;
-    events.push(parseEvent(line, parseJson(line, where), where));
+    const event = parseEventLine(line, i + 1);
+    if (event) events.push(event);
   });
   return events;
+}
+
+/** Undefined for an empty line. */
+export function parseEventLine(line: string, number: number): EventInput | undefined {
+  if (line.trim() === "") return undefined;
+  const where = `line ${number}`;
+  try {
+    return parseEvent(line, parseJson(line, where), where);
+  } catch (thrown) {
+    const error = MillraceError.from(thrown);
+    const hint = error.hint === undefined ? {} : { hint: error.hint };
+    throw new MillraceError(error.code, error.message, { ...hint, details: { line: number }, cause: error });
+  }
 }
 
 function parseEvent(text: string, parsed: unknown, where: string): EventInput {

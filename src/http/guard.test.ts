@@ -94,6 +94,23 @@ test("pages of loopback and of allowed origins are answered with the headers tha
   assert.equal(preflight.headers["access-control-allow-private-network"], "true");
 });
 
+test("a page may send every header that a request can have, and read those of the answers", async () => {
+  await using door = await openTestDoor();
+  const { paths } = (await ask(door, "/openapi.json")).json() as {
+    paths: Record<string, Record<string, { parameters?: readonly { in: string; name: string }[] }>>;
+  };
+  const operations = Object.values(paths).flatMap((path) => Object.values(path));
+  const headers = operations.flatMap(({ parameters = [] }) => parameters.filter((one) => one.in === "header"));
+  const origin = "http://localhost:3000";
+  const preflight = await ask(door, "/v1/topics/t", {
+    method: "OPTIONS",
+    headers: { origin, "access-control-request-method": "POST" },
+  });
+  const allowed = String(preflight.headers["access-control-allow-headers"]).split(", ");
+  for (const { name } of headers) assert.ok(allowed.includes(name), `${name} is not allowed`);
+  assert.match(String(preflight.headers["access-control-expose-headers"]), /ETag, Idempotent-Replayed/);
+});
+
 test("with a key, everything but health, readiness and the interface's description needs it", async () => {
   await using door = await openTestDoor({ views, settings: { key: "correct horse".replace(" ", "-") } });
   for (const path of ["/v1/views", "/metrics", "/v1/topics/clicks/live"]) {

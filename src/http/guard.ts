@@ -25,8 +25,8 @@ export interface Guard {
 }
 
 const requestHeaders =
-  "Authorization, Content-Encoding, Content-Type, If-None-Match, Last-Event-ID, Millrace-After, Millrace-Key";
-const answerHeaders = "ETag, Link, Location, Millrace-Token, Retry-After";
+  "Authorization, Content-Encoding, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Millrace-After, Millrace-Key";
+const answerHeaders = "ETag, Idempotent-Replayed, Link, Location, Millrace-Token, Retry-After";
 
 /** Throws `KEY_REQUIRED` and `SETTING_INVALID`. */
 export function openGuard(settings: GuardSettings): Guard {

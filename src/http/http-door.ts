@@ -10,6 +10,7 @@ import type { Duplex } from "node:stream";
 import { MillraceError } from "../base/errors.ts";
 import { listen } from "../base/listen.ts";
 import type { Counter, Histogram } from "../base/metrics.ts";
+import { bodyPieces } from "./body-pieces.ts";
 import type { HttpDoorDependencies } from "./door-dependencies.ts";
 import { defaultHttpLimits, type HttpLimits } from "./door-settings.ts";
 import { EventStreams } from "./event-streams.ts";
@@ -241,6 +242,10 @@ class Door implements HttpDoor {
       closing: () => this.#closing !== null,
       search,
       guard: () => void this.#guard.admit(method, request.headers),
+      pieces: () => {
+        if (exchange.awaitsContinue) exchange.response.writeContinue();
+        return bodyPieces(request, this.#limits, this.#deps.clock);
+      },
       body: (limits) => {
         if (exchange.awaitsContinue) exchange.response.writeContinue();
         return readBody(request, limits ? { ...this.#limits, ...limits } : this.#limits, this.#deps.clock);

@@ -80,6 +80,7 @@ async function openHouse() {
     list: () => [source],
     status: () => source,
     resnapshot: () => true,
+    readTable: async () => true,
     retry: async () => ({ tried: 2, written: 1, superseded: 0, refused: 1, reasons: ["why"], more: false }),
     adopt: () => true,
     hold: async () => true,

@@ -50,6 +50,16 @@ export function queryInteger(
   });
 }
 
+/** Undefined when it is not given. Throws `REQUEST_INVALID`. */
+export function queryBoolean(query: readonly QueryParameter[], name: string): boolean | undefined {
+  const text = queryValue(query, name);
+  if (text === undefined) return undefined;
+  if (text === "true" || text === "false") return text === "true";
+  throw new MillraceError("REQUEST_INVALID", `${name} is ${JSON.stringify(text.slice(0, 40))}`, {
+    hint: "It is true or false.",
+  });
+}
+
 /** A duration with its unit, in milliseconds, cut to `maxMs`. Throws `REQUEST_INVALID`. */
 export function queryDurationMs(query: readonly QueryParameter[], name: string, maxMs: number): number | undefined {
   const text = queryValue(query, name);

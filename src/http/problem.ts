@@ -19,6 +19,8 @@ export function internalProblem(reference: string): MillraceError {
 
 export function problemOf(error: MillraceError, retryAfterSeconds = 1): Problem {
   const status = errorCodes[error.code].http;
+  // Places in a batch of the log are none of the request's; who speaks Kafka is told of them.
+  const { recordErrors: _, ...details } = error.details;
   return {
     status,
     headers: {
@@ -27,7 +29,7 @@ export function problemOf(error: MillraceError, retryAfterSeconds = 1): Problem 
       ...(status === 401 ? { "www-authenticate": 'Bearer realm="millrace"' } : {}),
     },
     body: `${JSON.stringify({
-      ...error.details,
+      ...details,
       type: "about:blank",
       title: STATUS_CODES[status] ?? "Error",
       status,

@@ -46,12 +46,7 @@ export function mediaTypeOf(contentType: string | undefined): string {
 export async function readBody(request: IncomingMessage, limits: BodyLimits, clock: Clock): Promise<Buffer> {
   const encoding = (request.headers["content-encoding"] ?? "identity").trim().toLowerCase();
   const decompress = encoding === "identity" ? null : encodings[encoding];
-  if (decompress === undefined) {
-    throw new MillraceError("MEDIA_TYPE_UNSUPPORTED", `the encoding ${JSON.stringify(encoding)} is not read here`, {
-      hint: `Content-Encoding may be one of ${acceptedEncodings}.`,
-      details: { acceptEncoding: acceptedEncodings },
-    });
-  }
+  if (decompress === undefined) throw encodingRefused(encoding);
   if (Number(request.headers["content-length"] ?? 0) > limits.bodyBytesMax) throw tooLarge(limits);
   const sent = await collect(request, limits, clock);
   if (decompress === null) return sent;
@@ -61,6 +56,13 @@ export async function readBody(request: IncomingMessage, limits: BodyLimits, clo
     if (cause instanceof RangeError) throw tooLarge(limits);
     throw new MillraceError("REQUEST_INVALID", `the body is not ${encoding}`, { cause });
   }
+}
+
+export function encodingRefused(encoding: string): MillraceError {
+  return new MillraceError("MEDIA_TYPE_UNSUPPORTED", `the encoding ${JSON.stringify(encoding)} is not read here`, {
+    hint: `Content-Encoding may be one of ${acceptedEncodings}.`,
+    details: { acceptEncoding: acceptedEncodings },
+  });
 }
 
 /** UTF-8 text, or `REQUEST_INVALID`. A byte order mark is dropped. */

@@ -59,6 +59,8 @@ export interface Call {
   closing(): boolean;
   /** Throws as `readBody` says. */
   body(limits?: Partial<BodyLimits>): Promise<Buffer>;
+  /** The body as it arrives, of any size; to be asked for once. Throws as `bodyPieces` says. */
+  pieces(): AsyncGenerator<Buffer, void>;
   /** The query as it was sent, without its question mark. */
   readonly search: string;
   /** For routes with `access: "signed"`: what the door asks of every other request. Throws `REQUEST_FORBIDDEN`. */

@@ -1,6 +1,7 @@
 /** The whole table of routes. */
 import type { HttpDoorDependencies } from "./door-dependencies.ts";
 import type { HttpLimits } from "./door-settings.ts";
+import { hookOperations } from "./hook-operations.ts";
 import { hookRoutes } from "./hook-routes.ts";
 import { openApiDocument } from "./openapi.ts";
 import { registryRoutes } from "./registry-routes.ts";
@@ -16,6 +17,7 @@ export function createRoutes(deps: HttpDoorDependencies, limits: HttpLimits): re
     ...viewRoutes(deps, limits),
     ...sourceRoutes(deps),
     ...hookRoutes(deps),
+    ...hookOperations(deps),
     ...registryRoutes(deps),
     ...systemRoutes(deps),
     {

@@ -7,6 +7,9 @@ import { openRegistry } from "../registry/registry.fixture.ts";
 import { TopicSchemas } from "../registry/topic-schemas.ts";
 import { ask, openTestDoor } from "./door-fixture.ts";
 
+/** Of every problem document, and what this one has of its own: `recordErrors` are for those who speak Kafka. */
+const problemMembers = ["action", "code", "detail", "events", "hint", "status", "title", "topic", "type"];
+
 const orders = topic("orders", { schema: z.object({ id: z.string() }), partitions: 2 });
 
 test("an append to a topic with a schema is refused whole, with the path and the reason for each event", async () => {
@@ -27,6 +30,7 @@ test("an append to a topic with a schema is refused whole, with the path and the
       events: { index: number; problems: { path: string; message: string }[] }[];
     };
     assert.equal(problem.code, "SCHEMA_MISMATCH");
+    assert.deepEqual(Object.keys(problem).sort(), problemMembers);
     assert.deepEqual(
       problem.events.map(({ index, problems }) => [index, problems[0]?.path]),
       [

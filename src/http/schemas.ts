@@ -129,10 +129,20 @@ export const components = {
     offset: integer,
     timestamp: { type: "integer", description: "Milliseconds since 1970." },
     key: anything,
-    value: anything,
+    value: { description: "What was written in the wire format is read with its registered schema." },
     headers: { type: "object" },
+    "unread?": {
+      ...object({ "key?": string, "value?": string }),
+      description: "Why the key or the value, which is in the wire format, is told as bytes.",
+    },
   }),
   Appended: object({
+    offsets: array(object({ partition: integer, baseOffset: integer, lastOffset: integer })),
+    token: string,
+  }),
+  AppendedLines: object({
+    events: integer,
+    lines: { type: "integer", description: "Up to this line all are there." },
     offsets: array(object({ partition: integer, baseOffset: integer, lastOffset: integer })),
     token: string,
   }),
@@ -140,7 +150,7 @@ export const components = {
   View: object({
     name: string,
     sql: string,
-    class: { enum: ["linear", "additive", "unknown"] },
+    class: { enum: ["linear", "additive", "keyed", "unknown"] },
     columns: array(object({ name: string, type: string, nullable: boolean })),
     key: array(string),
     hash: string,
@@ -149,6 +159,10 @@ export const components = {
       "reason?": string,
       "rowsDone?": integer,
       "rowsEstimated?": nullable(integer),
+      "replacement?": {
+        ...object({ reason: string, rowsDone: integer, rowsEstimated: nullable(integer) }),
+        description: "The version that is to take this one's place, while it is built.",
+      },
       "error?": errorInside,
     }),
     rowsEstimated: integer,
@@ -160,7 +174,7 @@ export const components = {
     type: { enum: ["postgres", "webhook"] },
     state: object({
       kind: {
-        enum: ["connecting", "snapshotting", "streaming", "waiting", "failed", "paused", "removed", "stopped"],
+        enum: ["connecting", "snapshotting", "streaming", "waiting", "failed", "paused", "removed", "left", "stopped"],
       },
       "rows?": integer,
       "rowsEstimated?": integer,
@@ -172,7 +186,20 @@ export const components = {
       "error?": errorInside,
     }),
     url: string,
-    tables: array({ type: "object" }),
+    tables: array(
+      object({
+        source: string,
+        schema: string,
+        table: string,
+        topic: string,
+        columns: array(
+          object({ name: string, sourceType: string, storeType: string, nullable: boolean, carriedAsText: boolean }),
+        ),
+        key: nullable(array(string)),
+        appendOnly: boolean,
+        rowsEstimated: nullable(integer),
+      }),
+    ),
     changes: integer,
     transactions: integer,
     position: nullable(string),
@@ -199,6 +226,7 @@ export const components = {
         status: { enum: ["reserved", "extended", "unreserved", "lost", "unknown"] },
       }),
     ),
+    "walAllowance?": object({ heldBytesMax: integer, whenFull: { enum: ["pause", "drop-slot"] } }),
     orphans: array(
       object({
         kind: { enum: ["slot", "publication"] },
@@ -219,8 +247,37 @@ export const components = {
       late: integer,
       lastEventAt: nullable({ type: "string", format: "date-time" }),
       ids: object({ held: integer, max: integer, bytes: integer, evicted: integer }),
+      reconcile: nullable(
+        object({
+          state: { enum: ["waiting", "asking", "failing", "stopped"] },
+          completeTo: nullable(string),
+          window: nullable(object({ since: string, until: string, pages: integer })),
+          gap: nullable(object({ from: string, to: string })),
+          nextAt: nullable(string),
+          error: nullable(object({ code: string, message: string, hint: nullable(string) })),
+          passes: integer,
+          pages: integer,
+          failures: integer,
+          listed: integer,
+          missed: integer,
+          altered: integer,
+          corrected: integer,
+          unusable: object({ form: integer, size: integer, id: integer }),
+          uncompared: integer,
+          recent: array(
+            object({
+              kind: { enum: ["missed", "altered"] },
+              id: string,
+              partition: integer,
+              offset: integer,
+              at: string,
+            }),
+          ),
+        }),
+      ),
     }),
   }),
+  Replayed: object({ read: integer, replayed: integer, next: nullable(string) }),
   Retried: object({
     tried: integer,
     written: integer,

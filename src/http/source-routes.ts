@@ -4,17 +4,29 @@ import type { SourceState, SourceStatus } from "../capture/source.ts";
 import type { HookStatus } from "../capture/webhooks/hook-status.ts";
 import type { HttpDoorDependencies } from "./door-dependencies.ts";
 import { nearest } from "./nearest.ts";
+import { queryValue } from "./parameters.ts";
 import { errorJson } from "./problem.ts";
 import { decodeSegment } from "./query-string.ts";
+import { jsonOf, textOf } from "./request-body.ts";
 import { type Call, json, type Parameter, type Reply, type Route } from "./route.ts";
-import { list, ref } from "./schemas.ts";
+import { list, object, ref, string } from "./schemas.ts";
 
 export function sourceRoutes({
   sources,
   hooks,
   node,
 }: Pick<HttpDoorDependencies, "sources" | "hooks" | "node">): readonly Route[] {
+  /** Of what a source of webhooks cannot be asked, too. */
   const unknown = (name: string): MillraceError => {
+    if (hooks.status(name) !== undefined) {
+      return new MillraceError(
+        "REQUEST_INVALID",
+        `source "${name}" takes webhooks: it has no snapshot, slot or stream`,
+        {
+          hint: "What it does follows from the calls that come in; take it out of the module to end it.",
+        },
+      );
+    }
     const meant = nearest(
       name,
       [...sources.list(), ...hooks.list()].map((one) => one.name),
@@ -62,12 +74,17 @@ export function sourceRoutes({
       method: "POST",
       path: "/v1/sources/{source}/resnapshot",
       operation: "resnapshotSource",
-      about: "Reads the source anew: its mirrors are emptied and its views built again from a new snapshot.",
+      about:
+        "Reads the source anew: its mirrors are emptied and its views built again from a new snapshot. With `table` that table alone, while the others go on.",
       access: "key",
-      parameters: [],
-      answers: { 202: { about: "The source, whose new snapshot begins.", schema: ref("Source") } },
-      errors: ["SOURCE_UNKNOWN"],
-      handle: (call) => changed(nameIn(call), sources.resnapshot(nameIn(call))),
+      parameters: [tableParameter],
+      answers: { 202: { about: "The source, whose reading begins.", schema: ref("Source") } },
+      errors: ["SOURCE_UNKNOWN", "REQUEST_INVALID", "TABLE_UNKNOWN", "SOURCE_UNREACHABLE"],
+      handle: async (call) => {
+        const table = queryValue(call.query, "table");
+        const begun = table === undefined ? sources.resnapshot(nameIn(call)) : sources.readTable(nameIn(call), table);
+        return changed(nameIn(call), await begun);
+      },
     },
     {
       method: "POST",
@@ -97,12 +114,17 @@ export function sourceRoutes({
       path: "/v1/sources/{source}/remove",
       operation: "removeSource",
       about:
-        "Stops a source for good, before it is taken out of the module: with its slot its publications go as well. Its topics and mirrors stay.",
+        "Stops a source for good, before it is taken out of the module: with its slot its publications go as well. Its topics and mirrors stay. One that was taken out before needs `url`, its database's address, unless another source has that too.",
       access: "key",
       parameters: [slotParameter],
+      body: { "application/json": object({ "url?": string }) },
+      bodyRequired: false,
       answers: { 202: { about: "The source, which is removed.", schema: ref("Source") } },
       errors: ["SOURCE_UNKNOWN", "REQUEST_INVALID", "SOURCE_FAILED"],
-      handle: async (call) => changed(nameIn(call), await sources.hold(nameIn(call), "removed", slotIn(call))),
+      handle: async (call) => {
+        const slot = slotIn(call);
+        return changed(nameIn(call), await sources.hold(nameIn(call), "removed", slot, await urlIn(call)));
+      },
     },
     {
       method: "POST",
@@ -145,12 +167,31 @@ export function sourceRoutes({
   ];
 }
 
-function sourceJson(status: SourceStatus | HookStatus): Record<string, unknown> {
+export function sourceJson(status: SourceStatus | HookStatus): Record<string, unknown> {
   return { ...status, state: stateJson(status.state) };
 }
 
 function stateJson(state: SourceState): Record<string, unknown> {
   return "error" in state && state.error !== undefined ? { ...state, error: errorJson(state.error) } : { ...state };
+}
+
+const tableParameter: Parameter = {
+  name: "table",
+  in: "query",
+  about:
+    "`schema.table`, or `table` of `public`; all tables when left out. A table alone is read while the source streams.",
+  schema: { type: "string" },
+};
+
+/** Null when none is said. Throws `REQUEST_INVALID`. */
+async function urlIn(call: Call): Promise<string | null> {
+  const text = textOf(await call.body());
+  if (text === "") return null;
+  const { url = null } = (jsonOf(text) ?? {}) as { url?: unknown };
+  if (url === null || (typeof url === "string" && /^postgres(ql)?:\/\//.test(url) && URL.canParse(url))) return url;
+  throw new MillraceError("REQUEST_INVALID", "the url is no address of a database", {
+    hint: 'Send {"url": "postgres://user:password@host:5432/database"}.',
+  });
 }
 
 const slotParameter: Parameter = {

@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MillraceError } from "../base/errors.ts";
 import type { SourceState, SourceStatus } from "../capture/source.ts";
+import type { HookStatus } from "../capture/webhooks/hook-status.ts";
 import { type Durability, defaultTopicSettings, type Engine, type TopicInfo } from "../engine/engine.ts";
 import { MetricsRegistry } from "../observe/metrics.ts";
 import type { ViewInfo, ViewState, Views } from "../views/view-info.ts";
-import { ask, openTestDoor, partial, testNode } from "./door-fixture.ts";
+import { ask, noHooks, openTestDoor, partial, testNode } from "./door-fixture.ts";
 
 function source(state: SourceState): SourceStatus {
   return {
@@ -55,6 +56,10 @@ function house(sourceState: SourceState, viewState: ViewState) {
       resnapshot(name: string) {
         resnapshots.push(name);
         return name === "shop";
+      },
+      async readTable(name: string, table: string) {
+        if (table !== "public.orders") throw new MillraceError("TABLE_UNKNOWN", `no table "${table}"`);
+        return name === "shop" && asked.push(`read ${name} ${table}`) > 0;
       },
       retry: async (name: string) => (name === "shop" ? retryResult : undefined),
       adopt: (name: string) => asked.push(`adopt ${name}`) > 0,
@@ -170,6 +175,47 @@ test("a new snapshot of a source is asked for by name", async () => {
     hint: 'Did you mean "shop"?',
     action: "fix-request",
   });
+});
+
+test("one table is read anew by its name, and an unknown one is refused", async () => {
+  await using door = await openTestDoor(house({ kind: "streaming" }, { kind: "live" }));
+  resnapshots.length = 0;
+  const read = (source: string, table: string) =>
+    ask(door, `/v1/sources/${source}/resnapshot?table=${encodeURIComponent(table)}`, { method: "POST" });
+  assert.equal((await read("shop", "public.orders")).status, 202);
+  assert.deepEqual([asked.splice(0), resnapshots], [["read shop public.orders"], []]);
+  const unknown = await read("shop", "orders; drop table x");
+  assert.deepEqual([unknown.status, (unknown.json() as { code: string }).code], [404, "TABLE_UNKNOWN"]);
+  assert.equal((await read("shob", "public.orders")).status, 404);
+});
+
+test("a page of another site can ask nothing of a source", async () => {
+  await using door = await openTestDoor(house({ kind: "streaming" }, { kind: "live" }));
+  resnapshots.length = 0;
+  const what = [
+    "resnapshot",
+    "resnapshot?table=public.orders",
+    "adopt",
+    "pause?slot=drop",
+    "remove?slot=drop",
+    "resume",
+  ];
+  for (const path of [...what, "retry"]) {
+    for (const headers of [{ origin: "https://evil.example" }, { "sec-fetch-site": "cross-site" }]) {
+      const answer = await ask(door, `/v1/sources/shop/${path}`, { method: "POST", headers });
+      assert.equal(answer.status, 403, path);
+    }
+  }
+  assert.deepEqual([asked, resnapshots], [[], []]);
+});
+
+test("what a source of webhooks cannot be asked says so", async () => {
+  const hook = { ...source({ kind: "streaming" }), name: "stripe" } as unknown as HookStatus;
+  const hooks = { ...noHooks, list: () => [hook], status: (name: string) => (name === "stripe" ? hook : undefined) };
+  await using door = await openTestDoor({ hooks });
+  const answer = await ask(door, "/v1/sources/stripe/pause?slot=keep", { method: "POST" });
+  assert.equal(answer.status, 400);
+  assert.match(answer.text, /takes webhooks/);
 });
 
 test("what was set aside is tried again by name, and the answer says what became of it", async () => {

@@ -2,7 +2,7 @@
  * Appending what one request sent: whole or not at all. One batch is one append; more are one transaction of the log.
  */
 import { MillraceError } from "../base/errors.ts";
-import type { Engine, PlacedBatch, TopicInfo, TransactionalProducer } from "../engine/engine.ts";
+import type { Engine, KeyExpectation, PlacedBatch, TopicInfo, TransactionalProducer } from "../engine/engine.ts";
 import { encodeToken } from "../feeds/token.ts";
 import { BatchBuilder } from "../records/batch-builder.ts";
 import { partitionOfKey } from "../records/murmur2.ts";
@@ -11,12 +11,15 @@ import type { EventInput } from "./event-input.ts";
 export interface PlannedBatch {
   readonly partition: number;
   readonly batch: Buffer;
+  readonly expect?: KeyExpectation;
 }
 
 export interface AppendPlace {
   readonly nowMs: number;
   /** Where events without key and partition go, all of one request together. */
   readonly keylessPartition: number;
+  /** Of the key that all events have. */
+  readonly expect?: KeyExpectation;
 }
 
 /** Length, attributes, deltas and lengths of a record, at most. */
@@ -30,7 +33,8 @@ export function planAppend(topic: TopicInfo, events: readonly EventInput[], plac
   const finish = (partition: number, builder: BatchBuilder) => {
     const batch = builder.finish();
     if (batch.length > batchBytesMax) throw tooLarge(topic, batch.length);
-    planned.push({ partition, batch });
+    // It stands before the first batch; those behind it are in the same transaction.
+    planned.push({ partition, batch, ...(place.expect && planned.length === 0 && { expect: place.expect }) });
   };
   for (const event of events) {
     const partition = event.partition ?? (event.key ? partitionOfKey(event.key, partitions) : place.keylessPartition);
@@ -55,7 +59,10 @@ export function planAppend(topic: TopicInfo, events: readonly EventInput[], plac
 }
 
 /** `{offsets: [{partition, baseOffset, lastOffset}], token}` */
-export function appendAnswer(topic: TopicInfo, results: readonly PlacedBatch[]) {
+export function appendAnswer(
+  topic: TopicInfo,
+  results: readonly Pick<PlacedBatch, "partition" | "baseOffset" | "lastOffset">[],
+) {
   const ends = new Map<number, number>();
   for (const { partition, lastOffset } of results) {
     ends.set(partition, Math.max(ends.get(partition) ?? 0, lastOffset + 1));
@@ -108,7 +115,7 @@ export class TopicAppender {
     const transaction = lane.producer.begin();
     try {
       const results: PlacedBatch[] = [];
-      for (const { partition, batch } of batches) results.push(await transaction.append({ topic, partition, batch }));
+      for (const batch of batches) results.push(await transaction.append({ topic, ...batch }));
       await transaction.commit();
       return results;
     } catch (error) {

@@ -10,15 +10,21 @@ import { MillraceError } from "../base/errors.ts";
 import { assertNoSecrets } from "../catalog/catalogue-records.ts";
 import type { Engine, TopicInfo } from "../engine/engine.ts";
 import { decodeCommitted, nextOffsetOf } from "../engine/records.ts";
-import { eventJson } from "../feeds/event-json.ts";
+import { type EventForm, eventJson, knowSchemas } from "../feeds/event-json.ts";
 import type { TopicFeedRequest } from "../feeds/feed.ts";
 import { decodeToken, encodeToken, type TopicToken } from "../feeds/token.ts";
+import type { WireReader } from "../schema/registry/wire-reader.ts";
 import { parseTimeMs } from "./event-input.ts";
 
 export type From = TopicFeedRequest["from"];
 
 /** Offset to read next, by partition. */
 export type Positions = Map<number, number>;
+
+export interface PageForm {
+  readonly wire: WireReader;
+  readonly form: EventForm;
+}
 
 export interface PageLimits {
   readonly recordsMax: number;
@@ -72,6 +78,7 @@ export async function readPage(
   topic: TopicInfo,
   positions: Positions,
   limits: PageLimits,
+  form: PageForm,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<Page> {
@@ -82,7 +89,7 @@ export async function readPage(
     for (const share of [Math.ceil(limits.recordsMax / positions.size), limits.recordsMax]) {
       for (const partition of positions.keys()) {
         const left = Math.min(share, limits.recordsMax - page.events.length);
-        await take(engine, topic.name, partition, positions, left, page);
+        await take(engine, topic.name, partition, positions, left, form, page);
       }
     }
     const waitMs = endMs - clock.monotonicMs();
@@ -175,6 +182,7 @@ async function take(
   partition: number,
   positions: Positions,
   recordsMax: number,
+  { wire, form }: PageForm,
   page: { events: string[]; bytesLeft: number },
 ): Promise<void> {
   let left = recordsMax;
@@ -183,12 +191,14 @@ async function take(
     const result = await engine.read({ topic, partition, offset, isolation: "read_committed", bytesMax: readBytes });
     if (result.batches.length === 0) return;
     let next = nextOffsetOf(result, offset);
-    for (const record of decodeCommitted(result, offset)) {
+    const records = decodeCommitted(result, offset);
+    if (form === "json") await knowSchemas(records, wire);
+    for (const record of records) {
       if (left <= 0 || page.bytesLeft <= 0) {
         next = record.offset;
         break;
       }
-      const text = eventJson(partition, record);
+      const text = eventJson(partition, record, wire, form);
       page.events.push(text);
       page.bytesLeft -= text.length;
       left--;

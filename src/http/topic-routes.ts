@@ -1,9 +1,11 @@
 /** `/v1/topics`: list, show, create, alter, delete, append, read, follow, and delete events. */
 import { MillraceError } from "../base/errors.ts";
 import type { Engine, TopicInfo } from "../engine/engine.ts";
+import { type EventForm, eventForms } from "../feeds/event-json.ts";
+import { unsupported } from "./append-body.ts";
+import { appendRoute } from "./append-route.ts";
 import type { HttpDoorDependencies } from "./door-dependencies.ts";
 import type { HttpLimits } from "./door-settings.ts";
-import { type EventInput, parseEventLines, parseEvents } from "./event-input.ts";
 import { nearest } from "./nearest.ts";
 import { queryDurationMs, queryInteger, queryValue } from "./parameters.ts";
 import { errorJson } from "./problem.ts";
@@ -12,7 +14,6 @@ import { afterParameters, topicTokenOf } from "./read-token.ts";
 import { jsonOf, mediaTypeOf, textOf } from "./request-body.ts";
 import { type Call, empty, json, jsonText, type Parameter, type Route } from "./route.ts";
 import { anything, array, integer, list, object, ref, string } from "./schemas.ts";
-import { appendAnswer, planAppend, TopicAppender } from "./topic-append.ts";
 import { cursorOf, parseFrom, readPage, resolveFrom, waitForTopic } from "./topic-read.ts";
 import { asRequested, parseTopicSettings, printTopicSettings } from "./topic-settings.ts";
 import { lastEventIdOf } from "./view-routes.ts";
@@ -26,7 +27,6 @@ const fromParameters: readonly Parameter[] = [
   },
   { name: "partition", in: "query", about: "Only this one; all of them when left out.", schema: integer },
 ];
-const writeErrors = ["TOPIC_UNKNOWN", "TOPIC_READ_ONLY", "PARTITION_FAILED", "DISK_LOW", "LOG_CLOSED"] as const;
 const readErrors = [
   "TOPIC_UNKNOWN",
   "PARTITION_UNKNOWN",
@@ -38,9 +38,7 @@ const bodyErrors = ["REQUEST_TOO_LARGE", "MEDIA_TYPE_UNSUPPORTED"] as const;
 const partitionsMax = 2 ** 31 - 1;
 
 export function topicRoutes(deps: HttpDoorDependencies, limits: HttpLimits): readonly Route[] {
-  const { engine, feeds, clock, random } = deps;
-  const appender = new TopicAppender(engine);
-  const appended = deps.metrics.counter("millrace_http_appended_events_total", "Events that were appended over HTTP.");
+  const { engine, feeds, clock } = deps;
   const routes: readonly Route[] = [
     {
       method: "GET",
@@ -124,43 +122,7 @@ export function topicRoutes(deps: HttpDoorDependencies, limits: HttpLimits): rea
         return empty(204);
       },
     },
-    {
-      method: "POST",
-      path: "/v1/topics/{topic}",
-      operation: "appendEvents",
-      about: "Appends events, whole or not at all; answers when they are durable. Never creates a topic.",
-      access: "key",
-      parameters: [
-        { name: "partition", in: "query", about: "For octet streams: where the value goes.", schema: integer },
-        { name: "Millrace-Key", in: "header", about: "For octet streams: the key.", schema: string },
-      ],
-      body: {
-        "application/json": { anyOf: [ref("NewEvent"), array(ref("NewEvent"))] },
-        "application/x-ndjson": { description: "One event per line.", type: "string" },
-        "application/octet-stream": { description: "One raw value.", type: "string", format: "binary" },
-      },
-      answers: { 200: { about: "Where they are; Millrace-Token is the token.", schema: ref("Appended") } },
-      errors: [
-        ...writeErrors,
-        ...bodyErrors,
-        "RECORD_INVALID",
-        "RECORD_TIMESTAMP_INVALID",
-        "RECORD_TOO_LARGE",
-        "SCHEMA_MISMATCH",
-        "PARTITION_UNKNOWN",
-      ],
-      handle: async (call) => {
-        const topic = writableTopicOf(engine, call);
-        refuseIdempotencyKey(call);
-        const events = await readEvents(call);
-        deps.schemas.check(topic.name, events);
-        const keylessPartition = random.below(topic.settings.partitions);
-        const batches = planAppend(topic, events, { nowMs: clock.now(), keylessPartition });
-        const answer = appendAnswer(topic, await appender.append(topic.name, batches));
-        appended.add(events.length);
-        return json(answer, 200, { "millrace-token": answer.token });
-      },
-    },
+    appendRoute(deps, limits, writableTopicOf),
     {
       method: "GET",
       path: "/v1/topics/{topic}/events",
@@ -171,6 +133,13 @@ export function topicRoutes(deps: HttpDoorDependencies, limits: HttpLimits): rea
         ...fromParameters,
         { name: "limit", in: "query", about: "At most 10,000 events; 100 when left out.", schema: integer },
         { name: "wait", in: "query", about: "How long to wait for the first event: 30s.", schema: string },
+        {
+          name: "format",
+          in: "query",
+          about:
+            "json, which reads values with their registered schema, or base64: keys and values as they were written.",
+          schema: { enum: [...eventForms] },
+        },
         ...afterParameters,
       ],
       answers: {
@@ -188,11 +157,12 @@ export function topicRoutes(deps: HttpDoorDependencies, limits: HttpLimits): rea
           bytesMax: limits.eventsBytesMax,
           waitMs: queryDurationMs(call.query, "wait", limits.longPollMs) ?? 0,
         };
+        const form = { wire: deps.wire, form: eventFormOf(call) };
         const token = topicTokenOf(call);
         if (token) await waitForTopic(engine, topic, token, limits.tokenWaitMs, clock, call.signal);
         const positions = await resolveFrom(engine, topic, from, partition);
         try {
-          const { events, next } = await readPage(engine, topic, positions, page, clock, call.signal);
+          const { events, next } = await readPage(engine, topic, positions, page, form, clock, call.signal);
           return eventsReply(events, next);
         } catch (error) {
           // A door that closes answers what a long poll has: nothing, and where to go on.
@@ -264,6 +234,15 @@ export function topicRoutes(deps: HttpDoorDependencies, limits: HttpLimits): rea
   return routes;
 }
 
+function eventFormOf({ query }: Call): EventForm {
+  const text = queryValue(query, "format") ?? "json";
+  const form = eventForms.find((one) => one === text);
+  if (form !== undefined) return form;
+  throw new MillraceError("REQUEST_INVALID", `format is ${JSON.stringify(text.slice(0, 40))}`, {
+    hint: `It is ${eventForms.join(" or ")}.`,
+  });
+}
+
 function eventsReply(events: readonly string[], next: string) {
   return jsonText(`{"events":[${events.join(",\n")}],"next":${JSON.stringify(next)}}\n`, 200, {
     "millrace-token": next,
@@ -318,14 +297,6 @@ function writableTopicOf(engine: Engine, call: Call): TopicInfo {
   });
 }
 
-/** Nothing remembers these keys: whoever relies on one is told so, and not left with two events. */
-function refuseIdempotencyKey(call: Call): void {
-  if (call.headers["idempotency-key"] === undefined) return;
-  throw new MillraceError("REQUEST_INVALID", "Idempotency-Key is not honoured for topics", {
-    hint: "Leave the header out, and put an id into the event for readers to tell duplicates by.",
-  });
-}
-
 function readFrom(call: Call, fallback: "earliest" | "latest") {
   const partition = queryInteger(call.query, "partition", { min: 0, max: partitionsMax });
   return { partition, from: parseFrom(queryValue(call.query, "from") ?? fallback, partition) };
@@ -347,32 +318,4 @@ async function readSettings(call: Call) {
   const type = mediaTypeOf(call.headers["content-type"]);
   if (type === "application/json") return parseTopicSettings(jsonOf(body));
   throw unsupported(type, "application/json");
-}
-
-async function readEvents(call: Call): Promise<EventInput[]> {
-  const type = mediaTypeOf(call.headers["content-type"]);
-  const partition = queryInteger(call.query, "partition", { min: 0, max: partitionsMax });
-  if (type === "application/octet-stream") {
-    const header = call.headers["millrace-key"];
-    const key = Array.isArray(header) ? header[0] : header;
-    // Node reads header bytes as latin1, so that this gives back the bytes that were sent.
-    return [{ value: await call.body(), key: key === undefined ? null : Buffer.from(key, "latin1"), partition }];
-  }
-  if (partition !== undefined || call.headers["millrace-key"] !== undefined) {
-    throw new MillraceError("REQUEST_INVALID", "partition= and Millrace-Key are for application/octet-stream", {
-      hint: 'Here they are members of the event: {"value": …, "key": "…", "partition": 0}.',
-    });
-  }
-  if (type !== "application/json" && !/^application\/(x-)?(ndjson|jsonl|json-lines)$/.test(type)) {
-    throw unsupported(type, "application/json, application/x-ndjson or application/octet-stream");
-  }
-  const body = textOf(await call.body());
-  const events = type === "application/json" ? parseEvents(body) : parseEventLines(body);
-  if (events.length > 0) return events;
-  throw new MillraceError("REQUEST_INVALID", "there is no event in the body");
-}
-
-function unsupported(type: string, wanted: string): MillraceError {
-  const got = type === "" ? "a body without Content-Type" : JSON.stringify(type.slice(0, 80));
-  return new MillraceError("MEDIA_TYPE_UNSUPPORTED", `${got} is not read here`, { hint: `Send ${wanted}.` });
 }

@@ -31,6 +31,7 @@ import {
   runHeaderBytes,
 } from "./journal-format.ts";
 import { readJournal } from "./journal-recovery.ts";
+import { KeyMemory } from "./keys/key-memory.ts";
 import { readLogCheckpoint } from "./log-checkpoint.ts";
 import { defaultLogLimits, type LogContext, type PartitionPlace } from "./log-context.ts";
 import { OffsetIndex } from "./offset-index.ts";
@@ -166,6 +167,7 @@ function contextOn(disk: Disk): LogContext {
     files,
     indexes: new SegmentIndexes(disk, files),
     tails: new TailCache(0),
+    keys: new KeyMemory(0),
     memory: new WriteMemory(0),
     readMemory,
     ahead: new ReadAhead(readMemory, 0),

@@ -4,6 +4,7 @@ import type { Diagnostics } from "../base/diagnostics.ts";
 import type { Disk } from "../base/disk.ts";
 import type { Gate } from "../base/gate.ts";
 import type { FilePool } from "./file-pool.ts";
+import type { KeyMemory } from "./keys/key-memory.ts";
 import type { ReadAhead } from "./read-ahead.ts";
 import type { ReadMemory } from "./read-memory.ts";
 import type { SegmentIndexes } from "./segment-index.ts";
@@ -28,6 +29,8 @@ export interface LogLimits {
   readonly flushBytes: number;
   /** Bytes in memory that no segment has yet, of all partitions; at twice as many, appends wait. */
   readonly unflushedBytesMax: number;
+  /** Last offsets of keys, of all partitions for which they were asked. */
+  readonly keyOffsetsBytes: number;
   /** Of one compaction; there is one at a time. */
   readonly cleanerBytes: number;
   readonly journalFileBytes: number;
@@ -49,6 +52,7 @@ export const defaultLogLimits: LogLimits = {
   directBytesMin: 64 * 1024,
   flushBytes: 256 * 1024,
   unflushedBytesMax: 32 * 1024 * 1024,
+  keyOffsetsBytes: 64 * 1024 * 1024,
   cleanerBytes: 64 * 1024 * 1024,
   journalFileBytes: 16 * 1024 * 1024,
   journalFilesMax: 4,
@@ -62,6 +66,7 @@ export function planLogLimits(memoryBytes: number, diskReserveBytes: number): Pa
     tailCacheBytes: memoryBytes / 2,
     readAheadBytes: memoryBytes / 8,
     unflushedBytesMax: memoryBytes / 4,
+    keyOffsetsBytes: memoryBytes / 2,
     cleanerBytes: Math.max(defaultLogLimits.cleanerBytes / 8, Math.min(defaultLogLimits.cleanerBytes, memoryBytes / 2)),
     diskReserveBytes,
   };
@@ -77,6 +82,7 @@ export interface LogContext {
   readonly tails: TailCache;
   readonly memory: WriteMemory;
   readonly readMemory: ReadMemory;
+  readonly keys: KeyMemory;
   readonly ahead: ReadAhead;
   /** Reads of old segments: a sync must not queue behind them in the pool of threads. */
   readonly oldReads: Gate;

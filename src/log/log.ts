@@ -28,6 +28,8 @@ import { DiskReserve } from "./disk-reserve.ts";
 import { FilePool } from "./file-pool.ts";
 import { Journal } from "./journal.ts";
 import { type JournalContent, readJournal } from "./journal-recovery.ts";
+import { KeyMemory } from "./keys/key-memory.ts";
+import type { ExpectedKey } from "./keys/partition-keys.ts";
 import { type LogCheckpoint, readLogCheckpoint } from "./log-checkpoint.ts";
 import { defaultLogLimits, type LogContext, type LogLimits } from "./log-context.ts";
 import { Maintenance } from "./maintenance.ts";
@@ -51,6 +53,11 @@ export interface LogOptions {
   readonly random: Random;
   readonly diagnostics: Diagnostics;
   readonly limits?: Partial<LogLimits>;
+}
+
+/** How a batch came, and what must be so for it to be appended. */
+export interface AppendOrigin extends WireOrigin {
+  readonly expect?: ExpectedKey;
 }
 
 export interface Appended extends Placed {
@@ -116,6 +123,7 @@ export class Log {
       tails: new TailCache(limits.tailCacheBytes),
       memory: new WriteMemory(limits.unflushedBytesMax),
       readMemory,
+      keys: new KeyMemory(limits.keyOffsetsBytes),
       ahead: new ReadAhead(readMemory, limits.readAheadBytes),
       oldReads: new Gate(oldReadsAtOnce),
     };
@@ -207,12 +215,22 @@ export class Log {
    * one without a sequence is taken in read-only topics: so a coordinator in this process writes there for a client.
    * Throws `TOPIC_UNKNOWN`, `PARTITION_UNKNOWN`, `BATCH_CORRUPT`, `RECORD_TOO_LARGE`, `RECORD_INVALID`,
    * `RECORD_TIMESTAMP_INVALID`, `DISK_LOW`, `PARTITION_FAILED`, and of producers `PRODUCER_FENCED`, `PRODUCER_SEQUENCE_INVALID`, `PRODUCER_UNKNOWN`,
-   * `TRANSACTION_INVALID`, `TRANSACTION_PARTITION_MISSING`, `PRODUCERS_EXHAUSTED`.
+   * `TRANSACTION_INVALID`, `TRANSACTION_PARTITION_MISSING`, `PRODUCERS_EXHAUSTED`; where something is expected `KEY_OFFSET_MISMATCH`,
+   * `KEY_OFFSET_UNDECIDED`, `KEY_OFFSETS_FULL`.
    */
-  async append(topic: string, partition: number, batch: Buffer, origin: WireOrigin = {}): Promise<Appended> {
+  async append(topic: string, partition: number, batch: Buffer, origin: AppendOrigin = {}): Promise<Appended> {
     const room = this.#context.memory.room();
     if (room) await room;
+    const { expect } = origin;
+    const openingKeys = () => (expect ? this.#openingKeys(topic, partition) : undefined);
+    for (let opening = openingKeys(); opening; opening = openingKeys()) await opening;
     const { into, admitted } = this.#admit(topic, partition, batch);
+    const unlike = expect && into.keys.unlike(expect);
+    if (unlike) {
+      // What it says is durable.
+      await into.sync();
+      throw unlike;
+    }
     const hasAppendTime = (batchAttributes(admitted) & attributeMask.logAppendTime) !== 0;
     const { placed, timestamp } =
       batchProducerId(admitted) < 0
@@ -233,12 +251,15 @@ export class Log {
       partition: number,
       batch: Buffer,
       stamp: (partition: Partition, admitted: Buffer) => void,
+      expect: ExpectedKey | undefined,
     ) => {
-      const { into, admitted } = this.#admit(topic, partition, batch);
+      const { into, admitted } = this.#admit(topic, partition, batch, true);
+      const unlike = expect && into.keys.unlike(expect);
+      if (unlike) throw unlike;
       stamp(into, admitted);
       return { partition: into, placed: this.#place(into, admitted) };
     };
-    return new LogProducer(transactions, place, state);
+    return new LogProducer(transactions, { place, openingKeys: this.#openingKeys.bind(this) }, state);
   }
 
   /** Aborts, whole, the transaction that a producer has open in a partition; nothing when it has none. Throws `PRODUCER_FENCED`. */
@@ -358,16 +379,26 @@ export class Log {
   }
 
   /** The partition that takes the batch, and the batch as it is kept, by the topic's settings. */
-  #admit(topic: string, partition: number, batch: Buffer): { readonly into: Partition; readonly admitted: Buffer } {
+  #admit(
+    topic: string,
+    partition: number,
+    batch: Buffer,
+    isMadeHere = false,
+  ): { readonly into: Partition; readonly admitted: Buffer } {
     const into = this.partition(topic, partition);
     const known = this.#topics.get(topic);
     if (!known) throw topicUnknown(topic);
     if (topic === transactionsTopic) throw ownTopic(topic);
-    const place = { topic, partition, isOwn: known.readOnly };
+    const place = { topic, partition, isOwn: known.readOnly, isMadeHere };
     const admitted = admitBatch(batch, place, known.settings, this.#context.clock.now());
     this.#reserve.admit(admitted.length);
     if (into.failure) throw into.failure;
     return { into, admitted };
+  }
+
+  /** As `PartitionKeys.opening`. */
+  #openingKeys(topic: string, partition: number): Promise<void> | undefined {
+    return this.partition(topic, partition).keys.opening();
   }
 
   #place(into: Partition, batch: Buffer): Placed {

@@ -11,6 +11,7 @@ import type { Replacement } from "./cleaner/clean-segments.ts";
 import { commitSwap } from "./cleaner/swap.ts";
 import type { Journal } from "./journal.ts";
 import type { JournaledBatches } from "./journal-recovery.ts";
+import { PartitionKeys } from "./keys/partition-keys.ts";
 import type { LogContext, PartitionPlace, PartitionSettings } from "./log-context.ts";
 import { PartitionReader } from "./partition-reader.ts";
 import { follow, type PartitionCheckpoint, type RecoveredPartition, recoverPartition } from "./partition-recovery.ts";
@@ -50,6 +51,8 @@ interface Served {
 
 export class Partition {
   readonly place: PartitionPlace;
+  /** The last offset of each key, where somebody asks for it. */
+  readonly keys: PartitionKeys;
   readonly #context: LogContext;
   readonly #waiters: ReadWaiters;
   readonly #served: Served | undefined;
@@ -71,6 +74,7 @@ export class Partition {
     this.#context = context;
     this.place = place;
     this.#waiters = new ReadWaiters(context.clock);
+    this.keys = new PartitionKeys(this, context.keys, (batches) => context.readMemory.giveBack(batches));
     this.#checkpoint = checkpoint;
     if (from instanceof Error) {
       this.#state = { kind: "unusable", error: from };
@@ -187,6 +191,7 @@ export class Partition {
     const baseOffset = this.#nextOffset;
     placeBatch(batch, baseOffset, this.leaderEpoch);
     this.#nextOffset = writer.enqueue(batch);
+    this.keys.note(batch);
     const aborted = follow(producers, batch, this.#context.clock.now());
     if (aborted) segments.noteAborted(aborted, Math.min(producers.firstOpenOffset(), this.#nextOffset));
     return { baseOffset, lastOffset: this.#nextOffset - 1, leaderEpoch: this.leaderEpoch };
@@ -403,6 +408,7 @@ export class Partition {
 
   #stop(error: MillraceError, kind: "failed" | "closed"): void {
     if (this.#state.kind === "open") this.#state = { kind: "unusable", error };
+    this.keys.letGo();
     this.#served?.writer.refuse(error, kind);
     this.#waiters.fail(error);
   }

@@ -1,8 +1,17 @@
 /**
  * The newest batches of all partitions, in memory, up to a number of bytes: readers at the tail never touch the disk.
  * The oldest batch of all goes first when there is no room.
+ *
+ * A transaction that would take more than half of it is not held: readers of what is committed come when it has ended, and
+ * begin at its beginning, which had been driven out by then, with the newest batches of all others.
  */
-import { batchBaseOffset, batchLastOffset } from "../records/batch-header.ts";
+import {
+  batchAttributes,
+  batchBaseOffset,
+  batchLastOffset,
+  isControl,
+  isTransactional,
+} from "../records/batch-header.ts";
 
 interface Entry {
   readonly batch: Buffer;
@@ -34,6 +43,7 @@ export class TailCache {
       (sizeBytes) => {
         this.#bytes -= sizeBytes + entryOverheadBytes;
       },
+      this.#bytesMax / 2,
     );
   }
 
@@ -53,16 +63,33 @@ export class TailCache {
 export class PartitionTail {
   readonly #onAdd: (tail: PartitionTail, sizeBytes: number) => void;
   readonly #onDrop: (sizeBytes: number) => void;
+  readonly #transactionBytesMax: number;
+  /** Of batches in transactions, since one ended here. */
+  #transactionBytes = 0;
   #entries: Entry[] = [];
   #head = 0;
 
-  constructor(onAdd: (tail: PartitionTail, sizeBytes: number) => void, onDrop: (sizeBytes: number) => void) {
+  constructor(
+    onAdd: (tail: PartitionTail, sizeBytes: number) => void,
+    onDrop: (sizeBytes: number) => void,
+    transactionBytesMax: number,
+  ) {
     this.#onAdd = onAdd;
     this.#onDrop = onDrop;
+    this.#transactionBytesMax = transactionBytesMax;
   }
 
-  /** The batch after the last one added. */
+  /** The batch after the last one given; it may not be kept, and then nothing is that lies before it. */
   add(batch: Buffer): void {
+    const attributes = batchAttributes(batch);
+    if (isControl(attributes)) this.#transactionBytes = 0;
+    else if (isTransactional(attributes)) {
+      this.#transactionBytes += batch.length;
+      if (this.#transactionBytes > this.#transactionBytesMax) {
+        this.clear();
+        return;
+      }
+    }
     this.#entries.push({ batch, baseOffset: batchBaseOffset(batch), lastOffset: batchLastOffset(batch) });
     this.#onAdd(this, batch.length);
   }

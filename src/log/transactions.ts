@@ -1,17 +1,36 @@
 /** A transactional id in the hands of code in this process, and its transactions (the rules are the coordinator's). */
 import { stampTransaction } from "../records/batch-header.ts";
+import type { ExpectedKey } from "./keys/partition-keys.ts";
 import type { Partition, Placed } from "./partition.ts";
 import type { TransactionCoordinator } from "./transaction-coordinator.ts";
 import type { Decision, ProducerIdentity, ProducerState } from "./transaction-records.ts";
 import type { OpenWork } from "./transactional-ids.ts";
 
-/** How a transaction's batch gets into a partition; `stamp` is called with the batch that is kept, before it gets its offset. */
+/**
+ * How a transaction's batch gets into a partition; `stamp` is called with the batch that is kept, before it gets its offset.
+ * Throws what is expected and is not so.
+ */
 export type PlaceBatch = (
   topic: string,
   partition: number,
   batch: Buffer,
   stamp: (partition: Partition, admitted: Buffer) => void,
+  expect: ExpectedKey | undefined,
 ) => { readonly partition: Partition; readonly placed: Placed };
+
+/** What a transaction needs of the log. */
+export interface TransactionHost {
+  readonly place: PlaceBatch;
+  /** As `PartitionKeys.opening`. */
+  openingKeys(topic: string, partition: number): Promise<void> | undefined;
+}
+
+export interface BatchRequest {
+  readonly topic: string;
+  readonly partition: number;
+  readonly batch: Buffer;
+  readonly expect?: ExpectedKey;
+}
 
 export interface PlacedIn extends Placed {
   readonly topic: string;
@@ -22,12 +41,12 @@ export interface PlacedIn extends Placed {
 export class LogProducer {
   readonly transactionalId: string;
   readonly #coordinator: TransactionCoordinator;
-  readonly #place: PlaceBatch;
+  readonly #host: TransactionHost;
   #identity: ProducerIdentity;
 
-  constructor(coordinator: TransactionCoordinator, place: PlaceBatch, state: ProducerState) {
+  constructor(coordinator: TransactionCoordinator, host: TransactionHost, state: ProducerState) {
     this.#coordinator = coordinator;
-    this.#place = place;
+    this.#host = host;
     this.transactionalId = state.transactionalId;
     this.#identity = state;
   }
@@ -51,11 +70,16 @@ export class LogProducer {
     this.#coordinator.assertOpen(this.transactionalId, this.#identity, work);
   }
 
+  /** For its transaction: as `PartitionKeys.opening`. */
+  openingKeys(topic: string, partition: number): Promise<void> | undefined {
+    return this.#host.openingKeys(topic, partition);
+  }
+
   /** For its transaction. */
-  place(topic: string, partition: number, batch: Buffer, work: OpenWork): ReturnType<PlaceBatch> {
-    return this.#place(topic, partition, batch, (into, admitted) =>
-      stampTransaction(admitted, this.producerId, this.epoch, work.touched.get(into)?.sequence ?? 0),
-    );
+  place({ topic, partition, batch, expect }: BatchRequest, work: OpenWork): ReturnType<PlaceBatch> {
+    const stamp = (into: Partition, admitted: Buffer) =>
+      stampTransaction(admitted, this.producerId, this.epoch, work.touched.get(into)?.sequence ?? 0);
+    return this.#host.place(topic, partition, batch, stamp, expect);
   }
 
   /** For its transaction. */
@@ -79,18 +103,17 @@ export class LogTransaction {
   }
 
   /** Resolves when the batch has its offsets and there is room for more. Throws `PRODUCER_FENCED`, `TRANSACTION_INVALID`, and what an append throws. */
-  async append(request: {
-    readonly topic: string;
-    readonly partition: number;
-    readonly batch: Buffer;
-  }): Promise<PlacedIn> {
+  async append(request: BatchRequest): Promise<PlacedIn> {
+    const { topic, partition: number, expect } = request;
+    const openingKeys = () => (expect ? this.#producer.openingKeys(topic, number) : undefined);
+    for (let opening = openingKeys(); opening; opening = openingKeys()) await opening;
     this.#producer.assertOpen(this.#work);
     const { touched } = this.#work;
-    const { partition, placed } = this.#producer.place(request.topic, request.partition, request.batch, this.#work);
+    const { partition, placed } = this.#producer.place(request, this.#work);
     const sequence = (touched.get(partition)?.sequence ?? 0) + placed.lastOffset - placed.baseOffset + 1;
     touched.set(partition, { endOffset: placed.lastOffset + 1, sequence: sequence & 0x7fffffff });
     await partition.room();
-    return { topic: request.topic, partition: request.partition, ...placed };
+    return { topic, partition: number, ...placed };
   }
 
   /** When data cannot be made durable the transaction is aborted, and the reason thrown. */

@@ -86,6 +86,14 @@ export function unitOfHook(source: string): string {
   return `hooks/${source}`;
 }
 
+/** The unit that decides which requests with an idempotency key are new. */
+export const unitOfIdempotency = "idempotency";
+
+/** The unit that asks the vendor of a source for what its webhooks missed. */
+export function unitOfReconcile(source: string): string {
+  return `reconcile/${source}`;
+}
+
 /** Written by the unit's owner only, under its epoch. */
 function besideOf(unit: string): string {
   return `${unit}/beside`;

@@ -81,6 +81,14 @@ export class ProgressTable {
     return this.#units.get(unit) ?? noState;
   }
 
+  /** What stands behind the prefix in the names of those units that have progress, where no other slash follows. */
+  unitsOf(prefix: string): string[] {
+    return [...this.#units].flatMap(([unit, { progress }]) => {
+      const name = unit.slice(prefix.length);
+      return unit.startsWith(prefix) && !name.includes("/") && progress !== undefined ? [name] : [];
+    });
+  }
+
   /** How many records this table has read from the topic. */
   get recordsRead(): number {
     return this.#recordsRead;

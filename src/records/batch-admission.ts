@@ -15,6 +15,8 @@ import {
   batchHeaderBytes,
   batchLengthOverheadBytes,
   batchMaxTimestamp,
+  carryChecksum,
+  headerChecksum,
   writeBatchChecksum,
 } from "./batch-header.ts";
 import { BatchRecords } from "./batch-records.ts";
@@ -39,6 +41,8 @@ export interface AdmissionPlace {
   readonly partition: number;
   /** Written by this process alone, whose sources have clocks of their own: times are not bounded. */
   readonly isOwn: boolean;
+  /** As `WriterTrust` has it. */
+  readonly isMadeHere?: boolean;
 }
 
 /** As Kafka's Produce answers it. */
@@ -65,7 +69,7 @@ export function admitBatch(
   nowMs: number,
   recordsBytesMax = recordsBytesLimit,
 ): Buffer {
-  checkAppendable(batch, settings.batchBytesMax, place.topic, place.isOwn);
+  checkAppendable(batch, settings.batchBytesMax, place.topic, place);
   const attributes = batchAttributes(batch);
   const codecWanted = settings.compression === "producer" ? undefined : codecOf(settings.compression);
   const isRecompressed = codecWanted !== undefined && codecWanted !== (attributes & attributeMask.codec);
@@ -171,15 +175,16 @@ function refusalOf(errors: readonly RecordError[], isTimeWrong: boolean, place: 
   );
 }
 
-/** With the attribute and the latest time that it should have. The checksum is written anew where they change. */
+/** With the attribute and the latest time that it should have. */
 function withTime(batch: Buffer, type: "create" | "append", maxTimestamp: number): Buffer {
   const attributes = batchAttributes(batch);
   const bit = attributeMask.logAppendTime;
   const wanted = type === "append" ? attributes | bit : attributes & ~bit;
   if (wanted === attributes && batchMaxTimestamp(batch) === maxTimestamp) return batch;
+  const before = headerChecksum(batch);
   batch.writeInt16BE(wanted, batchField.attributes);
   writeInt64(batch, batchField.maxTimestamp, maxTimestamp);
-  writeBatchChecksum(batch);
+  carryChecksum(batch, before);
   return batch;
 }
 

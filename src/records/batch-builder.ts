@@ -4,6 +4,8 @@
  *
  * Timestamps are written relative to the first record's. Base offset and leader epoch are left 0 for the log to fill in.
  */
+
+import { copyBytes } from "../base/copy-bytes.ts";
 import {
   attributeMask,
   batchField,
@@ -13,7 +15,7 @@ import {
 } from "./batch-header.ts";
 import { compressRecords } from "./compression.ts";
 import { writeInt64 } from "./int64.ts";
-import type { Header, NewRecord } from "./record.ts";
+import type { Header, JoinedRecord, NewRecord } from "./record.ts";
 import { varintBytes, writeVarint } from "./varint.ts";
 
 /** Length, attributes, timestamp and offset deltas, the lengths of key and value, the count of headers. */
@@ -47,23 +49,47 @@ export class BatchBuilder {
     timestampMs: number,
     headers: readonly Header[] = noHeaders,
   ): void {
+    let at = this.#begin(key ? key.length : -1, value ? value.length : -1, timestampMs, headers);
+    const bytes = this.#bytes;
+    at = writeNullable(bytes, at, key);
+    at = writeNullable(bytes, at, value);
+    this.#finishRecord(at, headers);
+  }
+
+  /** The same for a record that lies in one piece: no object is made for its parts. */
+  addJoined(record: JoinedRecord, timestampMs: number, headers: readonly Header[] = noHeaders): void {
+    const { bytes: from, keyBytes, valueBytes } = record;
+    let at = this.#begin(keyBytes, valueBytes, timestampMs, headers);
+    const bytes = this.#bytes;
+    at = writeVarint(bytes, at, keyBytes);
+    const valueStart = Math.max(0, keyBytes);
+    copyBytes(from, 0, valueStart, bytes, at);
+    at = writeVarint(bytes, at + valueStart, valueBytes);
+    copyBytes(from, valueStart, valueStart + valueBytes, bytes, at);
+    this.#finishRecord(at + valueBytes, headers);
+  }
+
+  /** Makes room, and writes all that stands before the key; answers where that ends. Lengths are -1 for null. */
+  #begin(keyBytes: number, valueBytes: number, timestampMs: number, headers: readonly Header[]): number {
     if (this.#count === 0) this.#baseTimestamp = this.#maxTimestamp = timestampMs;
     else if (timestampMs > this.#maxTimestamp) this.#maxTimestamp = timestampMs;
     const timestampDelta = timestampMs - this.#baseTimestamp;
     const offsetDelta = this.#count++;
     let bodyBytes = 1 + varintBytes(timestampDelta) + varintBytes(offsetDelta);
-    bodyBytes += key ? varintBytes(key.length) + key.length : 1;
-    bodyBytes += value ? varintBytes(value.length) + value.length : 1;
+    bodyBytes += varintBytes(keyBytes) + Math.max(0, keyBytes);
+    bodyBytes += varintBytes(valueBytes) + Math.max(0, valueBytes);
     bodyBytes += varintBytes(headers.length);
     for (const header of headers) bodyBytes += headerBytes(header);
     const bytes = this.#room(bodyBytes + recordOverheadBytesMax);
     let at = writeVarint(bytes, this.#end, bodyBytes);
     bytes[at++] = 0;
     at = writeVarint(bytes, at, timestampDelta);
-    at = writeVarint(bytes, at, offsetDelta);
-    at = writeNullable(bytes, at, key);
-    at = writeNullable(bytes, at, value);
-    at = writeVarint(bytes, at, headers.length);
+    return writeVarint(bytes, at, offsetDelta);
+  }
+
+  #finishRecord(position: number, headers: readonly Header[]): void {
+    const bytes = this.#bytes;
+    let at = writeVarint(bytes, position, headers.length);
     for (const header of headers) {
       at = writeVarint(bytes, at, Buffer.byteLength(header.key));
       at += bytes.write(header.key, at);

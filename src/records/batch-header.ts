@@ -3,6 +3,7 @@
  * the end, so base offset and leader epoch can be changed without it; producer fields cannot.
  */
 import { crc32c } from "./crc32c.ts";
+import { crc32cShift } from "./crc32c-shift.ts";
 import { readInt64, writeInt64 } from "./int64.ts";
 
 export const batchHeaderBytes = 61;
@@ -118,18 +119,33 @@ export function placeBatch(bytes: Buffer, baseOffset: number, leaderEpoch: numbe
   bytes.writeInt32BE(leaderEpoch, batchField.leaderEpoch);
 }
 
-/** Makes it a batch of this producer's open transaction, and writes its checksum anew. */
+/** Makes it a batch of this producer's open transaction. The checksum follows, as with `carryChecksum`. */
 export function stampTransaction(bytes: Buffer, producerId: number, producerEpoch: number, baseSequence: number): void {
+  const before = headerChecksum(bytes);
   bytes.writeInt16BE(batchAttributes(bytes) | attributeMask.transactional, batchField.attributes);
   writeInt64(bytes, batchField.producerId, producerId);
   bytes.writeInt16BE(producerEpoch, batchField.producerEpoch);
   bytes.writeInt32BE(baseSequence, batchField.baseSequence);
-  writeBatchChecksum(bytes);
+  carryChecksum(bytes, before);
 }
 
 /** `bytes` is exactly one batch. */
 export function writeBatchChecksum(bytes: Buffer): void {
   bytes.writeUInt32BE(crc32c(bytes.subarray(batchField.attributes)), batchField.crc);
+}
+
+/** Of the part of the header that the checksum covers; for `carryChecksum`. */
+export function headerChecksum(bytes: Buffer): number {
+  return crc32c(bytes.subarray(batchField.attributes, batchHeaderBytes));
+}
+
+/**
+ * The checksum after fields of the header were changed; `before` is `headerChecksum` from before that. What it says of the
+ * records stays what it was, without looking at them: a batch that was damaged is so still. `bytes` is exactly one batch.
+ */
+export function carryChecksum(bytes: Buffer, before: number): void {
+  const change = crc32cShift(before ^ headerChecksum(bytes), bytes.length - batchHeaderBytes);
+  bytes.writeUInt32BE((bytes.readUInt32BE(batchField.crc) ^ change) >>> 0, batchField.crc);
 }
 
 export function hasRightChecksum(batch: Buffer): boolean {

@@ -68,14 +68,28 @@ export function headerFault(bytes: Buffer, position: number, end: number): strin
   return undefined;
 }
 
+export interface WriterTrust {
+  /** The topic is written by this process alone: a transactional batch needs no sequence, so that a coordinator writes for its clients. */
+  readonly isOwn?: boolean;
+  /**
+   * The batch was made in this process: its checksum is believed here, and goes to the disk as it was made, where every reader
+   * checks it.
+   */
+  readonly isMadeHere?: boolean | undefined;
+}
+
 /**
  * What the log takes from a writer: a checked batch, not empty, of a codec that is known, no marker, and as many records
- * as offsets. In a topic that only this process writes (`isOwn`) a transactional batch needs no sequence: so a coordinator
- * writes for its clients. Throws `BATCH_CORRUPT`, `RECORD_TOO_LARGE`, `RECORD_INVALID`.
+ * as offsets. Throws `BATCH_CORRUPT`, `RECORD_TOO_LARGE`, `RECORD_INVALID`.
  */
-export function checkAppendable(batch: Buffer, batchBytesMax: number, topic: string, isOwn = false): void {
+export function checkAppendable(
+  batch: Buffer,
+  batchBytesMax: number,
+  topic: string,
+  { isOwn = false, isMadeHere = false }: WriterTrust = {},
+): void {
   if (batch.length > batchBytesMax) throw batchTooLarge(batch.length, batchBytesMax, topic);
-  checkBatchOfWriter(batch, topic);
+  checkBatchOfWriter(batch, topic, isMadeHere);
   const attributes = batch.readInt16BE(batchField.attributes);
   const recordCount = batch.readInt32BE(batchField.recordCount);
   if (attributes & attributeMask.control) refuse(topic, "takes no control batch from a writer");
@@ -99,11 +113,11 @@ export function checkAppendable(batch: Buffer, batchBytesMax: number, topic: str
  * As `checkBatch`. A count that cannot be is told apart from damage: `RECORD_INVALID`, for a client would send a damaged
  * batch again.
  */
-function checkBatchOfWriter(batch: Buffer, topic: string): void {
+function checkBatchOfWriter(batch: Buffer, topic: string, isMadeHere: boolean): void {
   const fault = headerFault(batch, 0, batch.length);
   if (fault && fault !== countFault) corrupt(fault);
   if (batchSizeBytes(batch) !== batch.length) corrupt("its length is not that of its bytes");
-  if (!hasRightChecksum(batch)) corrupt("its checksum does not match");
+  if (!isMadeHere && !hasRightChecksum(batch)) corrupt("its checksum does not match");
   const recordCount = batch.readInt32BE(batchField.recordCount);
   const offsetCount = batch.readInt32BE(batchField.lastOffsetDelta) + 1;
   if (recordCount >= 1 && recordCount === offsetCount) return;

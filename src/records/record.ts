@@ -13,6 +13,14 @@ export interface NewRecord {
   readonly timestamp?: number;
 }
 
+/** A key with its value right behind it, from the beginning of a buffer whose owner may write it again. */
+export interface JoinedRecord {
+  readonly bytes: Buffer;
+  /** -1 where there is no key. */
+  readonly keyBytes: number;
+  readonly valueBytes: number;
+}
+
 export interface StoredRecord {
   readonly offset: number;
   readonly timestamp: number;

@@ -4,10 +4,19 @@ import fc from "fast-check";
 import { MillraceError } from "../base/errors.ts";
 import { seededRandom } from "../base/random.ts";
 import { BatchBuilder, encodeBatch, encodeControlBatch } from "./batch-builder.ts";
-import { placeBatch, readBatchHeader, stampTransaction, writeBatchChecksum } from "./batch-header.ts";
+import {
+  batchField,
+  batchHeaderBytes,
+  hasRightChecksum,
+  placeBatch,
+  readBatchHeader,
+  stampTransaction,
+  writeBatchChecksum,
+} from "./batch-header.ts";
 import { BatchRecords, controlKind, decodeBatch } from "./batch-records.ts";
 import { checkAppendable, checkBatch, checkBatchWhole, splitBatches } from "./batch-validator.ts";
 import { crc32c, crc32cSliced } from "./crc32c.ts";
+import { crc32cShift } from "./crc32c-shift.ts";
 import { readInt64, writeInt64 } from "./int64.ts";
 import type { NewRecord } from "./record.ts";
 import { VarintReader, varintBytes, writeVarint } from "./varint.ts";
@@ -25,6 +34,31 @@ const record: fc.Arbitrary<NewRecord> = fc.record({
   timestamp: fc.integer({ min: -1, max: 2 ** 45 }),
 });
 const records = fc.array(record, { minLength: 1, maxLength: 20 });
+
+test("the checksum follows a change of the header as if it were computed anew, and carries damage along", () => {
+  fc.assert(
+    fc.property(records, fc.nat(2 ** 31 - 1), fc.option(fc.nat()), (of, sequence, flip) => {
+      const batch = encodeBatch(of, 1);
+      const at = flip === null ? -1 : batchHeaderBytes + (flip % (batch.length - batchHeaderBytes));
+      if (at >= 0) batch[at] = (batch[at] as number) ^ 0x20;
+      stampTransaction(batch, sequence * 4096, sequence & 0x7fff, sequence);
+      const carried = batch.readUInt32BE(batchField.crc);
+      assert.equal(hasRightChecksum(batch), at < 0);
+      if (at >= 0) batch[at] = (batch[at] as number) ^ 0x20;
+      writeBatchChecksum(batch);
+      assert.equal(batch.readUInt32BE(batchField.crc), carried);
+    }),
+  );
+});
+
+test("what is appended behind a message shifts the difference of two checksums, whatever its length", () => {
+  for (const length of [0, 1, 7, 8, 255, 4096, 1_000_003, 64 * 1024 * 1024 + 5]) {
+    const [one, other] = [Buffer.alloc(20 + length, 1), Buffer.alloc(20 + length, 1)];
+    other.write("something else", 3);
+    const before = crc32c(one.subarray(0, 20)) ^ crc32c(other.subarray(0, 20));
+    assert.equal(crc32cShift(before >>> 0, length), (crc32c(one) ^ crc32c(other)) >>> 0, `${length} bytes`);
+  }
+});
 
 test("CRC-32C has the check value of its specification, native and our own", () => {
   for (const checksum of [crc32c, crc32cSliced]) {

@@ -4,12 +4,13 @@
  */
 import { MillraceError } from "../base/errors.ts";
 import type { TopicDefinition } from "../catalog/define/topic.ts";
+import type { TopicSchema } from "../catalog/define/topic-schema.ts";
 import type { Engine, TopicInfo, TopicSettings } from "../engine/engine.ts";
 import type { CompatibilityLevel } from "../schema/registry/compatibility.ts";
 import { decideConfig, incompatible, levelOf } from "./registry-decisions.ts";
 import type { SchemaRegistry } from "./schema-registry.ts";
 import type { SchemaText, SubjectProblem } from "./schema-texts.ts";
-import { subjectOfValues } from "./topic-schemas.ts";
+import { subjectOfKeys, subjectOfValues } from "./topic-schemas.ts";
 
 type Definition = TopicDefinition<never, unknown>;
 
@@ -17,7 +18,8 @@ export interface TopicPlan {
   readonly name: string;
   readonly topic: "create" | "alter" | "keep";
   readonly settings: Partial<TopicSettings>;
-  readonly subject: SubjectPlan | null;
+  /** Of the keys and of the values, those that have a schema which is registered. */
+  readonly subjects: readonly SubjectPlan[];
 }
 
 interface SubjectPlan {
@@ -37,10 +39,10 @@ export async function applyTopics(
   definitions: readonly Definition[],
 ): Promise<readonly TopicPlan[]> {
   const plans = planTopics(engine, registry, definitions);
-  for (const { name, topic, settings, subject } of plans) {
+  for (const { name, topic, settings, subjects } of plans) {
     if (topic === "create") await engine.createTopic(name, settings);
     if (topic === "alter") await engine.alterTopic(name, settings);
-    if (subject) await register(registry, subject);
+    for (const subject of subjects) await register(registry, subject);
   }
   return plans;
 }
@@ -56,7 +58,7 @@ export function planTopics(
     const known = engine.topic(name);
     if (known) assertChangeable(known, settings);
     const topic = known ? (isSo(known, settings) ? "keep" : "alter") : "create";
-    return { name, topic, settings, subject: planSubject(registry, definition) };
+    return { name, topic, settings, subjects: planSubjects(registry, definition) };
   });
 }
 
@@ -83,11 +85,27 @@ function isSo({ settings }: TopicInfo, wanted: Partial<TopicSettings>): boolean 
   return (Object.keys(wanted) as (keyof TopicSettings)[]).every((name) => settings[name] === wanted[name]);
 }
 
-function planSubject(registry: SchemaRegistry, definition: Definition): SubjectPlan | null {
-  const { name, schema, compatibility, upcast } = definition;
-  const registered = schema?.registered;
-  if (!registered) return null;
-  const subject = subjectOfValues(name);
+function planSubjects(registry: SchemaRegistry, definition: Definition): SubjectPlan[] {
+  const { name, schema, keySchema, compatibility } = definition;
+  const none: ReadonlyMap<number, unknown> = new Map();
+  return [
+    { subject: subjectOfKeys(name), schema: keySchema, upcast: none },
+    { subject: subjectOfValues(name), schema, upcast: definition.upcast },
+  ].flatMap(({ subject, schema: one, upcast }) => {
+    return one ? planSubject(registry, { name, subject, schema: one, compatibility, upcast }) : [];
+  });
+}
+
+interface SubjectSchema extends Pick<Definition, "name" | "compatibility"> {
+  readonly subject: string;
+  readonly schema: TopicSchema;
+  readonly upcast: ReadonlyMap<number, unknown>;
+}
+
+function planSubject(registry: SchemaRegistry, wanted: SubjectSchema): SubjectPlan[] {
+  const { name, subject, schema, compatibility, upcast } = wanted;
+  const { registered } = schema;
+  if (!registered) return [];
   const text: SchemaText = { type: registered.type, text: registered.text, references: registered.references };
   const candidate = registry.candidate(subject, text, true);
   const translated = new Set(upcast.keys());
@@ -98,7 +116,7 @@ function planSubject(registry: SchemaRegistry, definition: Definition): SubjectP
   const problems = isNew ? registry.problems(subject, candidate, level) : [];
   const open = problems.filter((problem) => !exempt(problem) && !translated.has(problem.version));
   if (open.length > 0) throw refusal(name, incompatible(subject, open));
-  return { subject, schema: text, level: isLevelNew ? compatibility : null, isNew, translated, exempt };
+  return [{ subject, schema: text, level: isLevelNew ? compatibility : null, isNew, translated, exempt }];
 }
 
 /**

@@ -18,7 +18,7 @@ test("what an application publishes with its transaction fits the topic's schema
   await applyTopics(engine, registry, [paid]);
   const schemas = new TopicSchemas({ registry, engine });
   schemas.set([paid]);
-  const source = fixture.source(["t"], { admit: ({ name }, { value }) => schemas.misfitOf(name, value) });
+  const source = fixture.source(["t"], { admit: ({ name }, record) => schemas.misfitOf(name, record) });
   await fixture.caughtUp(source);
   await client.query("begin");
   await client.query("insert into t values (1)");

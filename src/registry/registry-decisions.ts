@@ -20,11 +20,15 @@ export interface Registered {
 }
 
 export const registryModes = ["READWRITE", "READONLY", "READONLY_OVERRIDE", "IMPORT"] as const;
-export type RegistryMode = (typeof registryModes)[number];
 
 export interface RegistryLimits {
   readonly subjectNameMax: number;
+  /** Of one subject. */
   readonly versionsMax: number;
+  /** Versions of all subjects: one schema may stand below any number of them. */
+  readonly placesMax: number;
+  /** Subjects with a level of their own, and subjects with a mode of their own. */
+  readonly settingsMax: number;
   readonly schemasMax: number;
   /** Of all schemas together: they are held in memory. */
   readonly textBytesMax: number;
@@ -33,6 +37,8 @@ export interface RegistryLimits {
 export const defaultRegistryLimits: RegistryLimits = {
   subjectNameMax: 1_024,
   versionsMax: 1_000,
+  placesMax: 200_000,
+  settingsMax: 50_000,
   schemasMax: 50_000,
   textBytesMax: 128 * 1024 * 1024,
 };
@@ -108,6 +114,11 @@ function place(
   if (state.versions(subject).size >= limits.versionsMax) {
     throw refusal("REGISTRY_FULL", `subject "${subject}" has ${limits.versionsMax} versions, and takes no more`, {
       hint: "Delete old versions for good: millrace schemas delete --permanent.",
+    });
+  }
+  if (!state.versions(subject).has(version) && state.placeCount >= limits.placesMax) {
+    throw refusal("REGISTRY_FULL", `the registry holds ${limits.placesMax} versions, and takes no more`, {
+      hint: "Delete subjects that nobody uses for good: millrace schemas delete --permanent.",
     });
   }
   const entry = { id, deleted: false };
@@ -200,6 +211,7 @@ export function decideConfig(
     });
   }
   if (modeOf(state, subject).startsWith("READONLY")) throw readOnly(subject);
+  if (subject !== null && state.config(subject) === undefined) checkRoomForSettings(state.configCount, limits);
   const next = { ...state.config(subject), ...config };
   return { answer: config, changes: [{ kind: "config", subject, config: next }] };
 }
@@ -233,7 +245,15 @@ export function decideMode(
       hint: "Use force=true where their ids cannot meet those that are imported.",
     });
   }
+  if (subject !== null && state.mode(subject) === undefined) checkRoomForSettings(state.modeCount, limits);
   return { answer: mode, changes: [{ kind: "mode", subject, mode }] };
+}
+
+function checkRoomForSettings(count: number, { settingsMax }: RegistryLimits): void {
+  if (count < settingsMax) return;
+  throw refusal("REGISTRY_FULL", `${settingsMax} subjects have settings of their own, and no more may`, {
+    hint: "Delete the settings of subjects that nobody uses: DELETE /registry/config/{subject} and /registry/mode/{subject}.",
+  });
 }
 
 /** Answers what was so before. */
@@ -276,7 +296,7 @@ export function modeOf(state: RegistryState, subject: string | null): string {
 }
 
 /** Throws `SUBJECT_INVALID`. */
-export function checkSubject(subject: string, limits: RegistryLimits = defaultRegistryLimits): void {
+function checkSubject(subject: string, limits: RegistryLimits = defaultRegistryLimits): void {
   if (/^:.*:/s.test(subject)) {
     throw refusal("SUBJECT_INVALID", `subject ${JSON.stringify(subject.slice(0, 80))} names a context`, {
       hint: "There is one context here, the default one: leave :.name: out.",

@@ -19,6 +19,7 @@ export class RegistryState {
   readonly #modes = new Map<string | null, string>();
   #lastId = 0;
   #textBytes = 0;
+  #placeCount = 0;
   #revision = 0;
 
   get lastId(): number {
@@ -32,6 +33,20 @@ export class RegistryState {
 
   get schemaCount(): number {
     return this.#schemas.size;
+  }
+
+  /** Versions of all subjects, soft deletions included. */
+  get placeCount(): number {
+    return this.#placeCount;
+  }
+
+  /** Subjects, and the registry as a whole, that have settings of their own. */
+  get configCount(): number {
+    return this.#configs.size;
+  }
+
+  get modeCount(): number {
+    return this.#modes.size;
   }
 
   /** Of all schemas' texts, in UTF-16 units. */
@@ -124,6 +139,7 @@ export class RegistryState {
     const key = placeKey(subject, version);
     let versions = this.#subjects.get(subject);
     const before = versions?.get(version);
+    this.#placeCount += (entry ? 1 : 0) - (before ? 1 : 0);
     if (before) {
       const places = this.#places.get(before.id);
       places?.delete(key);

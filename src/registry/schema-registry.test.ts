@@ -9,7 +9,7 @@ import type { Engine } from "../engine/engine.ts";
 import { becomeOwner } from "../ownership/become-owner.ts";
 import { encodeBatch } from "../records/batch-builder.ts";
 import { avro, json, openRegistry } from "./registry.fixture.ts";
-import { decideDeleteSubject, decideDeleteVersion, decideMode } from "./registry-decisions.ts";
+import { decideConfig, decideDeleteSubject, decideDeleteVersion, decideMode } from "./registry-decisions.ts";
 import { decodeRegistryRecord, encodeRegistryChanges, schemasTopicName } from "./registry-records.ts";
 import { SchemaRegistry } from "./schema-registry.ts";
 
@@ -103,6 +103,31 @@ describe("registering", () => {
     await registry.register("b", avro("c?"));
     await assert.rejects(registry.register("c", avro("d?")), hasCode("REGISTRY_FULL"));
     assert.deepEqual(await registry.register("c", avro("a?")), { id: 1, version: 1 });
+  });
+
+  test("one schema below ever more subjects, and settings of subjects that are nobody's, have an end", async () => {
+    await using open = await openRegistry(undefined, { limits: { placesMax: 2, settingsMax: 1 } });
+    const { registry } = open;
+    const set = (subject: string | null, compatibility: string) =>
+      registry.change((state) => decideConfig(state, subject, { compatibility }, registry.limits));
+    const setMode = (subject: string | null) =>
+      registry.change((state) => decideMode(state, subject, "READWRITE", { force: false }, registry.limits));
+    await registry.register("a", avro("id"));
+    await registry.register("b", avro("id"));
+    await assert.rejects(registry.register("c", avro("id")), hasCode("REGISTRY_FULL"));
+    assert.deepEqual(await registry.register("a", avro("id")), { id: 1, version: 1 });
+    await deleteSubject(registry, "b");
+    await deleteSubject(registry, "b", true);
+    assert.deepEqual(await registry.register("c", avro("id")), { id: 1, version: 1 });
+    await set("x", "FULL");
+    await setMode("x");
+    await assert.rejects(set("y", "FULL"), hasCode("REGISTRY_FULL"));
+    await assert.rejects(setMode("y"), hasCode("REGISTRY_FULL"));
+    // What has a setting may change it, and the one of all subjects is not among them.
+    await set("x", "NONE");
+    await setMode("x");
+    await set(null, "NONE");
+    await setMode(null);
   });
 });
 

@@ -27,14 +27,22 @@ async function guard(open: OpenRegistry, ...definitions: AnyTopicDefinition[]): 
 const records = (...values: unknown[]) =>
   values.map((value) => ({ value: Buffer.isBuffer(value) ? value : Buffer.from(JSON.stringify(value)) }));
 
+interface Given {
+  readonly key?: Buffer | null;
+  readonly value: Buffer | null;
+}
+
 interface Told {
   readonly index: number;
   readonly problems: readonly { readonly path: string; readonly message: string }[];
 }
 
-function misfits(schemas: TopicSchemas, name: string, given: readonly { readonly value: Buffer | null }[]): Told[] {
+function misfits(schemas: TopicSchemas, name: string, given: readonly Given[]): Told[] {
   try {
-    schemas.check(name, given);
+    schemas.check(
+      name,
+      given.map(({ key = null, value }) => ({ key, value })),
+    );
     return [];
   } catch (error) {
     assert.ok(hasCode("SCHEMA_MISMATCH")(error), String(error));
@@ -97,9 +105,12 @@ for (const [name, schema] of Object.entries(libraries)) {
 test("a value whose writer is gone is told with the reason", async () => {
   await using open = await openRegistry();
   const schemas = await guard(open, topic("orders", { schema: libraries.zod }));
-  assert.equal(schemas.misfitOf("orders", Buffer.from('{"id":"1","total":1}')), null);
-  assert.equal(schemas.misfitOf("others", null), null);
-  assert.match(schemas.misfitOf("orders", Buffer.from('{"id":1,"total":1}')) ?? "", /topic "orders": \/id: /);
+  assert.equal(schemas.misfitOf("orders", { key: null, value: Buffer.from('{"id":"1","total":1}') }), null);
+  assert.equal(schemas.misfitOf("others", { key: null, value: null }), null);
+  assert.match(
+    schemas.misfitOf("orders", { key: null, value: Buffer.from('{"id":1,"total":1}') }) ?? "",
+    /topic "orders": \/id: /,
+  );
 });
 
 test("a tombstone is for compacted topics", async () => {
@@ -157,6 +168,61 @@ test("values of Protobuf come in the wire format only, and are looked into", asy
   });
 });
 
+describe("a topic whose keys have a schema", () => {
+  const value = Buffer.from("1");
+  const keys = (...all: (string | Buffer | null)[]) =>
+    all.map((key) => ({ key: typeof key === "string" ? Buffer.from(key) : key, value }));
+  const faults = (schemas: TopicSchemas, ...all: (string | Buffer | null)[]) =>
+    misfits(schemas, "orders", keys(...all)).map(({ index, problems }) => [index, problems[0]?.path]);
+
+  test("takes texts and JSON that fit, and refuses the rest, and records without a key", async () => {
+    await using open = await openRegistry();
+    const texts = await guard(open, topic("orders", { keySchema: z.string().min(2) }));
+    assert.deepEqual(faults(texts, "ab", "42", '"ab"', "a", null, Buffer.from([0xff])), [
+      [3, "key"],
+      [4, "key"],
+      [5, "key"],
+    ]);
+    const objects = await guard(
+      open,
+      topic("orders", { keySchema: z.object({ id: z.number() }), compatibility: "none" }),
+    );
+    assert.deepEqual(faults(objects, '{"id":1}', '{"id":"1"}', "x"), [
+      [1, "key/id"],
+      [2, "key"],
+    ]);
+    assert.match(objects.misfitOf("orders", { key: null, value }) ?? "", /there is no key/);
+    assert.equal(objects.misfitOf("orders", { key: Buffer.from('{"id":1}'), value }), null);
+    assert.deepEqual([...open.registry.state.versions("orders-key").keys()], [1, 2]);
+    assert.equal(open.registry.state.versions("orders-value").size, 0);
+  });
+
+  test("takes Avro by the id of a version of its own subject only, also in batches", async () => {
+    await using open = await openRegistry();
+    const schemas = await guard(open, topic("orders", { schema: { avro: '"int"' }, keySchema: { avro: '"long"' } }));
+    const id = (subject: string) => open.registry.state.versions(subject).get(1)?.id ?? 0;
+    const number = Buffer.from([2]);
+    const good = { key: encodeWire(id("orders-key"), number), value: encodeWire(id("orders-value"), number) };
+    assert.deepEqual(
+      misfits(schemas, "orders", [good, { ...good, key: good.value }, { ...good, key: number }]).length,
+      2,
+    );
+    const builder = new BatchBuilder();
+    builder.add(good.key, good.value, 0);
+    schemas.checkBatch("orders", builder.finish());
+    builder.add(good.value, good.value, 0);
+    assert.throws(() => schemas.checkBatch("orders", builder.finish()), hasCode("SCHEMA_MISMATCH"));
+  });
+
+  test("refuses a definition's own key that does not fit before anything is sent to the database", async () => {
+    const orders = topic("orders", { key: "id", keySchema: z.string().min(2) });
+    const via = { query: () => assert.fail("nothing is sent") } as never;
+    await assert.rejects(orders.publish({ id: "a" }, { via }), hasCode("SCHEMA_MISMATCH"));
+    await assert.rejects(orders.publish({}, { via }), /the key does not fit topic "orders"/);
+    await assert.rejects(orders.publish({ id: "ab" }, { via, key: null }), hasCode("SCHEMA_MISMATCH"));
+  });
+});
+
 describe("batches of clients", () => {
   test("are looked into, compressed or not, and each record that does not fit is named", async () => {
     await using open = await openRegistry();
@@ -167,10 +233,10 @@ describe("batches of clients", () => {
       assert.throws(
         () => schemas.checkBatch("orders", builder.finish(attributes)),
         (error: never) => {
-          const { code, details } = error as { code: string; details: { recordErrors: { batchIndex: number }[] } };
+          const { code, details } = error as { code: string; details: { events: { index: number }[] } };
           assert.equal(code, "SCHEMA_MISMATCH");
           assert.deepEqual(
-            details.recordErrors.map(({ batchIndex }) => batchIndex),
+            details.events.map(({ index }) => index),
             [1, 3],
           );
           return true;

@@ -1,10 +1,10 @@
 /**
- * What the values of topics are checked against, at every door: the schemas of the definitions that this process has, and
- * of the versions that are registered below `<topic>-value`.
+ * What the values and keys of topics are checked against, at every door: the schemas of the definitions that this process
+ * has, and of the versions that are registered below `<topic>-value` and `<topic>-key`.
  *
  * A value in the wire format (the byte 0 and an id) has to fit the version that it names; where that is the definition's
  * own it has to fit the definition too. A value without is JSON, and has to fit the definition; Avro and Protobuf are
- * never without. Tombstones are for compacted topics.
+ * never without. Tombstones are for compacted topics. A key without an id may also be a text that fits as it is.
  * Always true: a check touches nothing, never waits, and never throws but `SCHEMA_MISMATCH`.
  */
 import { isUtf8 } from "node:buffer";
@@ -12,7 +12,7 @@ import { MillraceError } from "../base/errors.ts";
 import { type Metrics, silentMetrics } from "../base/metrics.ts";
 import { validateStandard } from "../catalog/define/standard-schema.ts";
 import type { TopicDefinition } from "../catalog/define/topic.ts";
-import type { TopicSchema } from "../catalog/define/topic-schema.ts";
+import { fittingKey, noKey, type TopicSchema } from "../catalog/define/topic-schema.ts";
 import type { Engine } from "../engine/engine.ts";
 import { BatchRecords } from "../records/batch-records.ts";
 import { checkAppendable } from "../records/batch-validator.ts";
@@ -23,7 +23,7 @@ import { liveVersions } from "./registry-decisions.ts";
 import type { SubjectVersion } from "./registry-records.ts";
 import type { SchemaRegistry } from "./schema-registry.ts";
 
-/** What is wrong with one of the records. */
+/** What is wrong with one of the records; `events` of the details of `SCHEMA_MISMATCH`. */
 export interface Misfit {
   /** Its place among those that were written together, from 0. */
   readonly index: number;
@@ -38,10 +38,22 @@ export interface ReadValue {
 
 interface GuardedTopic {
   readonly definition: TopicDefinition<never, unknown>;
+  /** Null where they have no schema. */
+  readonly value: Guarded | null;
+  readonly key: Guarded | null;
+}
+
+interface Guarded {
   readonly schema: TopicSchema;
   readonly subject: string;
   /** As of a revision of the registry. */
   versions: SubjectVersions;
+}
+
+/** What is checked of a record. */
+export interface CheckedRecord {
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
 }
 
 interface SubjectVersions {
@@ -87,8 +99,10 @@ export class TopicSchemas {
   /** Takes the place of the definitions from before. Their schemas are registered (`apply-topics.ts`). */
   set(definitions: readonly TopicDefinition<never, unknown>[]): void {
     const guarded = definitions.flatMap((definition): [string, GuardedTopic][] => {
-      const { name, schema } = definition;
-      return schema ? [[name, { definition, schema, subject: subjectOfValues(name), versions: unread }]] : [];
+      const { name, schema, keySchema } = definition;
+      const value = schema && { schema, subject: subjectOfValues(name), versions: unread };
+      const key = keySchema && { schema: keySchema, subject: subjectOfKeys(name), versions: unread };
+      return value || key ? [[name, { definition, value, key }]] : [];
     });
     this.#topics = new Map(guarded);
   }
@@ -98,21 +112,21 @@ export class TopicSchemas {
   }
 
   /** Throws `SCHEMA_MISMATCH`, whose details name each record that does not fit, and why. */
-  check(topic: string, records: readonly { readonly value: Buffer | null }[]): void {
+  check(topic: string, records: readonly CheckedRecord[]): void {
     const guarded = this.#topics.get(topic);
     if (!guarded) return;
     const misfits: Misfit[] = [];
-    for (const [index, { value }] of records.entries()) this.#look(guarded, value, index, misfits);
+    for (const [index, record] of records.entries()) this.#look(guarded, record, index, misfits);
     this.#refuse(topic, misfits);
   }
 
-  /** The same for one value, whose writer is not there to be told: the reason that it does not fit, null when it does. */
-  misfitOf(topic: string, value: Buffer | null): string | null {
+  /** The same for one record, whose writer is not there to be told: the reason that it does not fit, null when it does. */
+  misfitOf(topic: string, record: CheckedRecord): string | null {
     const guarded = this.#topics.get(topic);
-    const problems = guarded ? this.#problemsOf(guarded, value) : [];
+    const problems = guarded ? this.#problemsOf(guarded, record) : [];
     if (problems.length === 0) return null;
     this.#refused.add(1, { topic });
-    return `the value does not fit topic "${topic}": ${problems.slice(0, problemsTold).map(wordsOf).join("; ")}`;
+    return `the record does not fit topic "${topic}": ${problems.slice(0, problemsTold).map(wordsOf).join("; ")}`;
   }
 
   /**
@@ -126,7 +140,7 @@ export class TopicSchemas {
     checkAppendable(batch, batchBytesMax, topic);
     const misfits: Misfit[] = [];
     const records = openRecords(batch, topic);
-    for (let index = 0; records.next(); index++) this.#look(guarded, records.value, index, misfits);
+    for (let index = 0; records.next(); index++) this.#look(guarded, records, index, misfits);
     this.#refuse(topic, misfits);
   }
 
@@ -135,14 +149,14 @@ export class TopicSchemas {
    * validated. Throws `SCHEMA_MISMATCH` for what fits no version, and `TOPIC_UNKNOWN` for a topic without a schema.
    */
   read(topic: string, value: Buffer): ReadValue {
-    const guarded = this.#topics.get(topic);
-    if (!guarded) {
+    const { definition, value: guarded } = this.#topics.get(topic) ?? {};
+    if (!definition || !guarded) {
       throw new MillraceError("TOPIC_UNKNOWN", `no definition gives topic "${topic}" a schema`, { details: { topic } });
     }
-    const { upcast } = guarded.definition;
+    const { upcast } = definition;
     const { live } = this.#versionsOf(guarded);
     const newest = live.at(-1)?.version ?? null;
-    const written = this.#written(guarded, value, live);
+    const written = this.#written(topic, guarded, value, live);
     let current = written.value;
     for (let version = written.version ?? 0; newest !== null && version > 0 && version < newest; version++) {
       const translate = upcast.get(version);
@@ -160,8 +174,7 @@ export class TopicSchemas {
   }
 
   /** The version that a value names, or the newest one that it fits. */
-  #written(guarded: GuardedTopic, bytes: Buffer, versions: readonly SubjectVersion[]): ReadValue {
-    const topic = guarded.definition.name;
+  #written(topic: string, guarded: Guarded, bytes: Buffer, versions: readonly SubjectVersion[]): ReadValue {
     const wire = readWire(bytes);
     if (wire) {
       // A version that is deleted is still read.
@@ -182,21 +195,43 @@ export class TopicSchemas {
     throw refusalOf(topic, [{ index: 0, problems: this.#problemsOfPlain(guarded, bytes) }]);
   }
 
-  #look(guarded: GuardedTopic, value: Buffer | null, index: number, misfits: Misfit[]): void {
-    const problems = this.#problemsOf(guarded, value);
+  #look(guarded: GuardedTopic, record: CheckedRecord, index: number, misfits: Misfit[]): void {
+    const problems = this.#problemsOf(guarded, record);
     if (problems.length === 0) return;
     misfits.push(
       misfits.length < misfitsTold ? { index, problems: problems.slice(0, problemsTold) } : { index, problems: [] },
     );
   }
 
-  #problemsOf(guarded: GuardedTopic, value: Buffer | null): readonly PayloadProblem[] {
+  #problemsOf({ definition, value, key }: GuardedTopic, record: CheckedRecord): readonly PayloadProblem[] {
+    const ofKey = key ? this.#problemsOfKey(key, record.key) : [];
+    const ofValue = value ? this.#problemsOfValue(definition.name, value, record.value) : [];
+    // Paths of values begin with a slash.
+    return [...ofKey.map(({ path, message }) => ({ path: `key${path}`, message })), ...ofValue];
+  }
+
+  #problemsOfValue(topic: string, guarded: Guarded, value: Buffer | null): readonly PayloadProblem[] {
     if (value === null) {
-      const isCompacted = this.#engine.topic(guarded.definition.name)?.settings.cleanup !== "delete";
+      const isCompacted = this.#engine.topic(topic)?.settings.cleanup !== "delete";
       return isCompacted ? [] : problem("there is no value, and a tombstone is for compacted topics");
     }
     const wire = readWire(value);
-    if (!wire) return this.#problemsOfPlain(guarded, value);
+    return wire ? this.#problemsOfWire(guarded, wire) : this.#problemsOfPlain(guarded, value);
+  }
+
+  #problemsOfKey(guarded: Guarded, key: Buffer | null): readonly PayloadProblem[] {
+    if (key === null) return noKey;
+    const wire = readWire(key);
+    if (wire) return this.#problemsOfWire(guarded, wire);
+    const { standard, registered } = guarded.schema;
+    if (!standard && registered?.type !== "JSON") return this.#problemsOfPlain(guarded, key);
+    return fittingKey(key, (json) => this.#problemsOfPlain(guarded, Buffer.from(json)));
+  }
+
+  #problemsOfWire(
+    guarded: Guarded,
+    wire: { readonly id: number; readonly payload: Buffer },
+  ): readonly PayloadProblem[] {
     const { byId, live } = this.#versionsOf(guarded);
     const at = byId.get(wire.id);
     const parsed = at && this.#parsed(at.id);
@@ -207,7 +242,7 @@ export class TopicSchemas {
   }
 
   /** Of a value without an id. */
-  #problemsOfPlain(guarded: GuardedTopic, value: Buffer): readonly PayloadProblem[] {
+  #problemsOfPlain(guarded: Guarded, value: Buffer): readonly PayloadProblem[] {
     const { standard, registered } = guarded.schema;
     if (standard) {
       const parsed = jsonOf(value);
@@ -223,7 +258,7 @@ export class TopicSchemas {
     return parsed ? validatePayload(parsed, value) : problem(`subject "${guarded.subject}" is gone`);
   }
 
-  #versionsOf(guarded: GuardedTopic): SubjectVersions {
+  #versionsOf(guarded: Guarded): SubjectVersions {
     const { state } = this.#registry;
     if (guarded.versions.revision !== state.revision) {
       const live = liveVersions(state, guarded.subject);
@@ -308,17 +343,14 @@ function refusalOf(topic: string, misfits: readonly Misfit[], cause?: unknown): 
     {
       hint: "Nothing was written. Correct the values, or the schema of the topic.",
       cause,
-      details: {
-        topic,
-        events: told,
-        // As Produce answers them (KIP-467).
-        recordErrors: told.map(({ index, problems }) => ({
-          batchIndex: index,
-          message: problems.map(wordsOf).join("; "),
-        })),
-      },
+      details: { topic, events: told },
     },
   );
+}
+
+/** For those who are told one sentence of each record. */
+export function misfitWords({ problems }: Misfit): string {
+  return problems.map(wordsOf).join("; ");
 }
 
 function wordsOf(problem: PayloadProblem | undefined): string {

@@ -1,14 +1,15 @@
 /**
  * Writes change events of one table in Debezium's envelope (docs/reference/envelope.md), straight into bytes.
  *
- * `write…` leave the record in `key`, `value` and `headers`, valid until the next call of any writer that shares the
- * same `JsonBytes`. What stays the same for all rows of a transaction is made once per transaction.
+ * `write…` leave the record, valid until the next call of any writer that shares the same `JsonBytes`: in one piece as it
+ * is written (`bytes`, `keyBytes`, `valueBytes`), for others as `key` and `value`, and `headers`. What stays the same for
+ * all rows of a transaction is made once per transaction, and of a snapshot's rows all that stands behind their columns.
  */
-import type { Header } from "../records/record.ts";
+import type { Header, JoinedRecord } from "../records/record.ts";
 import { writeCellJson } from "./cell-json.ts";
 import { type Cells, cellState } from "./cells.ts";
 import { newKeyHeader, oldKeyHeader, unchangedHeader } from "./envelope.ts";
-import type { JsonBytes } from "./json-bytes.ts";
+import { type JsonBytes, ShortText } from "./json-bytes.ts";
 import type { TableShape } from "./table-shape.ts";
 import { type ValueForm, valueForm } from "./value-form.ts";
 
@@ -35,20 +36,21 @@ export interface EnvelopeTransaction {
 
 const noHeaders: readonly Header[] = [];
 
-const insertStart = Buffer.from('{"before":null,"after":');
-const collectionOrderName = Buffer.from(',"data_collection_order":');
+const insertStart = new ShortText('{"before":null,"after":');
+const collectionOrderName = new ShortText(',"data_collection_order":');
 
-export class EnvelopeWriter {
+export class EnvelopeWriter implements JoinedRecord {
   readonly shape: TableShape;
-  value: Buffer = Buffer.alloc(0);
-  /** Null for a table without a key, and for a truncate. */
-  key: Buffer | null = null;
+  /** -1 for a table without a key, and for a truncate. */
+  keyBytes = -1;
+  valueBytes = 0;
   headers: readonly Header[] = noHeaders;
 
   readonly #out: JsonBytes;
   readonly #forms: readonly ValueForm[];
-  /** `"name":` with the comma before it. */
-  readonly #names: readonly Buffer[];
+  /** `"name":` with the comma before it, and the same with `null` behind it. */
+  readonly #names: readonly ShortText[];
+  readonly #nulls: readonly ShortText[];
   readonly #keyColumns: readonly number[];
   readonly #origin: EnvelopeOrigin;
   #transaction: EnvelopeTransaction | undefined;
@@ -60,14 +62,30 @@ export class EnvelopeWriter {
   #lsns = { first: 0, second: 0, digits: 0 };
   /** Behind the kind of the change. */
   #end: Buffer = Buffer.alloc(0);
+  /** All that stands behind the columns of a snapshot's row, at this place and of this kind. */
+  #snapshotEnd: { readonly lsn: number; readonly op: string; readonly bytes: Buffer } | undefined;
 
   constructor(shape: TableShape, origin: EnvelopeOrigin, out: JsonBytes) {
     this.shape = shape;
     this.#origin = origin;
     this.#out = out;
     this.#forms = shape.columns.map((column) => valueForm(column.storeType));
-    this.#names = shape.columns.map((column) => Buffer.from(`,${JSON.stringify(column.name)}:`));
+    this.#names = shape.columns.map((column) => new ShortText(`,${JSON.stringify(column.name)}:`));
+    this.#nulls = shape.columns.map((column) => new ShortText(`,${JSON.stringify(column.name)}:null`));
     this.#keyColumns = (shape.key ?? []).map((name) => shape.columns.findIndex((column) => column.name === name));
+  }
+
+  get bytes(): Buffer {
+    return this.#out.bytes;
+  }
+
+  get key(): Buffer | null {
+    return this.keyBytes < 0 ? null : this.#out.bytes.subarray(0, this.keyBytes);
+  }
+
+  get value(): Buffer {
+    const start = Math.max(0, this.keyBytes);
+    return this.#out.bytes.subarray(start, start + this.valueBytes);
   }
 
   /** Whether two rows differ in a key column. */
@@ -99,7 +117,7 @@ export class EnvelopeWriter {
     this.#begin(transaction);
     const keyEnd = this.#key(row);
     if (before === null) {
-      this.#out.whole(insertStart);
+      this.#out.short(insertStart);
     } else {
       this.#out.ascii('{"before":');
       this.#row(before, false);
@@ -167,6 +185,7 @@ export class EnvelopeWriter {
         `"origin_lsn":${origin?.lsn ?? null}},"transaction":${id === null ? "null" : `{"id":"${id}","total_order":`}`,
     ];
     this.#lsns = { first: 0, second: 0, digits: 0 };
+    this.#snapshotEnd = undefined;
     this.#end = Buffer.from(`,"ts_ms":${nowMs},"ts_us":${nowMs}000,"ts_ns":${nowMs}000000}`);
   }
 
@@ -192,19 +211,27 @@ export class EnvelopeWriter {
 
   #finish(keyEnd: number, op: string, lsn: number, order: number, collectionOrder: number): void {
     const out = this.#out;
-    out.whole(this.#frameOf(lsn));
-    if (this.#transaction?.id !== null) {
+    if (this.#transaction?.id === null) out.whole(this.#snapshotEndOf(lsn, op));
+    else {
+      out.whole(this.#frameOf(lsn));
       out.ascii(String(order));
-      out.whole(collectionOrderName);
+      out.short(collectionOrderName);
       out.ascii(String(collectionOrder));
-      out.byte(0x7d);
+      out.ascii('},"op":"');
+      out.ascii(op);
+      out.byte(0x22);
+      out.whole(this.#end);
     }
-    out.ascii(',"op":"');
-    out.ascii(op);
-    out.byte(0x22);
-    out.whole(this.#end);
-    this.key = keyEnd === 0 ? null : out.bytes.subarray(0, keyEnd);
-    this.value = out.bytes.subarray(keyEnd, out.end);
+    this.keyBytes = keyEnd === 0 ? -1 : keyEnd;
+    this.valueBytes = out.end - keyEnd;
+  }
+
+  #snapshotEndOf(lsn: number, op: string): Buffer {
+    const known = this.#snapshotEnd;
+    if (known?.lsn === lsn && known.op === op) return known.bytes;
+    const bytes = Buffer.concat([this.#frameOf(lsn), Buffer.from(`,"op":"${op}"`), this.#end]);
+    this.#snapshotEnd = { lsn, op, bytes };
+    return bytes;
   }
 
   /** Writes the key object; answers where it ends, 0 when the table has no key. */
@@ -214,7 +241,6 @@ export class EnvelopeWriter {
     const begin = out.end;
     for (const column of this.#keyColumns) {
       if (row.state[column] !== cellState.text) throw new RangeError("a column of the key has no value");
-      out.whole(this.#names[column] as Buffer);
       this.#cell(row, column);
     }
     out.byte(0x7d);
@@ -236,7 +262,6 @@ export class EnvelopeWriter {
         unchanged.push((this.shape.columns[column] as TableShape["columns"][number]).name);
         continue;
       }
-      out.whole(this.#names[column] as Buffer);
       this.#cell(row, column);
     }
     if (out.end === begin) out.byte(0x7b);
@@ -245,13 +270,16 @@ export class EnvelopeWriter {
     return unchanged === null ? null : Buffer.from(JSON.stringify(unchanged));
   }
 
+  /** With its name, and the comma before it. */
   #cell(row: Cells, column: number): void {
-    if (row.state[column] === cellState.text) {
-      const form = this.#forms[column] as ValueForm;
-      writeCellJson(this.#out, form, row.bytes, row.start[column] as number, row.end[column] as number);
-    } else {
-      this.#out.ascii("null");
+    const out = this.#out;
+    if (row.state[column] !== cellState.text) {
+      out.short(this.#nulls[column] as ShortText);
+      return;
     }
+    out.short(this.#names[column] as ShortText);
+    const form = this.#forms[column] as ValueForm;
+    writeCellJson(out, form, row.bytes, row.start[column] as number, row.end[column] as number);
   }
 }
 

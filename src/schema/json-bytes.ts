@@ -1,16 +1,20 @@
 /** JSON written by hand into one buffer that grows and is used again: no object and no string per record. */
+import { copyBytes } from "../base/copy-bytes.ts";
+
 export class JsonBytes {
   bytes: Buffer;
   end = 0;
+  #view: DataView;
 
   constructor(capacityBytes = 64 * 1024) {
     this.bytes = Buffer.allocUnsafeSlow(capacityBytes);
+    this.#view = viewOf(this.bytes);
   }
 
   /** Begins anew; a buffer that one large record blew up is let go. */
   clear(): void {
     this.end = 0;
-    if (this.bytes.length > 4 * 1024 * 1024) this.bytes = Buffer.allocUnsafeSlow(64 * 1024);
+    if (this.bytes.length > 4 * 1024 * 1024) this.#use(Buffer.allocUnsafeSlow(64 * 1024));
   }
 
   reserve(moreBytes: number): void {
@@ -18,7 +22,12 @@ export class JsonBytes {
     if (needed <= this.bytes.length) return;
     const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.bytes.length * 2));
     this.bytes.copy(larger, 0, 0, this.end);
-    this.bytes = larger;
+    this.#use(larger);
+  }
+
+  #use(bytes: Buffer): void {
+    this.bytes = bytes;
+    this.#view = viewOf(bytes);
   }
 
   byte(code: number): void {
@@ -42,23 +51,24 @@ export class JsonBytes {
 
   /** All of it. Faster than a part of the same size, when it is not short. */
   whole(from: Uint8Array): void {
-    const count = from.length;
-    this.reserve(count);
-    const { bytes } = this;
+    this.reserve(from.length);
+    this.bytes.set(from, this.end);
+    this.end += from.length;
+  }
+
+  /** The same for what is short. What lies behind it is written over. */
+  short({ words, length }: ShortText): void {
+    this.reserve(words.length * 4);
+    const view = this.#view;
     let at = this.end;
-    if (count < shortCopyBytes) for (let i = 0; i < count; i++) bytes[at++] = from[i] as number;
-    else bytes.set(from, at);
-    this.end += count;
+    for (let i = 0; i < words.length; i++, at += 4) view.setUint32(at, words[i] as number);
+    this.end += length;
   }
 
   part(from: Buffer, start: number, end: number): void {
-    const count = end - start;
-    this.reserve(count);
-    const { bytes } = this;
-    let at = this.end;
-    if (count < 2 * shortCopyBytes) for (let i = start; i < end; i++) bytes[at++] = from[i] as number;
-    else from.copy(bytes, at, start, end);
-    this.end += count;
+    this.reserve(end - start);
+    copyBytes(from, start, end, this.bytes, this.end);
+    this.end += end - start;
   }
 
   /** A JSON string of UTF-8 bytes. */
@@ -91,8 +101,25 @@ export class JsonBytes {
   }
 }
 
-/** Below this a loop beats a call into the runtime. */
-const shortCopyBytes = 24;
+/** A name, or as short a text, that is written again and again: four bytes at a time. */
+export class ShortText {
+  readonly words: Uint32Array;
+  /** In bytes. */
+  readonly length: number;
+
+  constructor(text: string) {
+    const bytes = Buffer.from(text);
+    const padded = Buffer.alloc(Math.ceil(bytes.length / 4) * 4);
+    bytes.copy(padded);
+    this.words = Uint32Array.from({ length: padded.length / 4 }, (_, i) => padded.readUInt32BE(i * 4));
+    this.length = bytes.length;
+  }
+}
+
+function viewOf({ buffer, byteOffset, length }: Buffer): DataView {
+  return new DataView(buffer, byteOffset, length);
+}
+
 /** Beyond this room is made for what a string takes, not for what it could take at most. */
 const longStringBytes = 64 * 1024;
 

@@ -178,8 +178,8 @@ export const comma = 0x2c;
 export const colon = 0x3a;
 export const braceOpen = 0x7b;
 export const braceClose = 0x7d;
-export const bracketOpen = 0x5b;
-export const bracketClose = 0x5d;
+const bracketOpen = 0x5b;
+const bracketClose = 0x5d;
 
 /** One whole JSON text. */
 export function readJson(text: string): JsonToken {

@@ -6,7 +6,7 @@
  * what has no exact form of its own (infinities, BC, years past 9999) is carried as the server's text.
  */
 import { arrayTextOf, parseArrayText } from "./array-text.ts";
-import { type JsonToken, readJson } from "./json-token.ts";
+import type { JsonToken } from "./json-token.ts";
 
 export type ValueKind =
   | "boolean"
@@ -73,11 +73,6 @@ export function textOfJson(form: ValueForm, token: JsonToken): string | null {
   if (token.kind === "string") return token.value;
   if (token.kind !== "array") throw new RangeError(`a JSON ${token.kind} stands where an array is expected`);
   return arrayTextOf(token.items, (item) => (item.kind === "null" ? null : scalarText(form.kind, item)));
-}
-
-/** The same from JSON text. */
-export function textOfJsonText(form: ValueForm, json: string): string | null {
-  return textOfJson(form, readJson(json));
 }
 
 const numberForm = /^-?\d/;

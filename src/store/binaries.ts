@@ -31,7 +31,12 @@ export interface BinariesRequest {
   readonly diagnostics: Diagnostics;
   /** The package's folder; found by itself unless a test says otherwise. */
   readonly packageDirectory?: string | null;
+  /** The oldest major version that will do; the store's unless a test says otherwise. */
+  readonly majorMin?: number;
 }
+
+/** What the store needs. */
+const storeMajorMin = 18;
 
 interface Link {
   readonly source: string;
@@ -40,7 +45,8 @@ interface Link {
 
 /** Throws `STORE_BINARIES_MISSING`, `STORE_TOO_OLD`. */
 export async function findBinaries(request: BinariesRequest): Promise<Binaries> {
-  if (request.binDirectory !== null) return named(request.binDirectory, request.account);
+  const { binDirectory, account, majorMin = storeMajorMin } = request;
+  if (binDirectory !== null) return named(binDirectory, account, majorMin);
   const directory = request.packageDirectory === undefined ? findPackage() : request.packageDirectory;
   if (directory === null) {
     throw new MillraceError(
@@ -53,7 +59,7 @@ export async function findBinaries(request: BinariesRequest): Promise<Binaries> 
   }
   const healed = await healLinks(directory);
   if (healed) {
-    const found = await probe(path.join(directory, "native", "bin"), request.account);
+    const found = await probe(path.join(directory, "native", "bin"), account, majorMin);
     if ("version" in found) return found;
   }
   const copy = await copyPackage(directory, request.copiesDirectory);
@@ -64,15 +70,15 @@ export async function findBinaries(request: BinariesRequest): Promise<Binaries> 
       reason: healed ? "the server's account cannot use them where they are" : "their folder cannot be written",
     });
   }
-  const found = await probe(path.join(copy.directory, "native", "bin"), request.account);
+  const found = await probe(path.join(copy.directory, "native", "bin"), account, majorMin);
   if ("version" in found) return found;
   throw new MillraceError("STORE_BINARIES_MISSING", `PostgreSQL's programs do not run here: ${found.problem}`, {
     hint: "Name a folder with PostgreSQL 18's `postgres` and `initdb` in MILLRACE_PG_BIN, or use a PostgreSQL of your own with MILLRACE_STORE.",
   });
 }
 
-async function named(binDirectory: string, account: Account | null): Promise<Binaries> {
-  const found = await probe(path.resolve(binDirectory), account);
+async function named(binDirectory: string, account: Account | null, majorMin: number): Promise<Binaries> {
+  const found = await probe(path.resolve(binDirectory), account, majorMin);
   if ("version" in found) return found;
   throw new MillraceError("STORE_BINARIES_MISSING", `MILLRACE_PG_BIN is ${binDirectory}, but ${found.problem}`, {
     hint: "Name the folder that holds `postgres` and `initdb` of PostgreSQL 18 or later, readable by everybody.",
@@ -80,7 +86,11 @@ async function named(binDirectory: string, account: Account | null): Promise<Bin
 }
 
 /** Runs both programs: that they are there says nothing of their libraries, nor of the account's rights. */
-async function probe(binDirectory: string, account: Account | null): Promise<Binaries | { problem: string }> {
+async function probe(
+  binDirectory: string,
+  account: Account | null,
+  majorMin: number,
+): Promise<Binaries | { problem: string }> {
   const postgres = path.join(binDirectory, "postgres");
   const initdb = path.join(binDirectory, "initdb");
   const [server, maker] = await Promise.all(
@@ -91,10 +101,14 @@ async function probe(binDirectory: string, account: Account | null): Promise<Bin
   const match = /\(PostgreSQL\) ((\d+)\S*)/.exec(server.output);
   if (!match) return { problem: `${postgres} is no PostgreSQL: ${server.output.trim()}` };
   const [, version = "", major = ""] = match;
-  if (Number(major) < 18) {
-    throw new MillraceError("STORE_TOO_OLD", `${postgres} is PostgreSQL ${version}; the store needs 18 or later`, {
-      hint: "Name a folder with a newer one in MILLRACE_PG_BIN, or leave it out to use the one from npm.",
-    });
+  if (Number(major) < majorMin) {
+    throw new MillraceError(
+      "STORE_TOO_OLD",
+      `${postgres} is PostgreSQL ${version}; the store needs ${majorMin} or later`,
+      {
+        hint: "Name a folder with a newer one in MILLRACE_PG_BIN, or leave it out to use the one from npm.",
+      },
+    );
   }
   return { postgres, initdb, major: Number(major), version };
 }

@@ -1,9 +1,10 @@
 /**
  * The statements of one batch (or of one part of a huge transaction), in their order. Pure: what is staged and which
- * views are live go in, statements come out.
+ * views are live or being built go in, statements come out.
  *
  * Always true: mirrors take the batch in the order of their ids; the terms of a mirror run right before and right
- * after it; only views that read a changed mirror are touched.
+ * after it; only views that read a changed mirror are touched. What the terms make is merged where a view is live, and
+ * recorded where it is being filled.
  */
 
 import type { PipelineStatement } from "./applier-pipeline.ts";
@@ -22,6 +23,7 @@ import {
   resolveWholeRows,
   stageTable,
 } from "./mirror.ts";
+import type { Recording } from "./recording.ts";
 import type { StagedTable } from "./staging.ts";
 
 /** What a connection is set up for. */
@@ -29,9 +31,13 @@ export interface Layout {
   readonly mirrors: ReadonlyMap<number, Mirror>;
   /** Live views only. */
   readonly views: readonly CompiledView[];
+  /** Versions that are being built; their views may be live in another version. */
+  readonly recording: readonly Recording[];
 }
 
 export interface BatchOptions {
+  /** Names this run through the mirrors in what is recorded; larger than all before. */
+  readonly step: number;
   /** Empties the temporary tables by `truncate`: `delete` leaves dead rows behind, which later scans must pass. */
   readonly sweep: boolean;
   /** Rows of a snapshot go straight into the mirror. */
@@ -43,11 +49,27 @@ export interface BatchOptions {
 /** Owners of statements: who is to blame when one fails. */
 export const ownerOf = {
   view: (name: string) => `view ${name}`,
+  /** Of the version that is being built. */
+  build: (name: string) => `build ${name}`,
   mirror: (id: number) => `mirror ${id}`,
 };
 
 export function viewsTouched(layout: Layout, staged: Staged): CompiledView[] {
-  return layout.views.filter((view) => view.uses.some((use) => staged.has(use.mirrorId)));
+  return layout.views.filter((view) => reads(view, staged));
+}
+
+export function recordingsTouched(layout: Layout, staged: Staged): Recording[] {
+  return layout.recording.filter(({ view }) => reads(view, staged));
+}
+
+function reads(view: CompiledView, staged: Staged): boolean {
+  return view.uses.some((use) => staged.has(use.mirrorId));
+}
+
+/** A version whose terms are to run, and to whom their failure belongs. */
+interface Reading {
+  readonly view: CompiledView;
+  readonly owner: string;
 }
 
 /** True when all that a batch does is to load snapshots that no view reads yet. */
@@ -57,31 +79,34 @@ export function loadsOnly(layout: Layout, staged: Staged): boolean {
 
 export function planBatch(layout: Layout, staged: Staged, batch: number, options: BatchOptions): PipelineStatement[] {
   const views = viewsTouched(layout, staged);
+  const recordings = recordingsTouched(layout, staged);
+  const readings: Reading[] = [
+    ...views.map((view) => ({ view, owner: ownerOf.view(view.name) })),
+    ...recordings.map(({ view }) => ({ view, owner: ownerOf.build(view.name) })),
+  ];
   const statements: PipelineStatement[] = [];
-  for (const view of views) {
-    const owner = ownerOf.view(view.name);
+  for (const { view, owner } of readings) {
     for (const sql of view.clear) statements.push({ sql: options.sweep ? asTruncate(sql) : sql, owner });
   }
   for (const id of [...staged.keys()].sort((a, b) => a - b)) {
     const mirror = layout.mirrors.get(id);
     const table = staged.get(id);
-    if (mirror && table) statements.push(...planMirror(mirror, table, views, options));
+    if (mirror && table) statements.push(...planMirror(mirror, table, readings, options));
   }
-  for (const view of views) {
-    statements.push({ sql: view.merge("$1::bigint"), values: [batch], owner: ownerOf.view(view.name) });
-  }
+  statements.push(...mergeStatements(views, batch));
+  statements.push(...recordings.map((recording) => recording.record(options.step)));
   return options.fresh ? statements.map((statement) => ({ ...statement, fresh: true })) : statements;
 }
 
 function planMirror(
   mirror: Mirror,
   table: StagedTable,
-  views: readonly CompiledView[],
+  readings: readonly Reading[],
   options: BatchOptions,
 ): PipelineStatement[] {
   const { id, shape } = mirror;
   const owner = ownerOf.mirror(id);
-  const readers = views.filter((view) => view.uses.some((use) => use.mirrorId === id));
+  const readers = readings.filter(({ view }) => view.uses.some((use) => use.mirrorId === id));
   if (readers.length === 0 && options.straight && table.snapshotRowsOnly) {
     return [{ sql: copyToMirror(shape), copy: table.insertLines(), owner }];
   }
@@ -95,7 +120,7 @@ function planMirror(
   } else {
     const used = [
       ...new Set(
-        readers.flatMap((view) => view.uses.filter((use) => use.mirrorId === id)).flatMap((use) => use.columns),
+        readers.flatMap(({ view }) => view.uses.filter((use) => use.mirrorId === id)).flatMap((use) => use.columns),
       ),
     ];
     const before = terms(readers, id, "before", fresh);
@@ -126,12 +151,31 @@ function stage(mirror: Mirror, table: StagedTable, options: BatchOptions): Pipel
   return statements;
 }
 
-function terms(views: readonly CompiledView[], id: number, place: "before" | "after", fresh: boolean) {
-  return views.flatMap((view) =>
+function terms(readings: readonly Reading[], id: number, place: "before" | "after", fresh: boolean) {
+  return readings.flatMap(({ view, owner }) =>
     view.terms
       .filter((term) => term.mirrorId === id && term.place === place)
-      .map((term) => ({ sql: term.sql, owner: ownerOf.view(view.name), fresh })),
+      .map((term) => ({ sql: term.sql, owner, fresh })),
   );
+}
+
+/** Those that leave their joins to the planner come last, together. */
+export function mergeStatements(
+  views: readonly CompiledView[],
+  batch: number,
+  owner: (name: string) => string = ownerOf.view,
+): PipelineStatement[] {
+  const merges = (planned: boolean) =>
+    views
+      .filter((view) => view.planned === planned)
+      .map((view) => ({ sql: view.merge("$1::bigint"), values: [batch], owner: owner(view.name) }));
+  const planned = merges(true);
+  if (planned.length === 0) return merges(false);
+  return [...merges(false), ...plannersJoins(true), ...planned, ...plannersJoins(false)];
+}
+
+function plannersJoins(on: boolean): PipelineStatement[] {
+  return [{ sql: `set local join_collapse_limit = ${on ? 8 : 1}` }, ...wholeTableJoins(on)];
 }
 
 function wholeTableJoins(on: boolean): PipelineStatement[] {
@@ -139,7 +183,8 @@ function wholeTableJoins(on: boolean): PipelineStatement[] {
   return [{ sql: `set local enable_hashjoin = ${value}` }, { sql: `set local enable_mergejoin = ${value}` }];
 }
 
-function asTruncate(sql: string): string {
+/** The same emptying, without dead rows left behind. */
+export function asTruncate(sql: string): string {
   return sql.replace(/^\s*delete\s+from\s+/i, "truncate ");
 }
 

@@ -1,11 +1,14 @@
-/** What a failed batch means: whose fault it is, and what is to be done. Pure. */
+/** What a failed batch, or a failed build, means: whose fault it is, and what is to be done. Pure. */
 import { PipelineError } from "./applier-pipeline.ts";
 import type { StoredError } from "./bookkeeping.ts";
+import { serverError } from "./reader-errors.ts";
 
 export type Failure =
   /** The group's row is not as we left it: somebody else wrote, or our last commit was not what we think. */
   | { readonly kind: "fenced" }
   | { readonly kind: "view"; readonly view: string; readonly error: StoredError }
+  /** The version of a view that is being built; the one that can be read is not to blame. */
+  | { readonly kind: "build"; readonly view: string; readonly error: StoredError }
   | { readonly kind: "mirror"; readonly mirrorId: number; readonly error: StoredError }
   /** The same batch again: a deadlock, a lock that was not to be had. */
   | { readonly kind: "again" }
@@ -26,9 +29,25 @@ export function classifyFailure(error: unknown): Failure {
   const timeout = sqlState === "57014";
   if (sqlState === "" || (storeClasses.has(sqlState.slice(0, 2)) && !timeout)) return { kind: "store" };
   const stored: StoredError = { code: "VIEW_FAILED", message, sqlState };
-  if (owner === "view") return { kind: "view", view: name, error: stored };
+  if (owner === "view" || owner === "build") return { kind: owner, view: name, error: stored };
   if (owner === "mirror") return { kind: "mirror", mirrorId: Number(name), error: stored };
   return { kind: "store" };
+}
+
+export type BuildFailure =
+  /** The store's trouble, which passes. */
+  | { readonly kind: "again"; readonly message: string }
+  /** The view's own statement cannot run on what its tables hold. */
+  | { readonly kind: "failed"; readonly error: StoredError };
+
+/** Of what a build does on its own connection. */
+export function classifyBuildFailure(error: unknown): BuildFailure {
+  const message = error instanceof Error ? error.message : String(error);
+  const sqlState = serverError(error)?.sqlState ?? "";
+  if (sqlState === "" || againStates.has(sqlState) || storeClasses.has(sqlState.slice(0, 2))) {
+    return { kind: "again", message };
+  }
+  return { kind: "failed", error: { code: "VIEW_FAILED", message, sqlState } };
 }
 
 function ownerParts(owner = ""): [string, string] {

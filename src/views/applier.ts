@@ -12,6 +12,7 @@ import {
   ownerOf,
   planBatch,
   recordBatch,
+  recordingsTouched,
   viewsTouched,
 } from "./applier-batch.ts";
 import { type PipelineStatement, PreparedNames, runPipeline, type StatementResult } from "./applier-pipeline.ts";
@@ -19,6 +20,7 @@ import { advanceGroup, type GroupRow, lockGroup } from "./bookkeeping.ts";
 import type { CompiledView } from "./compiled-view.ts";
 import type { Staged } from "./inputs-rows.ts";
 import { createStaging, type Mirror } from "./mirror.ts";
+import type { Recording } from "./recording.ts";
 
 export interface Applied {
   /** Change rows written, by view; views that nothing changed are left out. */
@@ -59,7 +61,8 @@ export class Applier {
   readonly #group: string;
   readonly #names = new PreparedNames();
   #row: GroupRow;
-  #layout: Layout = { mirrors: new Map(), views: [] };
+  #layout: Layout = { mirrors: new Map(), views: [], recording: [] };
+  #step = 0;
   #stagedRows = 0;
   /** Since the layout was set. */
   #appliedRows = 0;
@@ -93,20 +96,40 @@ export class Applier {
     return this.#layout;
   }
 
-  /** Makes the temporary tables for these mirrors and live views, in place of those that were there. */
-  async setLayout(mirrors: readonly Mirror[], views: readonly CompiledView[]): Promise<void> {
+  /** Makes the temporary tables for these mirrors, live views and recordings, in place of those that were there. */
+  async setLayout(
+    mirrors: readonly Mirror[],
+    views: readonly CompiledView[],
+    recording: readonly Recording[],
+  ): Promise<void> {
     this.#names.clear();
     const statements = [
       "deallocate all",
       "discard temp",
       ...mirrors.flatMap(createStaging),
-      ...views.flatMap((v) => v.connect),
+      ...[...views, ...recording.map(({ view }) => view)].flatMap((view) => view.connect),
     ];
     for (const sql of statements) await this.#client.query(sql);
-    this.#layout = { mirrors: new Map(mirrors.map((mirror) => [mirror.id, mirror])), views };
+    this.#layout = { mirrors: new Map(mirrors.map((mirror) => [mirror.id, mirror])), views, recording };
     this.#stagedRows = 0;
     this.#appliedRows = 0;
     this.#replanAtRows = replanFirstRows;
+  }
+
+  /** From the next batch on; everything else of the layout stays as it is. */
+  async beginRecording(recording: Recording): Promise<void> {
+    for (const sql of recording.view.connect) await this.#client.query(sql);
+    this.#layout = { ...this.#layout, recording: [...this.#layout.recording, recording] };
+  }
+
+  /** Its version was swapped in: from the next batch on it is merged, in place of the version before. */
+  endRecording(recording: Recording): void {
+    const { views, recording: all, ...rest } = this.#layout;
+    this.#layout = {
+      ...rest,
+      views: [...views.filter((view) => view.name !== recording.view.name), recording.view],
+      recording: all.filter((one) => one !== recording),
+    };
   }
 
   /**
@@ -136,10 +159,13 @@ export class Applier {
   async applyBatch(staged: Staged, rest: readonly PipelineStatement[], straight: boolean): Promise<Applied> {
     const { batch, generation } = this.#row;
     const views = viewsTouched(this.#layout, staged);
-    const rows = planBatch(this.#layout, staged, batch + 1, { ...(await this.#prepare(staged)), straight });
+    const recordings = recordingsTouched(this.#layout, staged);
+    const options = { ...(await this.#prepare(staged)), straight };
+    const rows = planBatch(this.#layout, staged, batch + 1, options);
     const record = recordBatch(this.#group, generation, batch + 1, views);
     const relaxed = loadsOnly(this.#layout, staged) ? ["set local synchronous_commit = off"] : [];
     const results = await this.transact([...rows, ...record, ...rest], {}, relaxed);
+    for (const recording of recordings) recording.took(options.step, inserted(recording, rows, results));
     return appliedOf(views, rows, results, record.length > 0 ? results[rows.length] : undefined);
   }
 
@@ -151,12 +177,18 @@ export class Applier {
   ): Promise<Applied> {
     const next = { ...this.#row, batch: this.#row.batch + 1 };
     const touched = new Set<CompiledView>();
+    const recorded: (() => void)[] = [];
     await this.#run([{ sql: "begin" }, lockGroup(this.#group, this.#row)]);
     try {
       for await (const staged of ahead(parts)) {
         for (const view of viewsTouched(this.#layout, staged)) touched.add(view);
         const options = { ...(await this.#prepare(staged)), straight };
-        await this.#run(planBatch(this.#layout, staged, next.batch, options));
+        const statements = planBatch(this.#layout, staged, next.batch, options);
+        const results = await this.#run(statements);
+        for (const recording of recordingsTouched(this.#layout, staged)) {
+          const rows = inserted(recording, statements, results);
+          recorded.push(() => recording.took(options.step, rows));
+        }
       }
     } catch (error) {
       await this.#client.query("rollback").catch(() => {});
@@ -168,6 +200,7 @@ export class Applier {
     const end = [advanceGroup(this.#group, this.#row, next), { sql: "commit" }];
     const results = await this.#run([...net, ...record, ...rest, ...end]);
     this.#row = next;
+    for (const took of recorded) took();
     return appliedOf(views, net, results, record.length > 0 ? results[net.length] : undefined);
   }
 
@@ -194,7 +227,7 @@ export class Applier {
    * How to run the statements of some rows. A plan that was made for small tables ruins large ones: many rows are
    * planned for as they are, and prepared plans are made again whenever what was applied has grown fourfold.
    */
-  async #prepare(staged: Staged): Promise<{ readonly sweep: boolean; readonly fresh: boolean }> {
+  async #prepare(staged: Staged): Promise<{ step: number; sweep: boolean; fresh: boolean }> {
     let rows = 0;
     for (const table of staged.values()) rows += table.size;
     const sweep = this.#stagedRows > sweepRows;
@@ -205,7 +238,7 @@ export class Applier {
       this.#names.clear();
       await this.#client.query("deallocate all");
     }
-    return { sweep, fresh: rows >= freshRows };
+    return { step: ++this.#step, sweep, fresh: rows >= freshRows };
   }
 }
 
@@ -223,6 +256,15 @@ function appliedOf(
     if (count > 0) changes.set(view.name, count);
   }
   return { changes, bytes: Number(record?.rows[0]?.[0] ?? 0) };
+}
+
+/** Rows that a recording was given by these statements. */
+function inserted(
+  { view }: Recording,
+  statements: readonly PipelineStatement[],
+  results: readonly StatementResult[],
+): number {
+  return results[statements.findLastIndex((statement) => statement.owner === ownerOf.build(view.name))]?.count ?? 0;
 }
 
 /** Asks for the next part while this one is being worked on. */

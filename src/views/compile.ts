@@ -3,13 +3,17 @@
  * parse (PostgreSQL's own parser), bind to branches over mirrors, plan (groups and sums), choose the key, print.
  */
 
+import { MillraceError } from "../base/errors.ts";
 import { bindAdditive, isAdditive } from "./compile/additive.ts";
 import { usedColumns } from "./compile/contribution.ts";
+import { distinctAsGroups } from "./compile/distinct.ts";
 import { explainPlan } from "./compile/explain.ts";
 import type { Binding } from "./compile/from.ts";
 import { viewHash } from "./compile/hash.ts";
 import { joinOrder } from "./compile/join-order.ts";
 import { chooseKey } from "./compile/key.ts";
+import { Untraceable } from "./compile/keyed/alternative.ts";
+import { compileKeyed, type ProbedIndex } from "./compile/keyed/compile-keyed.ts";
 import { bindLinear } from "./compile/linear.ts";
 import { type Plan, planAdditive, planLinear, withKey } from "./compile/plan.ts";
 import { loadParser, SourceText } from "./compile/source-text.ts";
@@ -32,13 +36,35 @@ export async function compileView(request: CompileRequest): Promise<CompiledView
 
 /** As `compileView`, once `loadParser` has resolved. */
 export function compileViewSync(request: CompileRequest): CompiledView {
-  const { view, mirrors, version } = request;
-  const source = new SourceText(view.name, view.sql.text);
+  const source = new SourceText(request.view.name, request.view.sql.text);
+  try {
+    return compilePlanned(request, source);
+  } catch (cause) {
+    if (!MillraceError.is(cause) || cause.code !== "VIEW_UNSUPPORTED") throw cause;
+    return compileByKey(request, source, cause);
+  }
+}
+
+/** What cannot be kept by adding and taking away may still be recomputed by key; `refusal` says why it cannot be kept. */
+function compileByKey(
+  { view, mirrors, version }: CompileRequest,
+  source: SourceText,
+  refusal: MillraceError,
+): CompiledView {
+  try {
+    const compiled = compileKeyed({ view, version, source, mirrors });
+    return { ...compiled, mirrorIndexes: withoutPrefixes(compiled.mirrorIndexes) };
+  } catch (cause) {
+    throw cause instanceof Untraceable ? refusal : cause;
+  }
+}
+
+function compilePlanned({ view, mirrors, version }: CompileRequest, source: SourceText): CompiledView {
   const binding: Binding = { source, mirrors, replacements: new Map() };
   const keyless = makePlan(binding);
   const key = chooseKey(keyless, view, binding);
   const plan = withKey(keyless, key);
-  const { deltaTable: _, deltaTarget, ...state } = makeState(plan, key, { view: view.name, version });
+  const { deltaTarget, ...state } = makeState(plan, key, { view: view.name, version });
   const terms = makeTerms(plan, deltaTarget);
   const uses = tablesUsed(plan);
   const keyNames = key.map((index) => plan.groups[index]?.column ?? "");
@@ -53,6 +79,7 @@ export function compileViewSync(request: CompileRequest): CompiledView {
     uses: uses.map(({ mirror, columns }) => ({ mirrorId: mirror.id, columns })),
     ...state,
     terms: terms.map(({ mirrorId, place, sql }) => ({ mirrorId, place, sql })),
+    planned: false,
     mirrorIndexes: indexesProbed(plan, terms),
     scans: tablesScanned(plan, terms),
     explanation: explainPlan(plan, keyNames, terms),
@@ -60,7 +87,7 @@ export function compileViewSync(request: CompileRequest): CompiledView {
 }
 
 function makePlan(binding: Binding): Plan {
-  const { statement } = binding.source;
+  const statement = distinctAsGroups(binding.source.statement);
   const plan = isAdditive(statement)
     ? planAdditive(bindAdditive(statement, binding), binding)
     : planLinear(bindLinear(statement, binding), binding);
@@ -86,9 +113,9 @@ function tablesUsed(plan: Plan) {
     });
 }
 
-/** An index per set of columns that a term probes and the primary key does not serve; none that begins another. */
-function indexesProbed(plan: Plan, terms: readonly Term[]): { mirrorId: number; columns: readonly string[] }[] {
-  const found: { mirrorId: number; columns: readonly string[] }[] = [];
+/** An index per set of columns that a term probes and the primary key does not serve. */
+function indexesProbed(plan: Plan, terms: readonly Term[]): ProbedIndex[] {
+  const found: ProbedIndex[] = [];
   for (const term of terms) {
     const branch = plan.branches[term.branch];
     if (branch === undefined) continue;
@@ -97,7 +124,12 @@ function indexesProbed(plan: Plan, terms: readonly Term[]): { mirrorId: number; 
         found.push({ mirrorId: step.occurrence.mirror.id, columns: [...step.probes].sort() });
     }
   }
-  const longestFirst = found.sort((a, b) => a.mirrorId - b.mirrorId || b.columns.length - a.columns.length);
+  return withoutPrefixes(found);
+}
+
+/** None that begins another. */
+function withoutPrefixes(found: readonly ProbedIndex[]): ProbedIndex[] {
+  const longestFirst = [...found].sort((a, b) => a.mirrorId - b.mirrorId || b.columns.length - a.columns.length);
   return longestFirst.filter(
     (one, i) =>
       !longestFirst

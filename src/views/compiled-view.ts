@@ -36,12 +36,15 @@ export interface DeltaTerm {
   readonly sql: string;
 }
 
+/** How a view is kept: `keyed` ones run their query again for the keys that a batch reached. */
+export type ViewClass = "linear" | "additive" | "keyed";
+
 export interface CompiledView {
   readonly name: string;
   readonly version: number;
   /** SHA-256 over the definition, the shapes it uses and the pinned settings: another hash means a rebuild. */
   readonly hash: string;
-  readonly class: "linear" | "additive";
+  readonly class: ViewClass;
   /** The definition over the mirrors, as one select with the public columns in their order: what the view must equal. */
   readonly query: string;
   readonly key: readonly string[];
@@ -61,11 +64,15 @@ export interface CompiledView {
   readonly fill: string;
   /** Once per connection: the temporary tables of the view (`pg_temp."dv_<name>__<version>"`). */
   readonly connect: readonly string[];
+  /** The one of them that the terms write and `merge` reads, qualified: rows of many batches in it are merged as those of one. */
+  readonly deltaTable: string;
   /** At the start of each batch: empties them. */
   readonly clear: readonly string[];
   readonly terms: readonly DeltaTerm[];
   /** Nets the contributions, merges them into the state and writes the change rows (−1 old row, +1 new row, only what really changed), all in one statement; `batch` is an SQL expression for the batch number. */
   readonly merge: (batch: string) => string;
+  /** Whether the merge joins whole tables in an order that the planner is to choose. */
+  readonly planned: boolean;
   /** Indexes that the terms probe. */
   readonly mirrorIndexes: readonly { readonly mirrorId: number; readonly columns: readonly string[] }[];
   /** Joins that no index serves: a change of the one table reads the other whole. Tables as `shop.orders`. */

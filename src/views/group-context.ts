@@ -1,9 +1,11 @@
 /** What the parts of a group share during one session: the writer, what is known in memory, and the options. */
+import type { Client } from "pg";
 import type { Clock } from "../base/clock.ts";
 import type { Diagnostics } from "../base/diagnostics.ts";
 import { MillraceError } from "../base/errors.ts";
 import type { ViewDefinition } from "../catalog/definitions.ts";
 import type { Engine } from "../engine/engine.ts";
+import type { WireReader } from "../schema/registry/wire-reader.ts";
 import type { Applier } from "./applier.ts";
 import { classifyFailure, type Failure } from "./applier-failure.ts";
 import type { PipelineStatement, StatementResult } from "./applier-pipeline.ts";
@@ -17,12 +19,15 @@ import { viewFailed } from "./versions.ts";
 export interface GroupSettings {
   readonly name: string;
   readonly engine: Engine;
+  readonly wire: WireReader;
   readonly clock: Clock;
   readonly diagnostics: Diagnostics;
   readonly removed: "drop" | "keep";
   readonly sources: readonly string[];
   readonly readerRole: string;
   readonly bound: RowsBound;
+  /** A connection for building views. Throws `STORE_UNAVAILABLE`. */
+  connectBuilder(): Promise<Client>;
   compile(request: CompileRequest): Promise<CompiledView>;
 }
 
@@ -46,31 +51,48 @@ export class GroupFenced extends Error {
 
 const againPauseMs = 200;
 
+/** Whose statement failed. */
+type Blamed = Extract<Failure, { kind: "view" | "build" | "mirror" }>;
+
 /**
- * One transaction of the group, tried again while locks are in its way. A failure that has an owner is returned;
+ * One transaction of the group, once. A failure that has an owner, and a lock that was not to be had, are returned;
  * everything else is thrown.
  */
+export async function tryOnce(
+  { applier, state }: GroupContext,
+  run: (applier: Applier) => Promise<StatementResult[]>,
+): Promise<
+  | { readonly done: StatementResult[] }
+  | { readonly failure: Blamed | Extract<Failure, { kind: "again" }>; readonly reason: string }
+> {
+  try {
+    const done = await run(applier);
+    state.row = applier.row;
+    return { done };
+  } catch (error) {
+    const failure = classifyFailure(error);
+    if (failure.kind === "fenced") throw new GroupFenced();
+    if (failure.kind === "store") throw error;
+    return { failure, reason: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** The same, tried again while locks are in its way. */
 export async function attempt(
-  { applier, settings, signal, state }: GroupContext,
+  context: GroupContext,
   run: (applier: Applier, attempts: number) => Promise<StatementResult[]>,
-): Promise<{ readonly done: StatementResult[] } | { readonly failure: Extract<Failure, { kind: "view" | "mirror" }> }> {
+): Promise<{ readonly done: StatementResult[] } | { readonly failure: Blamed }> {
+  const { settings, signal } = context;
   for (let attempts = 0; ; attempts++) {
     signal.throwIfAborted();
-    try {
-      const done = await run(applier, attempts);
-      state.row = applier.row;
-      return { done };
-    } catch (error) {
-      const failure = classifyFailure(error);
-      if (failure.kind === "view" || failure.kind === "mirror") return { failure };
-      if (failure.kind === "fenced") throw new GroupFenced();
-      if (failure.kind === "store") throw error;
-      if (attempts % 20 === 0) {
-        const reason = error instanceof Error ? error.message : String(error);
-        settings.diagnostics.info("a batch waits for a lock in the store and is tried again", { reason });
-      }
-      await settings.clock.sleep(Math.min(againPauseMs * (attempts + 1), 2_000), signal);
+    const outcome = await tryOnce(context, (applier) => run(applier, attempts));
+    if ("done" in outcome) return outcome;
+    const { failure, reason } = outcome;
+    if (failure.kind !== "again") return { failure };
+    if (attempts % 20 === 0) {
+      settings.diagnostics.info("a batch waits for a lock in the store and is tried again", { reason });
     }
+    await settings.clock.sleep(Math.min(againPauseMs * (attempts + 1), 2_000), signal);
   }
 }
 
@@ -86,18 +108,27 @@ export async function transact(
   throw new MillraceError("INTERNAL_ERROR", `the store refuses a statement of ours: ${outcome.failure.error.message}`);
 }
 
-/** From now on the view is failed, in the store and in memory; its layout is not yet changed. */
+/**
+ * From now on this version is failed, in the store and in memory; its layout is not yet changed. The version that it was
+ * to replace goes with it. One that is being replaced itself only goes: what is to come may well run.
+ */
 export function failedVersion(context: GroupContext, view: CompiledView, error: StoredError): PipelineStatement[] {
   const { state, settings } = context;
-  const row = state.versions.find((version) => version.name === view.name && version.version === view.version);
+  const standing = state.versions.filter((version) => version.name === view.name && version.state !== "retired");
+  const row = standing.find((version) => version.version === view.version);
   if (!row) return [];
-  const failed: VersionRow = { ...row, state: "failed", error };
-  state.versions = state.versions.map((version) => (version === row ? failed : version));
+  settings.diagnostics.error("a view failed; the others go on", { view: view.name, ...error });
   const entry = state.views.get(view.name);
+  const replaced = entry?.planned.state.kind === "building" && entry.planned.compiled?.version !== view.version;
+  const rows = (replaced ? [row] : standing).map(
+    (version): VersionRow =>
+      version === row && !replaced ? { ...row, state: "failed", error } : { ...version, state: "retired" },
+  );
+  state.replaceVersions(rows);
   if (entry) {
-    const planned = { ...entry.planned, state: { kind: "failed" as const, error: viewFailed(view.name, error) } };
+    const failed = { kind: "failed" as const, error: viewFailed(view.name, error) };
+    const planned = replaced ? entry.planned : { ...entry.planned, state: failed };
     state.views.set(view.name, { ...entry, planned, live: null });
   }
-  settings.diagnostics.error("a view failed; the others go on", { view: view.name, ...error });
-  return [writeVersion(settings.name, failed)];
+  return rows.map((version) => writeVersion(settings.name, version));
 }

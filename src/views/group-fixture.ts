@@ -175,3 +175,10 @@ export function until(group: Group, holds: () => boolean): Promise<void> {
     });
   });
 }
+
+/** Until all views are live, in the versions that their definitions ask for. */
+export function live(group: Group): Promise<void> {
+  return until(group, () =>
+    group.list().every(({ state }) => state.kind === "live" && state.replacement === undefined),
+  );
+}

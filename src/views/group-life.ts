@@ -1,7 +1,7 @@
 /**
  * What happens in the life of a source, one event at a time and between batches: a snapshot begins (its mirrors are
- * emptied, its views are building), a snapshot ends (they are filled), a table gets columns. One table that is read alone
- * is treated in `group-table.ts`.
+ * emptied, its views are building), a snapshot ends (they can be filled), a table gets columns. One table that is read
+ * alone is treated in `group-table.ts`. Views are to be planned anew behind each event.
  */
 import { ownerOf } from "./applier-batch.ts";
 import type { PipelineStatement } from "./applier-pipeline.ts";
@@ -20,7 +20,6 @@ import { attempt, type GroupContext, transact } from "./group-context.ts";
 import { breakMirror, dropStatements } from "./group-mirrors.ts";
 import type { GroupProgress } from "./group-progress.ts";
 import { beginTable, endTable } from "./group-table.ts";
-import { arrangeViews } from "./group-views.ts";
 import type { Advance, Work } from "./inputs.ts";
 import { addColumns, mirrorTable, sameTable } from "./mirror.ts";
 import type { StoredPosition } from "./positions.ts";
@@ -49,7 +48,17 @@ export async function applyLife(context: GroupContext, progress: GroupProgress, 
     diagnostics.info("a table has more columns", { table: mirrorTable(event.table) });
     await changeShape(context, progress, advance, event.table);
   }
-  await arrangeViews(context);
+}
+
+/** Mirrors that the event empties, or makes anew in another shape: no build may be reading them meanwhile. */
+export function mirrorsLeft({ state }: GroupContext, { event, source }: Life): ReadonlySet<number> {
+  const isLeft = ({ shape }: MirrorRow): boolean => {
+    if (shape.source !== source) return false;
+    if (event.status === "SNAPSHOT_BEGIN") return true;
+    if (event.status !== "TABLE_BEGIN" && event.status !== "SCHEMA") return false;
+    return event.table.schema === shape.schema && event.table.table === shape.table;
+  };
+  return new Set(state.mirrors.filter(isLeft).map((mirror) => mirror.id));
 }
 
 async function beginSnapshot(
@@ -98,9 +107,7 @@ async function beginSnapshot(
       return { id, shape, state: filled ? "filled" : "absent", error: null, reading: null };
     }),
   ].sort((a, b) => a.id - b.id);
-  state.versions = state.versions.map(
-    (version) => retired.find((one) => one.name === version.name && one.version === version.version) ?? version,
-  );
+  state.replaceVersions(retired);
 }
 
 /** A reader who holds on to the mirror must not hold up what comes: after the first try its rows are deleted instead. */
@@ -121,9 +128,10 @@ function* positionsAt({ settings }: GroupContext, advance: Advance): Generator<S
 
 /** Versions that read one of these mirrors, retired. */
 export function retiredVersions({ state }: GroupContext, mirrorIds: ReadonlySet<number>): VersionRow[] {
+  const reading = state.compiledViews().filter((view) => view.uses.some((use) => mirrorIds.has(use.mirrorId)));
   return state.versions
     .filter((row) => row.state !== "retired")
-    .filter((row) => state.views.get(row.name)?.planned.compiled?.uses.some((use) => mirrorIds.has(use.mirrorId)))
+    .filter((row) => reading.some((view) => view.name === row.name && view.version === row.version))
     .map((row): VersionRow => ({ ...row, state: "retired" }));
 }
 
@@ -165,10 +173,13 @@ async function changeShape(
       ? [...dropStatements(known), writeMirrorState(known.id, "absent", null)]
       : (added ?? []).map((sql) => ({ sql, fresh: true, owner: known ? ownerOf.mirror(known.id) : "" }));
   const reading = known?.reading ?? null;
+  const retired = known && added === null ? retiredVersions(context, new Set([known.id])) : [];
+  change.push(...retired.map((version) => writeVersion(settings.name, version)));
   const write = [...progress.write(advance), writeTable(settings.name, shape, reading)];
   const outcome = await attempt(context, (applier) => applier.transact([...change, ...write]));
   const done = "done" in outcome ? outcome.done : await transact(context, write);
   progress.written(advance);
+  state.replaceVersions(retired);
   const id = Number(done.at(-1)?.rows[0]?.[0]);
   const now: MirrorRow = {
     id,

@@ -7,7 +7,7 @@ import { quote } from "../catalog/definitions.ts";
 import { ownerOf, planBatch } from "./applier-batch.ts";
 import type { PipelineStatement } from "./applier-pipeline.ts";
 import { type MirrorRow, type StoredError, writeMirrorState } from "./bookkeeping.ts";
-import { attempt, failedVersion, type GroupContext, transact } from "./group-context.ts";
+import { attempt, failedVersion, type GroupContext, transact, tryOnce } from "./group-context.ts";
 import { RowUnreadable, readParts, type Staged } from "./inputs-rows.ts";
 import { createMirror, mirrorTable } from "./mirror.ts";
 import { listIndexes, mirrorGrants, wantedIndexes } from "./versions-build.ts";
@@ -17,9 +17,7 @@ const relaxed = ["set local synchronous_commit = off"];
 /** Makes what is missing and drops what nobody reads. The temporary tables are set up for exactly the mirrors that are filled. */
 export async function arrangeMirrors(context: GroupContext): Promise<void> {
   const { state } = context;
-  const needed = new Set(
-    [...state.views.values()].flatMap(({ planned }) => (planned.compiled?.uses ?? []).map((use) => use.mirrorId)),
-  );
+  const needed = new Set(state.compiledViews().flatMap((view) => view.uses.map((use) => use.mirrorId)));
   for (const mirror of state.mirrors) {
     if (mirror.state === "filled" && !needed.has(mirror.id)) await dropMirror(context, mirror);
   }
@@ -30,9 +28,9 @@ export async function arrangeMirrors(context: GroupContext): Promise<void> {
   await setLayout(context);
 }
 
-/** The connection's temporary tables, for the filled mirrors and the live views of now. */
-export async function setLayout(context: GroupContext): Promise<void> {
-  await context.applier.setLayout(context.state.filledMirrors(), context.state.liveViews());
+/** The connection's temporary tables, for the filled mirrors, the live views and the recordings of now. */
+export async function setLayout({ applier, state }: GroupContext): Promise<void> {
+  await applier.setLayout(state.filledMirrors(), state.liveViews(), state.recordingsWanted());
 }
 
 async function dropMirror(context: GroupContext, mirror: MirrorRow): Promise<void> {
@@ -61,7 +59,7 @@ async function fillMirror(context: GroupContext, mirror: MirrorRow): Promise<voi
   ];
   const made = await attempt(context, () => applier.transact(create.map((sql) => ({ sql, owner, fresh: true }))));
   if ("failure" in made) return breakMirror(context, mirror, made.failure.error);
-  await applier.setLayout([...state.filledMirrors(), { id, shape }], state.liveViews());
+  await applier.setLayout([...state.filledMirrors(), { id, shape }], state.liveViews(), state.recordingsWanted());
   const error = await copyFromLog(context, mirror);
   if (error) return breakMirror(context, mirror, error);
   await transact(context, [writeMirrorState(id, "filled", null)]);
@@ -75,7 +73,7 @@ async function copyFromLog(context: GroupContext, { id, shape }: MirrorRow): Pro
   if (!position || position.nextOffset <= position.baseOffset) return null;
   const range = { mirror: { id, shape }, from: position.baseOffset, to: position.nextOffset };
   try {
-    for await (const staged of readParts(settings.engine, [range], settings.bound, signal)) {
+    for await (const staged of readParts(settings, [range], settings.bound, signal)) {
       const error = await applyPart(context, staged);
       if (error) return error;
     }
@@ -91,6 +89,7 @@ async function applyPart(context: GroupContext, staged: Staged): Promise<StoredE
   for (const straight of [true, false]) {
     const outcome = await attempt(context, (applier) => {
       const statements = planBatch(applier.layout, staged, applier.row.batch + 1, {
+        step: 0, // nobody records what fills a mirror
         sweep: true,
         straight,
         fresh: true,
@@ -109,10 +108,10 @@ export async function breakMirror(context: GroupContext, mirror: MirrorRow, erro
   const table = mirrorTable(mirror.shape);
   const broken: StoredError = { ...error, message: `mirror ${table} cannot follow its table: ${error.message}` };
   settings.diagnostics.error("a mirror is broken", { mirror: table, reason: error.message });
-  const failed = [...state.views.values()].flatMap(({ planned }) => {
-    const view = planned.compiled;
-    return view?.uses.some((use) => use.mirrorId === mirror.id) ? failedVersion(context, view, broken) : [];
-  });
+  const failed = state
+    .compiledViews()
+    .filter((view) => view.uses.some((use) => use.mirrorId === mirror.id))
+    .flatMap((view) => failedVersion(context, view, broken));
   setMirror(context, { ...mirror, state: "broken", error: broken });
   await transact(context, [...failed, writeMirrorState(mirror.id, "broken", broken)]);
 }
@@ -121,17 +120,16 @@ export function setMirror({ state }: GroupContext, mirror: MirrorRow): void {
   state.mirrors = state.mirrors.map((one) => (one.id === mirror.id ? mirror : one));
 }
 
-/** Indexes that no view's terms probe any more cost every batch, and go. */
+/** Indexes that no view's terms probe any more cost every batch, and go. One whose table is held goes another time. */
 export async function dropUnusedIndexes(context: GroupContext): Promise<void> {
   const { state, applier } = context;
   const mirrors = new Map(state.mirrors.map((mirror) => [mirror.id, mirror]));
-  const views = [...state.views.values()].flatMap(({ planned }) => (planned.compiled ? [planned.compiled] : []));
-  const wanted = wantedIndexes(views, mirrors);
+  const wanted = wantedIndexes(state.compiledViews(), mirrors);
   for (const { schemaname, indexname } of await applier.query(listIndexes)) {
     if (wanted.has(String(indexname))) continue;
-    await transact(context, [
-      { sql: "set local lock_timeout = '5s'", fresh: true },
-      { sql: `drop index if exists ${quote(String(schemaname))}.${quote(String(indexname))}`, fresh: true },
-    ]);
+    const drop = `drop index if exists ${quote(String(schemaname))}.${quote(String(indexname))}`;
+    await tryOnce(context, () =>
+      applier.transact([{ sql: drop, fresh: true }], {}, ["set local lock_timeout = '200ms'"]),
+    );
   }
 }

@@ -3,7 +3,7 @@
  * take makes that one fail, and the rest goes on.
  */
 import type { Applied } from "./applier.ts";
-import { classifyFailure } from "./applier-failure.ts";
+import { classifyFailure, type Failure } from "./applier-failure.ts";
 import { failedVersion, type GroupContext, GroupFenced, transact } from "./group-context.ts";
 import { breakMirror, setLayout } from "./group-mirrors.ts";
 import type { GroupProgress } from "./group-progress.ts";
@@ -58,7 +58,7 @@ export async function applyRows(
       if (failure.kind === "store") throw error;
       if (failure.kind === "again")
         await context.settings.clock.sleep(Math.min(againPauseMs * attempts, 2_000), context.signal);
-      else if (failure.kind === "view") await failView(context, failure.view, failure.error);
+      else if (failure.kind === "view" || failure.kind === "build") await failView(context, failure);
       else if (sameRowStates.has(failure.error.sqlState ?? "") && way !== "singly") {
         way = way === "straight" ? "staged" : "singly";
       } else if (way === "straight") way = "staged";
@@ -87,12 +87,12 @@ function run(context: GroupContext, progress: GroupProgress, work: Rows, inputs:
 
 async function failView(
   context: GroupContext,
-  name: string,
-  error: Parameters<typeof failedVersion>[2],
+  { kind, view: name, error }: Extract<Failure, { kind: "view" | "build" }>,
 ): Promise<void> {
-  const live = context.state.views.get(name)?.live;
-  if (!live) throw new GroupFenced(); // the layout has a view that we do not: begin again from the store
-  await transact(context, failedVersion(context, live.compiled, error));
+  const entry = context.state.views.get(name);
+  const view = kind === "view" ? entry?.live?.compiled : entry?.planned.compiled;
+  if (!view) throw new GroupFenced(); // the layout has a view that we do not: begin again from the store
+  await transact(context, failedVersion(context, view, error));
   await setLayout(context);
   context.state.changed();
 }

@@ -1,19 +1,21 @@
 /**
  * A group on one connection to its store, from opening to the loss of that connection: positions are read from the
- * store, checked against the log, the views arranged, and then work is applied as it comes.
+ * store, checked against the log, the views arranged, and then work is applied as it comes, with the steps of builds
+ * between the batches.
  */
 import type { Client } from "pg";
 import { MillraceError } from "../base/errors.ts";
 import { Applier } from "./applier.ts";
 import { type Bookkeeping, prepareStore, readBookkeeping, takeGroup } from "./bookkeeping.ts";
+import { GroupBuilds } from "./group-builds.ts";
 import { type GroupContext, type GroupSettings, transact } from "./group-context.ts";
-import { applyLife } from "./group-life.ts";
-import { breakMirror, setLayout } from "./group-mirrors.ts";
+import { applyLife, mirrorsLeft } from "./group-life.ts";
+import { arrangeMirrors, breakMirror, setLayout } from "./group-mirrors.ts";
 import { type GroupOwner, generationAfter } from "./group-owner.ts";
 import { GroupProgress } from "./group-progress.ts";
 import { applyRows, writeProgress } from "./group-rows.ts";
 import type { GroupState } from "./group-state.ts";
-import { arrangeViews, estimateRows, retireViews } from "./group-views.ts";
+import { estimateRows, planViews, releaseBroken } from "./group-views.ts";
 import { Inputs, type Work } from "./inputs.ts";
 import { RowUnreadable } from "./inputs-rows.ts";
 import { transactionTopic } from "./inputs-tail.ts";
@@ -38,10 +40,13 @@ export class GroupSession {
   readonly #options: SessionOptions;
   readonly #context: GroupContext;
   readonly #progress: GroupProgress;
+  readonly #builds: GroupBuilds;
   readonly #retention: Retention;
   readonly #ended: AbortController;
   #inputs: Inputs | null = null;
   #interrupt = new AbortController();
+  /** Aborted when something is to be done before more work is taken. */
+  #wake = new AbortController();
   #notedMs = 0;
   #estimatedMs = 0;
 
@@ -49,6 +54,7 @@ export class GroupSession {
     this.#options = options;
     this.#context = context;
     this.#progress = new GroupProgress(options.settings.name, options.settings.engine, options.state);
+    this.#builds = new GroupBuilds(context, () => this.#wake.abort(new Error("a build goes on")));
     this.#retention = new Retention(options.retention);
     this.#ended = ended;
     ended.signal.addEventListener("abort", () => this.interrupt(), { once: true });
@@ -82,22 +88,26 @@ export class GroupSession {
     try {
       await this.#arrange(onReady);
       for (;;) {
+        await this.#builds.step();
         const work = await this.#take();
         if (work !== null) await this.#apply(work);
-        else await this.#arrange(onReady);
+        else if (this.#interrupt.signal.aborted) await this.#arrange(onReady);
         await this.#now();
       }
     } catch (error) {
       if (!signal.aborted) throw error;
     } finally {
       signal.removeEventListener("abort", stop);
+      await this.#builds.close();
       await this.#inputs?.close();
     }
   }
 
   /** Definitions changed, or a view is to be built anew: goes on with that behind the batch that is being applied. */
   interrupt(): void {
-    this.#interrupt.abort(new Error("the views are arranged anew"));
+    const reason = new Error("the views are arranged anew");
+    this.#interrupt.abort(reason);
+    this.#wake.abort(reason);
   }
 
   /** After `run`: leaves nothing behind that readers know and the store does not. */
@@ -118,12 +128,22 @@ export class GroupSession {
     this.#interrupt = new AbortController();
     if (this.#ended.signal.aborted) this.interrupt();
     const rebuilds = new Set(this.#options.rebuilds);
-    if (rebuilds.size > 0) await retireViews(this.#context, rebuilds);
+    await releaseBroken(this.#context, rebuilds);
+    await this.#arrangeViews(rebuilds);
     for (const name of rebuilds) this.#options.rebuilds.delete(name);
-    await arrangeViews(this.#context);
     this.#openInputs();
     // Who asked meanwhile, with other definitions, is answered by the next round.
     if (!this.#interrupt.signal.aborted) onReady();
+  }
+
+  /** Versions and mirrors as there are to be; the views that can be built are begun. */
+  async #arrangeViews(anew?: ReadonlySet<string>): Promise<void> {
+    await planViews(this.#context, anew);
+    this.#context.state.changed();
+    await this.#builds.replan();
+    await arrangeMirrors(this.#context);
+    await this.#builds.step();
+    this.#context.state.changed();
   }
 
   /** Null when something else is to be done first. */
@@ -131,11 +151,15 @@ export class GroupSession {
     const { signal } = this.#interrupt;
     this.#ended.signal.throwIfAborted();
     if (signal.aborted) return null;
+    const inputs = this.#inputs ?? this.#openInputs();
+    const work = inputs.poll();
+    if (work !== null || this.#builds.due) return work;
+    this.#wake = new AbortController();
     try {
-      return await (this.#inputs ?? this.#openInputs()).take(signal);
+      return await inputs.take(this.#wake.signal);
     } catch (error) {
       this.#ended.signal.throwIfAborted();
-      if (signal.aborted) return null;
+      if (this.#wake.signal.aborted) return null;
       throw error;
     }
   }
@@ -144,7 +168,9 @@ export class GroupSession {
     const inputs = this.#inputs ?? this.#openInputs();
     if (work.kind === "failed") return this.#readingFailed(work.error);
     if (work.kind === "life") {
+      await this.#builds.release(mirrorsLeft(this.#context, work));
       await applyLife(this.#context, this.#progress, work);
+      await this.#arrangeViews();
       inputs.resume(this.#context.state.filledMirrors());
       return;
     }
@@ -174,6 +200,7 @@ export class GroupSession {
     const { settings, state } = this.#context;
     this.#inputs = new Inputs({
       engine: settings.engine,
+      wire: settings.wire,
       clock: settings.clock,
       diagnostics: settings.diagnostics,
       sources: settings.sources,

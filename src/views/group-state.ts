@@ -10,12 +10,14 @@ import type { Offsets } from "./inputs.ts";
 import type { LiveView } from "./live-view.ts";
 import { type Mirror, mirrorTable } from "./mirror.ts";
 import type { StoredPosition } from "./positions.ts";
+import type { Recording } from "./recording.ts";
 import type { PlannedView } from "./versions.ts";
-import type { GroupPosition, ViewColumn, ViewInfo, ViewState } from "./view-info.ts";
+import type { BuildProgress, GroupPosition, ViewColumn, ViewInfo, ViewState } from "./view-info.ts";
 
 export interface ViewEntry {
+  /** What there is to be. */
   readonly planned: PlannedView;
-  /** While it is live. */
+  /** What can be read: the planned version, or the one before it, kept right until that one takes its place. */
   readonly live: LiveView | null;
   changes: number;
   rowsEstimated: number;
@@ -31,6 +33,10 @@ export class GroupState implements Reached {
   mirrors: MirrorRow[] = [];
   versions: VersionRow[] = [];
   readonly views = new Map<string, ViewEntry>();
+  /** How far the builds are that were begun, by view. */
+  readonly builds = new Map<string, BuildProgress>();
+  /** What batches record for them. */
+  recordings: readonly Recording[] = [];
 
   constructor(clock: Clock) {
     this.waits = new Waits(clock);
@@ -68,6 +74,44 @@ export class GroupState implements Reached {
     return [...this.views.values()].flatMap(({ live }) => (live ? [live.compiled] : []));
   }
 
+  /** Every version that is kept right or is to be, those that failed included: what they need stays. */
+  compiledViews(): CompiledView[] {
+    return [...this.views.values()].flatMap(({ planned, live }) => {
+      const before = live && live.version !== planned.compiled?.version ? [live.compiled] : [];
+      return planned.compiled ? [planned.compiled, ...before] : before;
+    });
+  }
+
+  /** Whether this very version is still to be built. */
+  isBuilding({ name, version, hash }: CompiledView): boolean {
+    const planned = this.views.get(name)?.planned;
+    return (
+      planned?.state.kind === "building" && planned.compiled?.version === version && planned.compiled.hash === hash
+    );
+  }
+
+  recordingsWanted(): Recording[] {
+    return this.recordings.filter(({ view }) => this.isBuilding(view));
+  }
+
+  /** Whether all that a view reads is there, whole. */
+  canBuild(view: CompiledView): boolean {
+    const filled = new Set(this.filledMirrors().map((mirror) => mirror.id));
+    return (
+      view.uses.every((use) => filled.has(use.mirrorId)) &&
+      this.sourcesOf(view).every((source) => this.sources.get(source)?.snapshotComplete) &&
+      this.readingFor(view).length === 0
+    );
+  }
+
+  replaceVersions(rows: readonly VersionRow[]): void {
+    const key = (row: VersionRow) => `${row.name}/${row.version}`;
+    const all = new Map([...this.versions, ...rows].map((row) => [key(row), row]));
+    this.versions = [...all.values()].sort((a, b) =>
+      a.name === b.name ? a.version - b.version : a.name < b.name ? -1 : 1,
+    );
+  }
+
   /** Sources whose rows a view reads. */
   sourcesOf(view: CompiledView): string[] {
     const ids = new Set(view.uses.map((use) => use.mirrorId));
@@ -92,14 +136,16 @@ export class GroupState implements Reached {
     });
   }
 
+  /** Of the version that can be read, where there is one. */
   info(entry: ViewEntry): ViewInfo {
-    const { definition, compiled } = entry.planned;
+    const { planned, live } = entry;
+    const compiled = live?.compiled ?? planned.compiled;
     return {
-      name: definition.name,
-      sql: definition.sql.text,
+      name: planned.definition.name,
+      sql: live?.sql ?? planned.definition.sql.text,
       class: compiled?.class ?? "unknown",
-      columns: entry.live?.columns ?? (compiled?.publicColumns ?? []).map(unknownType),
-      key: compiled?.key ?? definition.key ?? [],
+      columns: live?.columns ?? (compiled?.publicColumns ?? []).map(unknownType),
+      key: compiled?.key ?? planned.definition.key ?? [],
       hash: compiled?.hash ?? "",
       state: this.#stateOf(entry),
       rowsEstimated: entry.rowsEstimated,
@@ -109,23 +155,23 @@ export class GroupState implements Reached {
 
   #stateOf({ planned, live }: ViewEntry): ViewState {
     if (planned.state.kind === "failed") return { kind: "failed", error: planned.state.error };
-    if (live) return planned.defined ? { kind: "live" } : { kind: "removed" };
-    return this.#building(planned);
+    if (live === null) return { kind: "building", ...this.#building(planned) };
+    if (!planned.defined) return { kind: "removed" };
+    return planned.state.kind === "live" ? { kind: "live" } : { kind: "live", replacement: this.#building(planned) };
   }
 
-  #building({ compiled }: PlannedView): Extract<ViewState, { kind: "building" }> {
+  #building({ compiled }: PlannedView): BuildProgress {
     const unknown = { rowsDone: 0, rowsEstimated: null };
-    if (!compiled) return { kind: "building", reason: "waits for the first snapshot of its sources", ...unknown };
+    if (!compiled) return { reason: "waits for the first snapshot of its sources", ...unknown };
     const sources = this.sourcesOf(compiled);
     const reading = this.readingFor(compiled);
     const snapshots = sources.filter((source) => !this.sources.get(source)?.snapshotComplete);
     const waiting = reading.length > 0 ? sources : snapshots;
     if (waiting.length === 0) {
-      return { kind: "building", reason: "is being filled from its mirrors; the group waits", ...unknown };
+      return this.builds.get(compiled.name) ?? { reason: "waits for its turn to be built", ...unknown };
     }
     const progress = waiting.map((source) => this.progress.get(source)).filter((p) => p !== undefined);
     return {
-      kind: "building",
       reason:
         snapshots.length > 0
           ? `waits for the snapshot of ${snapshots.join(", ")}`

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MillraceError } from "../base/errors.ts";
 import type { Group } from "./group.ts";
-import { until, ViewsFixture, viewOf } from "./group-fixture.ts";
+import { live, until, ViewsFixture, viewOf } from "./group-fixture.ts";
 import { type FixtureChange, tableShape } from "./source-fixture.ts";
 
 const orders = tableShape("shop", "orders", ["id integer", "customer_id integer", "amount integer"]);
@@ -19,7 +19,6 @@ const order = (id: number, amount: string | number, customer = 1): FixtureChange
 const customer = (id: number, name: string): FixtureChange => ({ table: customers, insert: [`${id}`, name] });
 
 const stateOf = (group: Group, view: string) => group.info(view).state;
-const live = (group: Group) => until(group, () => group.list().every((view) => view.state.kind === "live"));
 
 function refusal(group: Group, view: string): string {
   try {

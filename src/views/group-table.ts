@@ -55,9 +55,7 @@ export async function beginTable(
   const id = Number(outcome.done.at(-1)?.rows[0]?.[0]);
   const mirror: MirrorRow = { id, shape, state: keeps ? "filled" : "absent", error: null, reading };
   state.mirrors = [...state.mirrors.filter((one) => one.id !== id), mirror].sort((a, b) => a.id - b.id);
-  state.versions = state.versions.map(
-    (version) => retired.find((one) => one.name === version.name && one.version === version.version) ?? version,
-  );
+  state.replaceVersions(retired);
 }
 
 /** An end whose beginning is not the last one is passed over: the table was begun once more behind it. */

@@ -9,6 +9,7 @@ import type { Random } from "../base/random.ts";
 import type { TableDefinition, ViewDefinition } from "../catalog/definitions.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { ProgressTable } from "../ownership/progress-table.ts";
+import { plainReader, type WireReader } from "../schema/registry/wire-reader.ts";
 import type { SchemaFile } from "../schema/table-shape.ts";
 import type { Store } from "../store/store.ts";
 import { compileView } from "./compile.ts";
@@ -43,6 +44,8 @@ export interface GroupOptions {
   readonly progress?: ProgressTable;
   /** Asks a source to tell where it stands, for a reader who waits for a position of it. */
   readonly catchUp?: (source: string) => void;
+  /** Of sources whose encoding is not JSON; without it all events are JSON. */
+  readonly wire?: WireReader;
   readonly bound?: RowsBound;
   readonly retention?: RetentionLimits;
   readonly compile?: (request: CompileRequest) => Promise<CompiledView>;
@@ -95,6 +98,7 @@ export class Group implements GroupViews {
     this.#settings = {
       name: options.name,
       engine: options.engine,
+      wire: options.wire ?? plainReader,
       clock: options.clock,
       diagnostics: options.diagnostics.child({ group: options.name }),
       removed: options.mode === "dev" ? "drop" : "keep",
@@ -102,6 +106,7 @@ export class Group implements GroupViews {
       readerRole: options.store.reader.user,
       bound: options.bound ?? defaultBound,
       compile: options.compile ?? compileView,
+      connectBuilder: () => options.store.connect(`group ${options.name} build`),
     };
   }
 
@@ -131,7 +136,8 @@ export class Group implements GroupViews {
   }
 
   compiled(view: string): CompiledView | null {
-    return this.#state.entry(view).planned.compiled;
+    const { live, planned } = this.#state.entry(view);
+    return live?.compiled ?? planned.compiled;
   }
 
   position(): GroupPosition {
@@ -168,7 +174,7 @@ export class Group implements GroupViews {
 
   /**
    * Other definitions, and other sources to follow. Resolves when the views are arranged by them: those that can be are
-   * live, the others are building or failed.
+   * being built, and others of their name are read meanwhile.
    */
   async reload(definitions: readonly ViewDefinition[], sources?: readonly GroupSource[]): Promise<void> {
     this.#definitions = definitions;
@@ -176,7 +182,10 @@ export class Group implements GroupViews {
     await this.#arrange();
   }
 
-  /** Builds a view anew from its mirrors, and mirrors that are broken from the log. Throws `VIEW_UNKNOWN`. */
+  /**
+   * Builds a view anew from its mirrors, and mirrors that are broken from the log; it is read as it is meanwhile.
+   * Resolves when that is begun. Throws `VIEW_UNKNOWN`.
+   */
   async rebuild(view: string): Promise<void> {
     this.#state.entry(view);
     this.#rebuilds.add(view);

@@ -15,6 +15,8 @@ export interface RangeRequest {
   /** Records from here on are not handed out. Waits until they could be read up to here. */
   readonly to: number;
   readonly signal: AbortSignal;
+  /** What has to be waited for before the record is handed out; null: nothing. */
+  before?(record: BatchRecords): Promise<void> | null;
   /** The cursor is valid during the call only. False ends the reading behind this record. */
   onRecord(record: BatchRecords): boolean;
 }
@@ -46,6 +48,8 @@ export async function readRange(engine: Engine, request: RangeRequest): Promise<
         while (cursor.next()) {
           if (cursor.offset < offset) continue;
           if (cursor.offset >= to) return to;
+          const awaited = request.before?.(cursor) ?? null;
+          if (awaited !== null) await awaited;
           if (!request.onRecord(cursor)) return cursor.offset + 1;
         }
       }

@@ -9,6 +9,7 @@
 import type { Clock } from "../base/clock.ts";
 import type { Diagnostics } from "../base/diagnostics.ts";
 import type { Engine } from "../engine/engine.ts";
+import type { WireReader } from "../schema/registry/wire-reader.ts";
 import { type RowsBound, readParts, readStep, type Staged, stageRows, type TopicRange } from "./inputs-rows.ts";
 import { type LifeEvent, planStep, type Step } from "./inputs-step.ts";
 import { TransactionTail, transactionTopic } from "./inputs-tail.ts";
@@ -42,6 +43,7 @@ export type Work =
 
 export interface InputsOptions {
   readonly engine: Engine;
+  readonly wire: WireReader;
   readonly clock: Clock;
   readonly diagnostics: Diagnostics;
   readonly sources: readonly string[];
@@ -109,18 +111,23 @@ export class Inputs {
   async take(signal: AbortSignal): Promise<Work> {
     for (;;) {
       signal.throwIfAborted();
-      const open = this.#open;
-      if (open) {
-        this.#open = null;
-        this.#notify();
-        return { kind: "rows", advance: open, changes: open.changes, staged: open.staged };
-      }
-      if (this.#barrier && !this.#paused) {
-        this.#paused = true;
-        return this.#barrier;
-      }
+      const work = this.poll();
+      if (work) return work;
       await untilOrAborted(this.#changes, signal);
     }
+  }
+
+  /** The same of work that is there already; null when there is none. */
+  poll(): Work | null {
+    const open = this.#open;
+    if (open) {
+      this.#open = null;
+      this.#notify();
+      return { kind: "rows", advance: open, changes: open.changes, staged: open.staged };
+    }
+    if (this.#barrier === null || this.#paused) return null;
+    this.#paused = true;
+    return this.#barrier;
   }
 
   /** Goes on behind a barrier; with other mirrors when they changed. */
@@ -134,7 +141,7 @@ export class Inputs {
   /** The rows of an advance once more, in parts of at most `changesMax`. */
   parts(advance: Advance, changesMax: number = this.#bound.changesMax): AsyncGenerator<Staged> {
     const ranges = this.#ranges(advance.from, advance.to);
-    return readParts(this.#options.engine, ranges, { ...this.#bound, changesMax }, this.#abort.signal);
+    return readParts(this.#options, ranges, { ...this.#bound, changesMax }, this.#abort.signal);
   }
 
   async close(): Promise<void> {
@@ -160,7 +167,6 @@ export class Inputs {
 
   /** False when there is nothing to gather before something changes. */
   async #gatherStep(): Promise<boolean> {
-    const { engine } = this.#options;
     for (let n = 0; n < this.#tails.length; n++) {
       const tail = this.#tails[(this.#turn + n) % this.#tails.length] as TransactionTail;
       const step = planStep(tail.queue, (topic) => this.#readFrom(topic), this.#stepOffsetsMax);
@@ -172,7 +178,7 @@ export class Inputs {
       }
       if (this.#open && this.#open.changes + step.offsets > this.#bound.changesMax) return false;
       const ranges = this.#ranges(this.#offsets, new Map(Object.entries(step.frontier)));
-      const read = await readStep(engine, ranges, this.#bound, this.#abort.signal);
+      const read = await readStep(this.#options, ranges, this.#bound, this.#abort.signal);
       if (read === null || (this.#open && this.#open.bytes + read.bytes > this.#bound.bytesMax)) {
         if (this.#open) return false;
         this.#stop(tail, step);

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import type pg from "pg";
+import type { Random } from "../base/random.ts";
 import { mirrorName, quote, type ViewDefinition } from "../catalog/definitions.ts";
 import { pinnedSession } from "../store/session.ts";
 import { compileView } from "./compile.ts";
@@ -27,10 +28,15 @@ interface LawView {
   readonly comparable: boolean;
 }
 
+/** Where a view's contributions are kept while it records. */
+const pendingOf = ({ name }: CompiledView) => `pg_temp.${quote(`pending_${name}`)}`;
+
 export class LawDriver {
   readonly #client: pg.Client;
   readonly #mirrors: readonly MirrorBinding[];
   readonly #views: LawView[] = [];
+  /** Views that only record, since when. */
+  readonly #recording = new Map<CompiledView, { from: number }>();
   #batch = 0;
 
   private constructor(client: pg.Client, mirrors: readonly MirrorBinding[]) {
@@ -87,6 +93,39 @@ export class LawDriver {
     this.#views.splice(0, this.#views.length, ...this.#views.filter((one) => one.compiled !== compiled));
   }
 
+  /** From the next batch on its contributions are kept, and its state stays as it is. */
+  async record(compiled: CompiledView): Promise<void> {
+    await this.#client.query(
+      `create temp table ${pendingOf(compiled).slice("pg_temp.".length)} as select 0 as step, * from ${compiled.deltaTable} with no data`,
+    );
+    this.#recording.set(compiled, { from: this.#batch });
+  }
+
+  /** Merges what was recorded in several goes, `forget` leaving a step out, and goes on with the view as with the others. */
+  async catchUp(compiled: CompiledView, random: Random, forget = -1): Promise<void> {
+    const { rows } = await this.#client.query<{ columns: string }>(
+      "select string_agg(quote_ident(attname), ', ' order by attnum) as columns from pg_attribute where attrelid = $1::regclass and attnum > 0",
+      [compiled.deltaTable],
+    );
+    const columns = rows[0]?.columns ?? "";
+    const recording = this.#recording.get(compiled);
+    assert.ok(recording);
+    const last = this.#batch;
+    for (let from = recording.from; from < last; ) {
+      const to = Math.min(last, from + 1 + random.below(3));
+      for (const sql of compiled.clear) await this.#client.query(sql);
+      const steps = `step > ${from} and step <= ${to} and step <> ${recording.from + 1 + forget}`;
+      await this.#client.query(
+        `insert into ${compiled.deltaTable} (${columns}) select ${columns} from ${pendingOf(compiled)} where ${steps}`,
+      );
+      await this.#client.query(compiled.merge(String(++this.#batch)));
+      from = to;
+    }
+    await this.#client.query(`drop table ${pendingOf(compiled)}`);
+    this.#recording.delete(compiled);
+    await this.check();
+  }
+
   /** The view has the columns and types of its query. */
   async #types(compiled: CompiledView): Promise<string[]> {
     await this.#client.query(`create temp table law_query as select * from (${compiled.query}\n) q with no data`);
@@ -121,7 +160,10 @@ export class LawDriver {
       await this.#write(mirror);
       await this.#terms(mirror, "after");
     }
-    for (const { compiled } of this.#views) await this.#client.query(compiled.merge(String(this.#batch)));
+    for (const { compiled } of this.#views) {
+      const kept = `insert into ${pendingOf(compiled)} select ${this.#batch}, * from ${compiled.deltaTable}`;
+      await this.#client.query(this.#recording.has(compiled) ? kept : compiled.merge(String(this.#batch)));
+    }
     await this.#client.query("commit");
     await this.check();
   }
@@ -188,7 +230,7 @@ export class LawDriver {
 
   /** Throws when a view is not its query, or its change rows are not its differences. */
   async check(): Promise<void> {
-    for (const view of this.#views) {
+    for (const view of this.#views.filter(({ compiled }) => !this.#recording.has(compiled))) {
       const { compiled, comparable } = view;
       const about = `after batch ${this.#batch}:\n${compiled.query}\nkey ${compiled.key.join(", ")}`;
       const [query, rows] = [`(${compiled.query}\n) q`, `views.${quote(compiled.name)} q`];

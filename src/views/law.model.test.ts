@@ -10,6 +10,7 @@ import { type Random, seededRandom } from "../base/random.ts";
 import { sql, view } from "../catalog/definitions.ts";
 import type { CompiledView, MirrorBinding } from "./compiled-view.ts";
 import { type LawChange, LawDriver } from "./law-driver.fixture.ts";
+import { features, keyedFeatures } from "./law-features.fixture.ts";
 import { makeBatch, makeQuery, makeTables } from "./law-generator.fixture.ts";
 
 const runs = Number(process.env.MILLRACE_MODEL_RUNS ?? 3);
@@ -58,85 +59,11 @@ async function onSeed(client: pg.Client, seed: number): Promise<void> {
   }
 }
 
-/** Over `t0 (id, a, b, n, m, t, f)`, `audit.t1 (k, "K 2", …)`, `t2 (id, …)` and the keyless `t3`. */
-const features: readonly { readonly about: string; readonly text: string; readonly key?: readonly string[] }[] = [
-  { about: "one table, whole", text: "select * from t0" },
-  { about: "a composite key", text: 'select k, "K 2", t from crm.audit.t1 where a > 0' },
-  {
-    about: "a self join",
-    text: "select x.id, y.id as other, x.t || y.t as both from t0 x join t0 y on x.a = y.a and x.id < y.id",
-  },
-  {
-    about: "three of one table",
-    text: "select x.id as a, y.id as b, z.id as c, x.n + z.n as n from t0 x, t0 y, t0 z where x.a = y.b and y.a = z.a",
-  },
-  {
-    about: "four of two tables",
-    text: "select count(*) as n, sum(z.a) as s from t0 w join t2 x on w.a = x.a join t0 y on x.b = y.a join t0 z on z.a = y.a",
-  },
-  {
-    about: "using, with integers of two sizes",
-    text: "select id, l.t as lt, r.t as rt, l.a + r.a as s from t0 l join t2 r using (id)",
-  },
-  { about: "a star over using", text: "select l.*, r.id as other from t0 l join t2 r using (id)" },
-  {
-    about: "parts told apart by a constant",
-    text: "select 'a' as kind, id, t from t0 union all select 'b', id, t from t2",
-    key: ["id", "kind"],
-  },
-  {
-    about: "a CTE read twice",
-    text: "with c as (select id, a, t from t0 where f is not false) select p.id, q.id as other from c p join c q on p.a = q.id",
-  },
-  {
-    about: "grouping by nothing",
-    text: "select count(*) as n, sum(a) as s, avg(n) as m, count(t) filter (where f) as c, 'x' as kind from t3",
-  },
-  { about: "grouping by nothing, with having", text: "select count(*) as n from t3 having count(*) > 5" },
-  { about: "groups with NULLs in their key", text: "select t, f, count(*) as n, sum(n) as s from t3 group by t, f" },
-  {
-    about: "a description that follows from the key",
-    text: "select o.id, o.t, o.n, l.t as other, count(*) as n_rows, sum(r.m) as s from t0 o join t2 l on l.id = o.a join t3 r on r.a = o.id group by o.id, o.t, o.n, l.t",
-    key: ["id"],
-  },
-  {
-    about: "a primary key in GROUP BY gives the table's columns",
-    text: "select o.id, o.t, upper(o.t) as u, count(*) as c from t0 o join t3 r on r.a = o.id group by o.id",
-  },
-  {
-    about: "sums and averages with NaN and infinities",
-    text: "select a, sum(n) as s, avg(n) as v, sum(m) as sm, avg(m) as vm, sum(n + m) as both from t3 group by a",
-  },
-  {
-    about: "sums of each integer type",
-    text: "select f, sum(a) as sa, sum(b) as sb, avg(a) as va, avg(b) as vb, sum(a::smallint) filter (where a > 0) as small from t3 group by f",
-  },
-  {
-    about: "expressions over aggregates",
-    text: "select f, coalesce(sum(a), 0) as s, sum(m) / nullif(count(m), 0) as share, case when count(*) > 3 then 'many' else 'few' end as size from t3 group by f having count(*) > 1",
-  },
-  {
-    about: "a join with a union",
-    text: "select o.t, count(*) as c, sum(u.v) as s from t0 o join (select a as k, n as v from t2 union all select (b % 5)::int, m from t3 union all select 1, 2) u on u.k = o.a group by o.t",
-  },
-  {
-    about: "nested unions and subqueries",
-    text: "select k, sum(v) as s from (select k, v + 1 as v from (select a as k, 1 as v from t0 union all select a, b from t2) p where v is not null union all select id, a from t0) q group by 1",
-  },
-  { about: "a theta join", text: "select x.id, y.id as other from t0 x join t2 y on x.a < y.a and x.f" },
-  { about: "a cross join", text: "select x.t, count(*) as n from t0 x cross join t2 y group by x.t" },
-  { about: "a filter by a constant key", text: "select id, t from t0 where id = 3" },
-  {
-    about: "GROUP BY an expression, its name and its place",
-    text: "select coalesce(t, 'none') as tag, a % 2 as odd, b, count(*) as n from t3 group by tag, 2, b",
-  },
-];
-
 test("each feature keeps the law through inserts, updates of join keys, deletes, reuse of keys and truncates", async () => {
   const random = seededRandom(7);
   const mirrors = makeTables(random);
   await withDatabase(async (client) => {
-    for (const group of chunks(features, 8)) {
+    for (const group of chunks([...features, ...keyedFeatures], 8)) {
       const driver = await LawDriver.create(client, mirrors);
       await driver.batch(makeBatch(random, mirrors, 40));
       const views: CompiledView[] = [];

@@ -30,6 +30,8 @@ function stateText(info: ViewInfo): string {
       return `building (${info.state.reason})`;
     case "failed":
       return `failed (${info.state.error.code}: ${info.state.error.message})`;
+    case "live":
+      return info.state.replacement ? `live (its next version ${info.state.replacement.reason})` : "live";
     default:
       return info.state.kind;
   }

@@ -1,35 +1,59 @@
-/** Statements that make a version of a view and put it in place of the one before; and those that take old ones away. Pure. */
+/**
+ * Statements that make a version of a view, fill it, and put it in place of the one before; and those that take old ones
+ * away. Pure; when each of them runs is `view-build.ts`'s and `group-builds.ts`'s.
+ */
 import { createHash } from "node:crypto";
 import { mirrorName, quote } from "../catalog/definitions.ts";
-import { ownerOf } from "./applier-batch.ts";
+import { asTruncate, mergeStatements, ownerOf } from "./applier-batch.ts";
 import type { PipelineStatement } from "./applier-pipeline.ts";
 import type { CompiledView } from "./compiled-view.ts";
-import { type Mirror, mirrorTable } from "./mirror.ts";
+import type { Mirror } from "./mirror.ts";
+import { type Chunk, createPending, pendingTable, type Recording } from "./recording.ts";
 
-export interface BuildOptions {
+/** The version's tables, empty and without the indexes of the state, and the one for what is recorded. In one transaction. */
+export function makeTables(view: CompiledView): string[] {
+  return [...view.create.filter((sql) => !isIndex(sql)), ...view.connect, ...createPending(view)];
+}
+
+/** Fills the state. An index over rows that are there is made by sorting them: much faster than row by row. */
+export function fillTables(view: CompiledView): string[] {
+  return [view.fill, ...view.create.filter(isIndex), `analyze ${view.stateTable}`];
+}
+
+function isIndex(sql: string): boolean {
+  return /^create (unique )?index /i.test(sql);
+}
+
+/**
+ * Merges a chunk of what was recorded. The change rows of it go: nobody could follow them, and who reads the version is
+ * told by the generation to begin with its rows.
+ */
+export function mergeChunk(recording: Recording, chunk: Chunk, batch: number): PipelineStatement[] {
+  const { view } = recording;
+  const owner = ownerOf.build(view.name);
+  return [
+    ...view.clear.map((sql) => ({ sql: asTruncate(sql), owner, fresh: true })),
+    recording.move(chunk),
+    ...mergeStatements([view], batch, ownerOf.build).map((statement) => ({ ...statement, fresh: true })),
+    { sql: `truncate ${view.logTable}`, owner, fresh: true },
+  ];
+}
+
+export interface SwapOptions {
   readonly readerRole: string;
-  readonly mirrors: ReadonlyMap<number, Mirror>;
   /** The public view has other columns than the one before: that one, and what others made on top of it, goes. */
   readonly replace: boolean;
 }
 
-export function buildStatements(view: CompiledView, options: BuildOptions): PipelineStatement[] {
-  const role = quote(options.readerRole);
-  const isIndex = (sql: string) => /^create (unique )?index /i.test(sql);
-  const texts = [
-    // What an interrupted build left; nothing reads a version that never was live.
-    ...dropVersion(view.name, view.version),
-    ...view.create.filter((sql) => !isIndex(sql)),
-    ...indexStatements([view], options.mirrors),
-    view.fill,
-    // An index over rows that are there is made by sorting them: much faster than row by row.
-    ...view.create.filter(isIndex),
-    `analyze ${view.stateTable}`,
-    ...(options.replace ? [`drop view if exists ${publicName(view.name)} cascade`] : []),
+/** Lets readers have the version. What locks others out comes last. */
+export function swapIn(view: CompiledView, { readerRole, replace }: SwapOptions): PipelineStatement[] {
+  const publicView = publicName(view.name);
+  return [
+    `drop table ${pendingTable(view)}`,
+    ...(replace ? [`drop view if exists ${publicView} cascade`] : []),
     view.publicView,
-    `grant select on ${publicName(view.name)}, ${view.logTable} to ${role}`,
-  ];
-  return texts.map((sql) => ({ sql, owner: ownerOf.view(view.name), fresh: true }));
+    `grant select on ${publicView}, ${view.logTable} to ${quote(readerRole)}`,
+  ].map((sql) => ({ sql, owner: ownerOf.build(view.name), fresh: true }));
 }
 
 export function publicName(view: string): string {
@@ -38,15 +62,8 @@ export function publicName(view: string): string {
 
 /** All that a version has in the store. */
 export function dropVersion(name: string, version: number): string[] {
-  return ["_log", "", "_key"].map(
+  return ["_pending", "_log", "", "_key"].map(
     (part) => `drop table if exists millrace.${quote(`${name}__${version}${part}`)} cascade`,
-  );
-}
-
-function indexStatements(views: readonly CompiledView[], mirrors: ReadonlyMap<number, Mirror>): string[] {
-  return [...wantedIndexes(views, mirrors)].map(
-    ([name, { mirror, columns }]) =>
-      `create index if not exists ${quote(name)} on ${mirrorTable(mirror.shape)} (${columns.map(quote).join(", ")})`,
   );
 }
 

@@ -2,8 +2,8 @@
  * Which version of each view there is to be: definitions of now against versions that the store has. It decides, and
  * changes nothing.
  *
- * Always true: a view has at most one version that is not retired; another hash, and whatever made a version wrong,
- * retires it and begins the next one; versions are never used again.
+ * Always true: a view has at most one version that can be read and one that is to take its place; another hash begins
+ * the next version, and what made a version wrong retires it; versions are never used again.
  */
 import { MillraceError } from "../base/errors.ts";
 import type { ViewDefinition } from "../catalog/definitions.ts";
@@ -24,6 +24,8 @@ export interface PlannedView {
   /** Null when it does not compile: failed, or building while tables are not captured yet. */
   readonly compiled: CompiledView | null;
   readonly state: PlannedState;
+  /** The live version that is read, and kept right, until this one is built. */
+  readonly before: { readonly definition: ViewDefinition; readonly compiled: CompiledView } | null;
 }
 
 export interface VersionPlan {
@@ -40,6 +42,10 @@ export interface VersionRequest {
   readonly definitions: readonly ViewDefinition[];
   readonly stored: readonly VersionRow[];
   readonly mirrors: readonly MirrorBinding[];
+  /** Views to be begun anew, although their definition is the same. */
+  readonly anew: ReadonlySet<string>;
+  /** A live version as it was compiled, which later shapes of its tables may not give again; undefined when not known. */
+  compiledBefore(row: VersionRow): CompiledView | undefined;
   /** What happens to views that are not defined any more. */
   readonly removed: "drop" | "keep";
   /** Sources whose tables are not known yet: a view of an unknown table waits for them. */
@@ -80,26 +86,49 @@ async function planView(
   rows: readonly VersionRow[],
   circle: MillraceError | undefined,
 ): Promise<{ view: PlannedView; write: VersionRow[]; redefined: boolean }> {
-  const current = rows.findLast((row) => row.state !== "retired");
+  const standing = rows.filter((row) => row.state !== "retired");
+  const latest = standing.at(-1);
+  const live = standing.findLast((row) => row.state === "live");
   const next = Math.max(0, ...rows.map((row) => row.version)) + 1;
   const compile = (version: number) => request.compile({ view: definition, mirrors: request.mirrors, version });
-  const retire = rows.filter((row) => row.state !== "retired").map((row): VersionRow => ({ ...row, state: "retired" }));
+  const retire = (kept: readonly (number | undefined)[]) =>
+    standing.filter((row) => !kept.includes(row.version)).map((row): VersionRow => ({ ...row, state: "retired" }));
   let compiled: CompiledView;
+  let current: VersionRow | undefined;
   try {
     if (circle) throw circle;
-    compiled = await compile(current?.version ?? next);
-    if (current && current.hash !== compiled.hash) compiled = await compile(next);
+    compiled = await compile(latest?.version ?? next);
+    const { hash } = compiled;
+    // A definition that went back to what is read already needs no building.
+    current = request.anew.has(definition.name) ? undefined : [latest, live].find((row) => row?.hash === hash);
+    const version = current?.version ?? next;
+    if (version !== compiled.version) compiled = await compile(version);
   } catch (cause) {
     const state = stateWithout(MillraceError.from(cause), request.sourcesUnknown);
-    return { view: { definition, defined, compiled: null, state }, write: retire, redefined: false };
-  }
-  if (current && compiled.version === current.version) {
-    return { view: { definition, defined, compiled, state: stateOf(current) }, write: [], redefined: false };
+    const view: PlannedView = { definition, defined, compiled: null, state, before: null };
+    return { view, write: retire([]), redefined: false };
   }
   const { name, version, hash } = compiled;
+  const before = live && live !== current ? await recompile(request, live) : null;
+  const write = retire([version, before?.compiled.version]);
+  const state: PlannedState = current ? stateOf(current) : { kind: "building" };
+  const view: PlannedView = { definition, defined, compiled, state, before };
+  if (current) return { view, write, redefined: false };
   const row: VersionRow = { name, version, hash, definition, state: "building", error: null };
-  const view: PlannedView = { definition, defined, compiled, state: { kind: "building" } };
-  return { view, write: [...retire, row], redefined: current !== undefined };
+  return { view, write: [...write, row], redefined: latest !== undefined && latest.hash !== hash };
+}
+
+/** The version that is live, as it is kept; null when it cannot be kept any more: its tables are others now. */
+async function recompile(request: VersionRequest, row: VersionRow): Promise<PlannedView["before"]> {
+  const { definition, version, hash } = row;
+  const known = request.compiledBefore(row);
+  if (known) return { definition, compiled: known };
+  try {
+    const compiled = await request.compile({ view: definition, mirrors: request.mirrors, version });
+    return compiled.hash === hash ? { definition, compiled } : null;
+  } catch {
+    return null;
+  }
 }
 
 /** A table that nobody knows may be one that its source has not told of yet. */

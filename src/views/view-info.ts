@@ -1,14 +1,22 @@
 /** What the doors see of views: state, reading, changes. The implementation is the group's (`group.ts`, `reader.ts`). */
 import type { MillraceError } from "../base/errors.ts";
+import type { ViewClass } from "./compiled-view.ts";
+
+/** How far a version is that cannot be read yet. Rows are estimates where they can be known at all. */
+export interface BuildProgress {
+  /** What it waits for or what is done to it, as what follows the view's name. */
+  readonly reason: string;
+  readonly rowsDone: number;
+  readonly rowsEstimated: number | null;
+}
 
 export type ViewState =
+  | ({ readonly kind: "building" } & BuildProgress)
   | {
-      readonly kind: "building";
-      readonly reason: string;
-      readonly rowsDone: number;
-      readonly rowsEstimated: number | null;
+      readonly kind: "live";
+      /** The version that is to take this one's place, while it is built. */
+      readonly replacement?: BuildProgress;
     }
-  | { readonly kind: "live" }
   | { readonly kind: "failed"; readonly error: MillraceError }
   /** Defined once, not any more; `start` keeps it readable, `dev` drops it. */
   | { readonly kind: "removed" };
@@ -24,7 +32,7 @@ export interface ViewInfo {
   readonly name: string;
   readonly sql: string;
   /** `unknown` while the definition does not compile. */
-  readonly class: "linear" | "additive" | "unknown";
+  readonly class: ViewClass | "unknown";
   readonly columns: readonly ViewColumn[];
   /** Empty for a view of exactly one row. */
   readonly key: readonly string[];

@@ -3,13 +3,18 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { systemClock } from "../../src/base/clock.ts";
 import { silentDiagnostics } from "../../src/base/diagnostics.ts";
-import { systemRandom } from "../../src/base/random.ts";
+import { silentMetrics } from "../../src/base/metrics.ts";
+import { seededRandom, systemRandom } from "../../src/base/random.ts";
+import { SimulatedDisk } from "../../src/base/simulated-disk.ts";
 import { VirtualClock } from "../../src/base/virtual-clock.ts";
 import { parseBrokerAddresses } from "../../src/engine/cluster/broker-address.ts";
 import { openClusterEngine } from "../../src/engine/cluster/cluster-engine.ts";
 import type { EngineFixture } from "../../src/engine/engine.fixture.ts";
-import { nowMs } from "../../src/engine/engine.fixture.ts";
+import { batchOf, nowMs, withCode } from "../../src/engine/engine.fixture.ts";
 import { engineSuite } from "../../src/engine/engine.suite.ts";
+import type { Engine } from "../../src/engine/engine.ts";
+import { IdempotentAppends } from "../../src/http/idempotent-appends.ts";
+import { ProgressTable } from "../../src/ownership/progress-table.ts";
 import { namespaced } from "../support/engine-namespace.ts";
 import { type Kafka, kafkaMissing, startKafka } from "../support/kafka.ts";
 
@@ -60,6 +65,29 @@ else {
     "batches without a sequence": "a broker takes none",
     "ids of its own": "a coordinator knows no difference",
     "latest of what is kept": "a broker remembers the latest time of what was deleted",
+  });
+
+  test("requests with an idempotency key are appended once, and answered the same after a start", async () => {
+    const fixture = await open();
+    await fixture.engine.createTopic("t", { partitions: 2 });
+    const disk = new SimulatedDisk(seededRandom(1));
+    const plan = () => [0, 1].map((partition) => ({ partition, batch: batchOf("a") }));
+    const request = { topic: "t", topicId: fixture.engine.topic("t")?.id ?? "", key: "k", fingerprint: "f", plan };
+    const openAppends = async (engine: Engine) => {
+      const tools = { engine, disk, clock: systemClock, diagnostics: silentDiagnostics, metrics: silentMetrics };
+      const progress = await ProgressTable.open(tools);
+      return new IdempotentAppends({ ...tools, progress, directory: "/ids", windowMs: 3_600_000 });
+    };
+    const first = await openAppends(fixture.engine);
+    const { places, replayed } = await first.append(request);
+    assert.deepEqual([places.length, replayed], [2, false]);
+    assert.deepEqual(await first.append(request), { places, replayed: true });
+    // Nothing of it is closed.
+    const second = await openAppends(await fixture.reopen());
+    assert.deepEqual(await second.append(request), { places, replayed: true });
+    await assert.rejects(second.append({ ...request, fingerprint: "g" }), withCode("IDEMPOTENCY_KEY_REUSED"));
+    await second.close();
+    await fixture.dispose();
   });
 
   test("as many tests run on a cluster as did before", () => {

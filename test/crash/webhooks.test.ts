@@ -4,7 +4,6 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Disk, DiskFile } from "../../src/base/disk.ts";
 import { seededRandom } from "../../src/base/random.ts";
 import { SimulatedDisk } from "../../src/base/simulated-disk.ts";
 import { VirtualClock } from "../../src/base/virtual-clock.ts";
@@ -12,6 +11,7 @@ import type { Hook } from "../../src/capture/webhooks/hook.ts";
 import { IdFold } from "../../src/capture/webhooks/id-fold.ts";
 import { headersOf, openHouse, recordsOf, send, signed, turn } from "../../src/capture/webhooks/webhooks.fixture.ts";
 import type { WebhookDefinition } from "../../src/catalog/definitions.ts";
+import { asItIs, cutEverywhere, type Wrap, withoutSync } from "./cuts.ts";
 
 /** `MILLRACE_TEST_RUNS` runs more histories, and cuts each after every operation in place of every third one. */
 const seeds = Number(process.env.MILLRACE_TEST_RUNS ?? 1);
@@ -55,9 +55,6 @@ async function isServing(hook: Hook): Promise<boolean> {
   while (hook.status().state.kind === "connecting") await turn();
   return hook.status().state.kind === "streaming";
 }
-
-type Wrap = (disk: Disk) => Disk;
-const asItIs: Wrap = (disk) => disk;
 
 /** Answers the operations of the disk when nothing was cut. */
 async function runOnce(disk: SimulatedDisk, vendor: Vendor, seed: number, wrap: Wrap): Promise<void> {
@@ -109,45 +106,22 @@ async function firstOperation(): Promise<number> {
   return operations;
 }
 
-async function cutEverywhere(seed: number, wrap: Wrap): Promise<void> {
+async function cutHistory(seed: number, wrap: Wrap): Promise<void> {
   const whole = new SimulatedDisk(seededRandom(seed));
   await runOnce(whole, { answered: new Map() }, seed, wrap);
-  for (let n = (await firstOperation()) + (seed % stride); n <= whole.operations; n += stride) {
-    try {
-      await cutOnce(seed, n, wrap);
-    } catch (error) {
-      throw new Error(`seed ${seed}, power cut after operation ${n}: ${(error as Error).message}`, { cause: error });
-    }
-  }
+  const { operations } = whole;
+  await cutEverywhere({ seed, stride, operations, first: await firstOperation(), cut: (n) => cutOnce(seed, n, wrap) });
 }
 
 test("one event per id, and every answer holds, wherever the power is cut", async () => {
-  for (let seed = 1; seed <= 2 * seeds; seed++) await cutEverywhere(seed, asItIs);
+  for (let seed = 1; seed <= 2 * seeds; seed++) await cutHistory(seed, asItIs);
 });
 
 test("the simulator catches a source that does not read its ids back", async (t) => {
   t.mock.method(IdFold.prototype, "catchUp", async function (this: IdFold) {});
-  await assert.rejects(cutEverywhere(1, asItIs), /is there twice|moved/);
+  await assert.rejects(cutHistory(1, asItIs), /is there twice|moved/);
 });
 
 test("the simulator catches a log that answers before it syncs", async () => {
-  await assert.rejects(cutEverywhere(1, withoutSync));
+  await assert.rejects(cutHistory(1, withoutSync));
 });
-
-/** A disk that says it has synced, and has not. */
-const withoutSync: Wrap = (disk) =>
-  over(disk, {
-    open: async (path, mode) =>
-      over(await disk.open(path, mode), { datasync: async () => {} } satisfies Partial<DiskFile>),
-  });
-
-/** Calls go to `target` itself, whose private fields a prototype chain does not reach. */
-function over<T extends object>(target: T, methods: Partial<T>): T {
-  return new Proxy(target, {
-    get(_, name) {
-      if (name in methods) return methods[name as keyof T];
-      const value = Reflect.get(target, name, target);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
-}

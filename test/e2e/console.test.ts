@@ -3,9 +3,10 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import pg from "pg";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { findChromium } from "../../tools/services.ts";
 import { eventually, type Program, runProgram } from "../support/program.ts";
+import { excessWidth, openBrowser } from "./console-world.ts";
 
 const chromiumPath = findChromium();
 const skip = chromiumPath ? false : "skipped: no Chromium on this machine (apt-get install chromium)";
@@ -16,18 +17,7 @@ describe("the console in a browser", { skip }, () => {
 
   before(async () => {
     program = await runProgram({ script: ["examples/shop/start.ts"], env: { SHOP_RATE: "20" } });
-    browser = await chromium.launch({
-      executablePath: chromiumPath ?? "",
-      args: [
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-      ],
-    });
+    browser = await openBrowser(chromiumPath ?? "");
     await eventually(async () => {
       const { items } = (await (await fetch(`${program.address}/v1/views`)).json()) as {
         items: { state: { kind: string } }[];
@@ -41,8 +31,8 @@ describe("the console in a browser", { skip }, () => {
     await program?.[Symbol.asyncDispose]();
   });
 
-  async function open(path: string, width = 1280): Promise<{ page: Page; errors: string[] }> {
-    const page = await browser.newPage({ viewport: { width, height: 800 } });
+  async function open(path: string): Promise<{ page: Page; errors: string[] }> {
+    const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
     const errors: string[] = [];
     page.on("pageerror", (error) => errors.push(error.message));
     page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
@@ -92,6 +82,7 @@ describe("the console in a browser", { skip }, () => {
       ["gv", "Views"],
       ["gt", "Topics"],
       ["gs", "Sources"],
+      ["gr", "Schemas"],
       ["go", "Overview"],
     ] as const) {
       for (const key of keys) await page.keyboard.press(key);
@@ -105,25 +96,24 @@ describe("the console in a browser", { skip }, () => {
   });
 
   test("no page is wider than the window at three widths", async () => {
-    for (const width of [1360, 800, 375]) {
-      for (const path of [
-        "",
-        "#/views",
-        "#/views/order_cards",
-        "#/topics",
-        "#/topics/shop.public.orders",
-        "#/sources",
-        "#/sources/shop",
-      ]) {
-        const { page } = await open(path, width);
-        await page.getByRole("heading", { level: 1 }).waitFor();
-        await page.locator(".loading").first().waitFor({ state: "detached" });
-        const excess = await page.evaluate(
-          () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
-        );
+    for (const path of [
+      "",
+      "#/views",
+      "#/views/order_cards",
+      "#/topics",
+      "#/topics/shop.public.orders",
+      "#/sources",
+      "#/sources/shop",
+    ]) {
+      const { page } = await open(path);
+      await page.getByRole("heading", { level: 1 }).waitFor();
+      await page.locator(".loading").first().waitFor({ state: "detached" });
+      for (const width of [1360, 800, 375]) {
+        await page.setViewportSize({ width, height: 800 });
+        const excess = await excessWidth(page);
         assert.ok(excess <= 0, `${path || "overview"} is ${excess} pixels too wide at ${width}`);
-        await page.close();
       }
+      await page.close();
     }
   });
 

@@ -6,10 +6,9 @@
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 import { PostgresFixture } from "../../src/capture/postgres-fixture.ts";
-import { Replay, rowText } from "../../src/capture/replay.fixture.ts";
+import { Replay } from "../../src/capture/replay.fixture.ts";
+import { comesToEqual } from "../../src/capture/replayed-table.fixture.ts";
 import { soon } from "../../src/capture/source.suite.ts";
-import type { Source } from "../../src/capture/source.ts";
-import type { TransactionEvent } from "../../src/schema/transaction-events.ts";
 import { type DebianPostgres, debianBinaries, startDebianPostgres } from "../support/debian-postgres.ts";
 import { databaseOn } from "../support/postgres.ts";
 
@@ -155,7 +154,7 @@ function unseenSuite(name: string, open: Open, skip: string | false): void {
           if (away) source = fixture.source(["t"], { settings });
           // The stream has something to tell as well: it must not tell it of rows that nobody has.
           await fixture.sql("update t set a = a || '!' where id = 2");
-          await equal(fixture, source);
+          await comesToEqual(fixture, source);
         });
       }
     }
@@ -203,7 +202,7 @@ function unseenSuite(name: string, open: Open, skip: string | false): void {
       execute 'alter table t alter column a type text using upper(a)'; end $$`);
       const source = fixture.source(["t"], { settings: { auditMs: 20, heartbeatMs: 20 } });
       await rewritten;
-      await equal(fixture, source);
+      await comesToEqual(fixture, source);
       const replay = new Replay(new Map([["shop.public.t", await fixture.read("shop.public.t")]]));
       for (const event of await fixture.events()) {
         replay.step(event);
@@ -225,7 +224,7 @@ function unseenSuite(name: string, open: Open, skip: string | false): void {
       }
       // Rows that a rewrite has moved are not visible to a snapshot from before it, so that it has to wait.
       await fixture.sql("alter table t alter column a type text using upper(a)");
-      await equal(fixture, source);
+      await comesToEqual(fixture, source);
     });
 
     test("a table with a deferrable key is not made unwritable for the source's own programs", {}, async () => {
@@ -236,7 +235,7 @@ function unseenSuite(name: string, open: Open, skip: string | false): void {
       while (!["streaming", "failed"].includes(source.status().state.kind)) await soon();
       await fixture.sql("update t set v = 3");
       await fixture.sql("update t set id = id + 1");
-      if (source.status().state.kind === "streaming") await equal(fixture, source);
+      if (source.status().state.kind === "streaming") await comesToEqual(fixture, source);
     });
 
     test("keys that change places in one statement, under replica identity full, end where they are in the source", {}, async () => {
@@ -247,7 +246,7 @@ function unseenSuite(name: string, open: Open, skip: string | false): void {
       while (!["streaming", "failed"].includes(source.status().state.kind)) await soon();
       await fixture.sql("update t set id = id + 1");
       await fixture.sql("update t set id = 7 - id");
-      if (source.status().state.kind === "streaming") await equal(fixture, source);
+      if (source.status().state.kind === "streaming") await comesToEqual(fixture, source);
     });
   });
 }
@@ -266,9 +265,6 @@ unseenSuite(
 );
 after(async () => (await server)?.stop());
 
-/** How many looks at the catalogue a change may take to be noticed. */
-const looks = 150;
-
 /** Somebody who narrows a publication may meet Millrace, which puts it right again at the same moment. */
 async function run(fixture: PostgresFixture, statement: string): Promise<void> {
   try {
@@ -277,35 +273,4 @@ async function run(fixture: PostgresFixture, statement: string): Promise<void> {
     const code = (error as { code?: unknown }).code;
     if (!statement.startsWith("alter publication") || (code !== "42710" && code !== "XX000")) throw error;
   }
-}
-
-async function equal(fixture: PostgresFixture, source: Source): Promise<void> {
-  let found: string[] | null = null;
-  let wanted: string[] = [];
-  for (let look = 0; look < looks; look++) {
-    const { kind } = source.status().state;
-    if (kind === "streaming") await source.catchUp();
-    wanted = await rowsOf(fixture);
-    found = await replayed(fixture);
-    if (kind === "streaming" && JSON.stringify(found) === JSON.stringify(wanted)) return;
-    for (let i = 0; i < 5; i++) await soon();
-  }
-  assert.deepEqual(found, wanted, `the source is ${JSON.stringify(source.status().state)}`);
-}
-
-async function rowsOf(fixture: PostgresFixture): Promise<string[]> {
-  const columns = await fixture.sql(
-    "select quote_ident(attname) as name from pg_attribute where attrelid = 't'::regclass and attnum > 0 and not attisdropped and attgenerated = '' order by attnum",
-  );
-  const list = columns.map(({ name }) => `${name}::text`).join(", ");
-  const rows = (await fixture.sql(`select ${list} from t`)) as Record<string, string | null>[];
-  return rows.map(rowText).sort();
-}
-
-/** Null while the table is read. */
-async function replayed(fixture: PostgresFixture): Promise<string[] | null> {
-  const topic = "shop.public.t";
-  const replay = new Replay(new Map([[topic, await fixture.read(topic)]]));
-  for (const event of (await fixture.events()) as TransactionEvent[]) replay.step(event);
-  return replay.rowsOf(topic);
 }

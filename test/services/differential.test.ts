@@ -9,6 +9,7 @@ import { debianBinaries, startDebianPostgres } from "../support/debian-postgres.
 import { databaseOn } from "../support/postgres.ts";
 
 const skip = debianBinaries() ? false : "skipped: no PostgreSQL below /usr/lib/postgresql (apt-get install postgresql)";
+const encodings = fc.constantFrom("json", "avro", "json-schema");
 const long = process.env.MILLRACE_SOAK === "1";
 
 describe("random schemas and workloads on the system's PostgreSQL", { skip }, () => {
@@ -19,8 +20,9 @@ describe("random schemas and workloads on the system's PostgreSQL", { skip }, ()
     let boundaries = 0;
     try {
       await fc.assert(
-        fc.asyncProperty(histories({ transactions: 40, shapes: 12 }), async (history) => {
+        fc.asyncProperty(histories({ transactions: 40, shapes: 12 }), encodings, async (history, encoding) => {
           await using fixture = await PostgresFixture.open("", await databaseOn(server.url));
+          fixture.encoding = encoding;
           boundaries += (await runHistory(fixture, history)).boundaries;
         }),
         { seed, numRuns: long ? 200 : 12, interruptAfterTimeLimit: 300_000, markInterruptAsFailure: !long },

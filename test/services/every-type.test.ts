@@ -7,15 +7,18 @@ import { debianBinaries, startDebianPostgres } from "../support/debian-postgres.
 
 const skip = debianBinaries() ? false : "skipped: no PostgreSQL below /usr/lib/postgresql (apt-get install postgresql)";
 
-test("for every type the value of a snapshot, of the stream, of a mirror and of the server are one, byte for byte", {
-  skip,
-}, async (t) => {
-  const server = await startDebianPostgres();
-  try {
-    const database = { name: "postgres", url: server.url, [Symbol.asyncDispose]: async () => {} };
-    await using fixture = await PostgresFixture.open(ownTypes, database);
-    await checkEveryType(fixture, t);
-  } finally {
-    await server.stop();
-  }
-});
+for (const encoding of ["json", "avro"] as const) {
+  test(`for every type the value of a snapshot, of the stream, of a mirror and of the server are one, byte for byte (${encoding})`, {
+    skip,
+  }, async (t) => {
+    const server = await startDebianPostgres();
+    try {
+      const database = { name: "postgres", url: server.url, [Symbol.asyncDispose]: async () => {} };
+      await using fixture = await PostgresFixture.open(ownTypes, database);
+      fixture.encoding = encoding;
+      await checkEveryType(fixture, t);
+    } finally {
+      await server.stop();
+    }
+  });
+}

@@ -69,9 +69,9 @@ export class CuttingProxy {
     for (const pair of this.#pairs) pair.cutAfter(bytes);
   }
 
-  /** Nothing is read any more, so that both ends run into full buffers. `resume` ends it. */
-  stall(): void {
-    for (const pair of this.#pairs) pair.stall();
+  /** Nothing is read any more, so that both ends run into full buffers; of all, or as with `halfOpen`. `resume` ends it. */
+  stall(port?: number): void {
+    for (const pair of this.#pairsAt(port)) pair.stall();
   }
 
   /** Ends stalls and delays, and refuses nobody. */
@@ -84,9 +84,12 @@ export class CuttingProxy {
     }
   }
 
-  /** Forgets every connection: what is sent is taken and lost, and neither end learns of it, or of the other's end. */
-  halfOpen(): void {
-    for (const pair of this.#pairs) pair.forget();
+  /**
+   * Forgets every connection, or the one that the target sees at this port of ours: what is sent is taken and lost, and
+   * neither end learns of it, or of the other's end.
+   */
+  halfOpen(port?: number): void {
+    for (const pair of this.#pairsAt(port)) pair.forget();
   }
 
   /** The target hears nothing any more of who called, who still hears it. */
@@ -131,6 +134,10 @@ export class CuttingProxy {
     await this.close();
   }
 
+  #pairsAt(port: number | undefined): Pair[] {
+    return [...this.#pairs].filter(({ targetPort }) => port === undefined || targetPort === port);
+  }
+
   #connected(client: Socket): void {
     if (this.#refusing) {
       client.on("error", () => {});
@@ -167,6 +174,11 @@ class Pair {
     this.#forward(client, this.#target, false);
     this.#forward(this.#target, client, true);
     this.#target.connect(target.port, target.host);
+  }
+
+  /** Ours, as the target sees it. */
+  get targetPort(): number | undefined {
+    return this.#target.localPort;
   }
 
   cut(): void {

@@ -11,6 +11,7 @@ import { silentDiagnostics } from "../../src/base/diagnostics.ts";
 import { type Account, serverAccount } from "../../src/store/account.ts";
 import { findBinaries } from "../../src/store/binaries.ts";
 import { endAtExit, run, serverEnvironment, spawnIdentity } from "../../src/store/child.ts";
+import { findOtherPostgres, type OtherMajor } from "../../tools/postgres-parts.ts";
 import { freePort } from "./ports.ts";
 import { testPrograms } from "./postgres.ts";
 import { eventually } from "./program.ts";
@@ -44,15 +45,20 @@ export class EmbeddedServers {
     this.#programs = programs;
   }
 
-  static async open(): Promise<EmbeddedServers> {
+  /** Servers of `major`, which must be here, or of the one that `MILLRACE_TEST_POSTGRES_MAJOR` names; else the store's own. */
+  static async open(major = process.env.MILLRACE_TEST_POSTGRES_MAJOR): Promise<EmbeddedServers> {
     const account = await serverAccount();
     const folder = await mkdtemp(path.join(tmpdir(), "millrace-servers-"));
     if (account) await chown(folder, account.uid, account.gid);
     const programs = await findBinaries({
-      binDirectory: await testPrograms(),
+      binDirectory: major === undefined ? await testPrograms() : null,
       copiesDirectory: path.join(folder, "copies"),
       account,
       diagnostics: silentDiagnostics,
+      ...(major !== undefined && {
+        packageDirectory: findOtherPostgres(Number(major) as OtherMajor) ?? null,
+        majorMin: Number(major),
+      }),
     });
     return new EmbeddedServers(folder, account, programs);
   }

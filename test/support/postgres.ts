@@ -83,7 +83,12 @@ export function databaseOn(url: string): Promise<TestDatabase> {
 
 async function databaseOf({ url }: TestServer): Promise<TestDatabase> {
   const name = `test_${randomBytes(6).toString("hex")}`;
-  await withClient(url(), (client) => client.query(`create database ${name} template template0 strategy file_copy`));
+  await withClient(url(), async (client) => {
+    const { rows } = await client.query("select current_setting('server_version_num')::int >= 150000 as chooses");
+    // Before 15 it was the only way.
+    const strategy = rows[0]?.chooses ? " strategy file_copy" : "";
+    await client.query(`create database ${name} template template0${strategy}`);
+  });
   return {
     name,
     url: url(name),

@@ -1,4 +1,4 @@
-/** Columns and conditions of tables against what the server can filter itself, before a publication has them. */
+/** Conditions of tables against what the server can filter itself, before a publication has them. */
 import type { Client } from "pg";
 import { MillraceError } from "../../base/errors.ts";
 import type { ServerFacts } from "../server-setup.ts";
@@ -17,7 +17,7 @@ export async function checkFilters(
 ): Promise<void> {
   for (const table of tables) {
     const { where } = table.read;
-    if (where === null && !table.listed) continue;
+    if (where === null) continue;
     const { schema, table: name, key, appendOnly } = table.shape;
     const refuse = (what: string, hint: string, cause?: unknown) =>
       new MillraceError("SOURCE_FILTER_REFUSED", `source "${source}": table "${schema}.${name}" ${what}`, {
@@ -27,12 +27,12 @@ export async function checkFilters(
       });
     if (version < 150_000) {
       throw refuse(
-        "is declared with columns or a condition, which servers before PostgreSQL 15 cannot publish",
-        "Capture all of it, and leave out in a view what is not wanted; or upgrade the server.",
+        `is declared with a condition, for which PostgreSQL 15 or later is needed; this is ${Math.floor(version / 10_000)}`,
+        "Capture all of its rows, and leave out in a view what is not wanted; or upgrade the server.",
       );
     }
     // A publication on a standby is its primary's, and was made by somebody who was told this.
-    if (where === null || standby) continue;
+    if (standby) continue;
     const used = await columnsOf(client, table, where).catch((cause) => {
       throw refuse(
         `has a condition that the server refuses: ${cause instanceof Error ? cause.message : cause}`,

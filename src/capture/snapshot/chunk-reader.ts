@@ -2,7 +2,7 @@
 import type { Client } from "pg";
 import type { Clock } from "../../base/clock.ts";
 import { closeConnection, connect, type SourceAddress } from "../connection.ts";
-import { CopyOut } from "../copy-out.ts";
+import { CopyOut, type TakeLine } from "../copy-out.ts";
 import { parseLsn } from "../lsn.ts";
 import { lockSql } from "./hold-tables.ts";
 import type { ReadTable } from "./key-chunks.ts";
@@ -79,13 +79,13 @@ export class ChunkReader {
     let bytes = 0;
     let cut = false;
     const snapshot = await this.begin(table);
-    const copy = new CopyOut(this.#client, sql, (line) => {
+    const copy = new CopyOut(this.#client, sql, (line, start, end) => {
       if (bytes >= bytesMax) {
         cut = true;
         return;
       }
-      lines.push(Buffer.from(line));
-      bytes += line.length;
+      lines.push(Buffer.from(line.subarray(start, end)));
+      bytes += end - start;
     });
     await this.#orCut(copy.done);
     await this.end();
@@ -106,10 +106,10 @@ export class ChunkReader {
     await this.#client.query("rollback");
   }
 
-  /** In the open transaction; `row` gets the lines, and answers a promise when it must be waited for. */
-  async copy(sql: string, row: (line: Buffer) => Promise<void> | null): Promise<void> {
-    const copy = new CopyOut(this.#client, sql, (line) => {
-      const wait = row(line);
+  /** In the open transaction; `take` gets the lines, and answers a promise when it must be waited for. */
+  async copy(sql: string, take: (...line: Parameters<TakeLine>) => Promise<void> | null): Promise<void> {
+    const copy = new CopyOut(this.#client, sql, (bytes, start, end) => {
+      const wait = take(bytes, start, end);
       if (wait === null) return;
       copy.pause();
       wait.then(

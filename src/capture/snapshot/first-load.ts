@@ -17,6 +17,7 @@ import type { LogWriter } from "../log-writer.ts";
 import { printLsn } from "../lsn.ts";
 import type { CheckedTable } from "../table-checks.ts";
 import { type CopyPart, type Heap, type LoadTable, planCopies } from "./copy-plan.ts";
+import { LoadProgress } from "./load-progress.ts";
 
 export interface LoadSettings {
   readonly id: string;
@@ -32,6 +33,9 @@ export interface LoadSettings {
   readonly chunkBytes: number;
   readonly signal: AbortSignal;
   readonly onRows: (rows: number, rowsEstimated: number) => void;
+  /** Why there is one. */
+  readonly reason: string;
+  readonly onProgress: (progress: LoadProgress) => void;
 }
 
 /** Resolves when SNAPSHOT_END is durable. Throws what the server and the log throw, and the signal's reason. */
@@ -68,13 +72,15 @@ class FirstLoad {
     );
     recorder.lsn = position;
     const parts = planCopies(await this.#heaps(), clients.length);
+    const progress = new LoadProgress(tables, parts, this.#settings.reason);
+    this.#settings.onProgress(progress);
     // One of them failing ends the others: their rows would be of no use.
     const failed = new AbortController();
     await Promise.all(
       clients.map(async (client) => {
         try {
           for (let part = parts.shift(); part !== undefined; part = parts.shift())
-            await this.#copy(client, part, failed);
+            await this.#copy(client, part, progress, failed);
         } catch (error) {
           failed.abort();
           throw error;
@@ -101,24 +107,25 @@ class FirstLoad {
     return heaps;
   }
 
-  async #copy(client: Client, part: CopyPart, failed: AbortController): Promise<void> {
-    const { tables, recorder, signal } = this.#settings;
+  async #copy(client: Client, part: CopyPart, progress: LoadProgress, failed: AbortController): Promise<void> {
+    const { tables, recorder, signal, clock } = this.#settings;
     signal.throwIfAborted();
     const table = tables[part.table] as LoadSettings["tables"][number];
     const columns = table.shape.columns.length;
     const cells = new Cells();
-    const copy = new CopyOut(client, part.sql, (line) => {
-      // Escapes are taken out in place, and the row may have to be set aside as it came.
-      recorder.message = line.includes(0x5c) ? Buffer.from(line) : line;
+    const counted = progress.begin(part.table, clock.monotonicMs());
+    const copy = new CopyOut(client, part.sql, (bytes, start, end) => {
+      recorder.messageAt(bytes, start, end);
       try {
-        readCopyRow(line, columns, cells);
+        readCopyRow(bytes, start, end, columns, cells);
       } catch (error) {
-        recorder.reject(error instanceof Error ? error.message : String(error), table);
+        recorder.rejectRow(error instanceof Error ? error.message : String(error), table, this.#settings.id);
         return;
       }
-      recorder.snapshotRow(table, cells, this.#transaction);
+      recorder.snapshotRow(table, cells, this.#transaction, this.#settings.id);
       this.#rows++;
-      this.#chunkBytes += line.length;
+      counted.rows++;
+      this.#chunkBytes += end - start;
       if (this.#chunkBytes >= this.#settings.chunkBytes) this.#endChunk();
       if (this.#waiting) copy.pause();
     });
@@ -134,6 +141,7 @@ class FirstLoad {
       for (const one of [signal, failed.signal]) one.removeEventListener("abort", end);
     }
     signal.throwIfAborted();
+    progress.end(part.table);
   }
 
   #endChunk(): void {

@@ -171,15 +171,14 @@ class KeyedReading {
   ): void {
     const { recorder } = this.#tools;
     const cells = this.#cells;
-    // Escapes are taken out in place, and the row may have to be set aside as it came.
-    recorder.message = line.includes(0x5c) ? Buffer.from(line) : line;
+    recorder.messageAt(line);
     let key: string;
     try {
-      readCopyRow(line, table.shape.columns.length, cells);
+      readCopyRow(line, 0, line.length, table.shape.columns.length, cells);
       key = table.writer.keyOf(cells).toString("latin1");
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
-      recorder.reject(error.message, table);
+      recorder.rejectRow(error.message, table, this.#reading.id);
       return;
     }
     const decision = this.#window.decide(key, snapshot);
@@ -190,7 +189,7 @@ class KeyedReading {
         if (!decision.columns.has(column) && !this.#keys.includes(column)) cells.state[column] = cellState.unchanged;
       }
     }
-    recorder.snapshotRow(table, cells, transaction);
+    recorder.snapshotRow(table, cells, transaction, this.#reading.id);
   }
 
   #endChunk(): void {
@@ -215,9 +214,9 @@ class KeyedReading {
   #lastKey({ lines }: Chunk): KeyText | null {
     const line = lines.at(-1);
     if (line === undefined) return null;
-    const copy = Buffer.from(line);
-    readCopyRow(copy, this.#reading.table.shape.columns.length, this.#cells);
-    return this.#keys.map((column) => copy.toString("utf8", this.#cells.start[column], this.#cells.end[column]));
+    const cells = this.#cells;
+    readCopyRow(line, 0, line.length, this.#reading.table.shape.columns.length, cells);
+    return this.#keys.map((column) => cells.bytes.toString("utf8", cells.start[column], cells.end[column]));
   }
 
   /** The server's text of a key, from the bytes of an event's key. */

@@ -89,17 +89,17 @@ async function copyRows(tools: ReadsTools, reading: Reading, reader: ChunkReader
     onChange();
   };
   recorder.lsn = stream.position;
-  await reader.copy(wholeTable(reading.checked.read), (line) => {
-    recorder.message = line.includes(0x5c) ? Buffer.from(line) : line;
+  await reader.copy(wholeTable(reading.checked.read), (line, start, end) => {
+    recorder.messageAt(line, start, end);
     try {
-      readCopyRow(line, table.shape.columns.length, cells);
-      recorder.snapshotRow(table, cells, transaction);
+      readCopyRow(line, start, end, table.shape.columns.length, cells);
+      recorder.snapshotRow(table, cells, transaction, id);
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
-      recorder.reject(error.message, table);
+      recorder.rejectRow(error.message, table, id);
     }
     reading.rows++;
-    bytes += line.length;
+    bytes += end - start;
     if (bytes < chunkBytes) return null;
     endChunk();
     return log.full ? log.room() : null;

@@ -25,6 +25,11 @@ export interface TableProgress extends ReadProgress {
   readonly waiting: boolean;
 }
 
+/** An estimate as a count: statistics that were never gathered are below 0. */
+export function wholeRows(estimated: number): number {
+  return Math.max(0, Math.round(estimated));
+}
+
 /** A rate over less is chance. */
 const rateMsMin = 500;
 

@@ -20,6 +20,7 @@ import type { ChunkReader } from "./chunk-reader.ts";
 import type { KeyText } from "./key-chunks.ts";
 import { readByKey } from "./read-by-key.ts";
 import { readWhole, WholeWatch } from "./read-whole.ts";
+import { wholeRows } from "./table-progress.ts";
 
 /** What a reading needs of the stream. */
 export interface StreamPlace {
@@ -95,7 +96,7 @@ export class TableReads {
     const { clock, random, captureLog, log, stream, diagnostics, source } = this.#tools;
     const table = this.#tools.captured(checked);
     const id = `table:${random.uuid()}`;
-    const rowsEstimated = Math.max(0, Math.round(checked.rowsEstimated));
+    const rowsEstimated = wholeRows(checked.rowsEstimated);
     const reading: Reading = {
       ...{ id, reason, table, checked, rowsEstimated, rows: 0, after: null, began: null, superseded: false },
     };

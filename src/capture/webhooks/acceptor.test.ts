@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { over } from "../../base/over.fixture.ts";
 import { hasErrorCode } from "./error-code.fixture.ts";
 import { headersOf, openHouse, recordsOf, send, signed, turn } from "./webhooks.fixture.ts";
 
@@ -85,13 +86,3 @@ test("a source that is closed lets what waits be committed, and refuses what com
   assert.equal(hook.status().state.kind, "stopped");
   await house.close();
 });
-
-function over<T extends object>(target: T, methods: Partial<T>): T {
-  return new Proxy(target, {
-    get(_, name) {
-      if (name in methods) return methods[name as keyof T];
-      const value = Reflect.get(target, name, target);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
-}

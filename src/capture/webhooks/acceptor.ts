@@ -1,19 +1,21 @@
 /**
- * The owner of one source's ids: decides whether an event is new, and appends what is. While one group is made durable,
- * what comes in gathers for the next, so that many calls share a sync.
+ * The owner of one source's ids: decides whether an event is new, and appends what is.
  *
  * Always true: an event is answered as accepted when its group is committed, and as a copy when the first one is; of
- * events with one id, one is in the topic. The id stands in the record, so that no crash comes between the two. Groups
- * follow each other, so that events of a partition keep their order. Who has been fenced commits nothing.
- * Not here: HTTP, signatures, quotas (hook.ts).
+ * events with one id, one is in the topic. The id stands in the record, so that no crash comes between the two. Events
+ * of a partition keep their order.
+ * Not here: owning, groups and taking over (ownership/owned-writer.ts); HTTP, signatures, quotas (hook.ts).
  */
 import type { Clock } from "../../base/clock.ts";
 import type { Diagnostics } from "../../base/diagnostics.ts";
 import { errorCodes } from "../../base/error-codes.ts";
 import { MillraceError } from "../../base/errors.ts";
-import { nextTurn } from "../../base/turn.ts";
-import type { Engine, PlacedBatch } from "../../engine/engine.ts";
-import { becomeOwner, type Ownership } from "../../ownership/become-owner.ts";
+import type { Engine, PlacedBatch, Transaction } from "../../engine/engine.ts";
+import {
+  type OwnedWriterLimits as AcceptorLimits,
+  type OwnedWriterState as AcceptorState,
+  OwnedWriter,
+} from "../../ownership/owned-writer.ts";
 import type { ProgressTable } from "../../ownership/progress-table.ts";
 import { BatchBuilder } from "../../records/batch-builder.ts";
 import { partitionOfKey } from "../../records/murmur2.ts";
@@ -23,16 +25,11 @@ import { lateHeader } from "./hook-event.ts";
 import type { IdFold } from "./id-fold.ts";
 import type { IdPlace } from "./id-table.ts";
 
+export type { AcceptorLimits, AcceptorState };
+
 export interface Accepted extends IdPlace {
   readonly duplicate: boolean;
 }
-
-export type AcceptorState =
-  /** Takes the unit over and reads what the topic has. */
-  | { readonly kind: "connecting" }
-  | { readonly kind: "streaming" }
-  | { readonly kind: "waiting"; readonly error: MillraceError; readonly retryAtMs: number }
-  | { readonly kind: "stopped" };
 
 export interface AcceptorOptions {
   readonly engine: Engine;
@@ -47,21 +44,6 @@ export interface AcceptorOptions {
   readonly limits?: Partial<AcceptorLimits>;
 }
 
-export interface AcceptorLimits {
-  /** Events that wait for their group, in bytes; past it they are refused. */
-  readonly pendingBytesMax: number;
-  readonly groupBytesMax: number;
-  readonly retryMsMin: number;
-  readonly retryMsMax: number;
-}
-
-const defaultLimits: AcceptorLimits = {
-  pendingBytesMax: 64 * 1024 * 1024,
-  groupBytesMax: 8 * 1024 * 1024,
-  retryMsMin: 500,
-  retryMsMax: 15_000,
-};
-
 interface Pending {
   readonly event: HookEvent;
   readonly headers: readonly Header[];
@@ -69,10 +51,11 @@ interface Pending {
   readonly partition: number;
   readonly sizeBytes: number;
   readonly timestampMs: number;
-  readonly done: Promise<Accepted>;
-  readonly resolve: (place: Accepted) => void;
-  readonly reject: (reason: unknown) => void;
-  place: IdPlace | undefined;
+}
+
+interface Placed extends IdPlace {
+  /** The batch that it is in. */
+  readonly batch: PlacedBatch;
 }
 
 /** What a partition's builder holds between groups, at most. */
@@ -82,27 +65,37 @@ const recordOverheadBytes = 128;
 
 export class Acceptor {
   readonly #options: AcceptorOptions;
-  readonly #limits: AcceptorLimits;
+  readonly #writer: OwnedWriter<Pending, Placed>;
   readonly #builders = new Map<number, BatchBuilder>();
   /** Accepted and not yet committed, by id. */
-  readonly #pendingIds = new Map<string, Pending>();
-  #queue: Pending[] = [];
-  #pendingBytes = 0;
-  #owner: Ownership | undefined;
-  #state: AcceptorState = { kind: "connecting" };
+  readonly #pendingIds = new Map<string, Promise<Placed>>();
   #late = 0;
-  #retryMs = 0;
-  #timer: { cancel(): void } | undefined;
-  #working: Promise<void> | undefined;
   #isClosed = false;
 
   constructor(options: AcceptorOptions) {
     this.#options = options;
-    this.#limits = { ...defaultLimits, ...options.limits };
+    const { ids } = options;
+    this.#writer = new OwnedWriter({
+      ...options,
+      work: {
+        catchUp: () => ids.catchUp(),
+        write: (transaction, group) => this.#write(transaction, group),
+        committed: (group, places) => this.#committed(group, places),
+        refused: (group) => {
+          this.#builders.clear();
+          for (const { idText } of group) this.#pendingIds.delete(idText);
+        },
+        refusal: (error) => (error ? this.#passing(error) : this.#reading()),
+        busy: () =>
+          new MillraceError("HOOK_BUSY", `more calls of "${options.topic}" wait for the log than may`, {
+            hint: "It was not kept; send it again later.",
+          }),
+      },
+    });
   }
 
   get state(): AcceptorState {
-    return this.#state;
+    return this.#writer.state;
   }
 
   /** Events that came behind a later one of their key. */
@@ -112,12 +105,12 @@ export class Acceptor {
 
   /** Takes the unit over, and tries again by itself where that may pass. */
   start(): void {
-    this.#kick();
+    this.#writer.start();
   }
 
   /** Throws what `accept` throws while it takes nothing. */
   assertServing(): void {
-    if (this.#isClosed || !this.#owner) throw this.#notServing();
+    this.#writer.assertServing();
   }
 
   /** Throws `HOOK_BUSY` when too much waits, `UNIT_MOVING` before the ids are known, and what the log throws. */
@@ -129,45 +122,25 @@ export class Acceptor {
     const idText = event.idHash.toString("latin1");
     const first = this.#pendingIds.get(idText);
     // It is answered with the place of the first one, or fails with it.
-    if (first) return first.done.then((place) => ({ ...place, duplicate: true }));
+    if (first) return first.then((placed) => acceptedAt(placed, true));
     const sizeBytes = sizeOf(event);
-    if (this.#pendingBytes + sizeBytes > this.#limits.pendingBytesMax) {
-      throw new MillraceError("HOOK_BUSY", `more calls of "${this.#options.topic}" wait for the log than may`, {
-        hint: "It was not kept; send it again later.",
-      });
-    }
+    this.#writer.assertRoom(sizeBytes);
     const isLate = ids.isLate(event.key, event.sequence);
     if (isLate) this.#late++;
     const headers = isLate ? [...event.headers, { key: lateHeader, value: Buffer.from("true") }] : event.headers;
-    const { promise, resolve, reject } = Promise.withResolvers<Accepted>();
-    promise.catch(() => {});
-    const pending: Pending = {
-      event,
-      headers,
-      idText,
-      partition: this.#partitionOf(event),
-      sizeBytes,
-      timestampMs: clock.now(),
-      done: promise,
-      resolve,
-      reject,
-      place: undefined,
-    };
-    this.#pendingIds.set(idText, pending);
-    this.#queue.push(pending);
-    this.#pendingBytes += sizeBytes;
-    this.#kick();
-    return promise;
+    const partition = this.#partitionOf(event);
+    const pending = { event, headers, idText, partition, sizeBytes, timestampMs: clock.now() };
+    const placed = this.#writer.write(pending, sizeBytes);
+    this.#pendingIds.set(idText, placed);
+    return placed.then((place) => acceptedAt(place, false));
   }
 
   /** Lets what waits be committed, and writes the checkpoint. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#timer?.cancel();
-    await this.#working;
-    if (this.#owner) await this.#options.ids.checkpoint().catch((error) => this.#warnOfCheckpoint(error));
-    this.#state = { kind: "stopped" };
+    const wasOwner = await this.#writer.close();
+    if (wasOwner) await this.#options.ids.checkpoint().catch((error) => this.#warnOfCheckpoint(error));
   }
 
   #partitionOf({ key, idHash }: HookEvent): number {
@@ -176,90 +149,27 @@ export class Acceptor {
     return idHash.readUInt32LE(12) % partitions;
   }
 
-  #kick(): void {
-    if (this.#working) return;
-    this.#working = this.#work().finally(() => {
-      this.#working = undefined;
-      // What came in while it ended.
-      if (this.#queue.length > 0) this.#kick();
-    });
-  }
-
-  /** Never rejects. */
-  async #work(): Promise<void> {
-    if (!this.#owner && !this.#isClosed) await this.#takeOver();
-    while (this.#owner && this.#queue.length > 0) {
-      // Those who call in this turn are in this group.
-      await nextTurn();
-      const group = this.#takeGroup();
-      try {
-        await this.#commit(this.#owner, group);
-      } catch (error) {
-        // Whether it is in the log is only known when the log is read again.
-        this.#owner = undefined;
-        const refusal = this.#passing(MillraceError.from(error));
-        this.#refuse(group, refusal);
-        this.#refuse(this.#queue.splice(0), refusal);
-        if (!this.#isClosed) await this.#takeOver();
-        return;
-      }
-    }
-    if (!this.#owner) this.#refuse(this.#queue.splice(0), this.#notServing());
-  }
-
-  /** Fences whoever was the owner, and reads what the topic has by now. */
-  async #takeOver(): Promise<void> {
-    const { engine, unit, progress, ids, clock } = this.#options;
-    this.#state = { kind: "connecting" };
-    try {
-      const owner = await becomeOwner(engine, unit, { progress });
-      await ids.catchUp();
-      if (this.#isClosed) return;
-      this.#owner = owner;
-      this.#retryMs = 0;
-      this.#state = { kind: "streaming" };
-    } catch (thrown) {
-      const error = MillraceError.from(thrown);
-      if (this.#isClosed) return;
-      this.#retryMs = Math.min(this.#limits.retryMsMax, Math.max(this.#limits.retryMsMin, this.#retryMs * 2));
-      this.#state = { kind: "waiting", error, retryAtMs: clock.now() + this.#retryMs };
-      this.#options.diagnostics.warn("a webhook source cannot take events", { source: this.#options.topic, error });
-      this.#timer = clock.after(this.#retryMs, () => {
-        if (!this.#isClosed) this.#kick();
-      });
-    }
-  }
-
-  #takeGroup(): Pending[] {
-    let bytes = 0;
-    let count = 0;
-    for (const { sizeBytes } of this.#queue) {
-      if (count > 0 && bytes + sizeBytes > this.#limits.groupBytesMax) break;
-      bytes += sizeBytes;
-      count++;
-    }
-    return this.#queue.splice(0, count);
-  }
-
-  async #commit(owner: Ownership, group: readonly Pending[]): Promise<void> {
-    const { topic, ids } = this.#options;
-    const transaction = owner.begin();
-    const placed: PlacedBatch[] = [];
+  async #write(transaction: Transaction, group: readonly Pending[]): Promise<Placed[]> {
+    const { topic } = this.#options;
+    const places = new Map<Pending, Placed>();
     for (const { partition, batch, members } of this.#batchesOf(group)) {
-      const result = await transaction.append({ topic, partition, batch });
-      placed.push(result);
+      const placed = await transaction.append({ topic, partition, batch });
       members.forEach((member, i) => {
-        member.place = { partition, offset: result.baseOffset + i };
+        places.set(member, { partition, offset: placed.baseOffset + i, batch: placed });
       });
     }
-    await transaction.commit();
-    for (const { partition, lastOffset, leaderEpoch } of placed) ids.reached(partition, lastOffset + 1, leaderEpoch);
-    for (const pending of group) {
-      const place = pending.place as IdPlace;
-      this.#leave(pending);
-      ids.add(pending.event.idHash, place);
-      pending.resolve({ ...place, duplicate: false });
+    return group.map((pending) => places.get(pending) as Placed);
+  }
+
+  #committed(group: readonly Pending[], places: readonly Placed[]): void {
+    const { ids } = this.#options;
+    for (const { partition, lastOffset, leaderEpoch } of new Set(places.map(({ batch }) => batch))) {
+      ids.reached(partition, lastOffset + 1, leaderEpoch);
     }
+    group.forEach(({ event, idText }, i) => {
+      this.#pendingIds.delete(idText);
+      ids.add(event.idHash, places[i] as Placed);
+    });
     if (ids.isCheckpointDue) ids.checkpoint().catch((error) => this.#warnOfCheckpoint(error));
   }
 
@@ -294,23 +204,8 @@ export class Acceptor {
     }
   }
 
-  #refuse(group: readonly Pending[], reason: unknown): void {
-    this.#builders.clear();
-    for (const pending of group) {
-      this.#leave(pending);
-      pending.reject(reason);
-    }
-  }
-
-  #leave({ idText, sizeBytes }: Pending): void {
-    this.#pendingIds.delete(idText);
-    this.#pendingBytes -= sizeBytes;
-  }
-
-  #notServing(): MillraceError {
+  #reading(): MillraceError {
     const { topic } = this.#options;
-    if (this.#isClosed) return new MillraceError("SHUTTING_DOWN", "Millrace is stopping");
-    if ("error" in this.#state) return this.#passing(this.#state.error);
     return new MillraceError(
       "UNIT_MOVING",
       `source "${topic}" reads which ids it has, and takes events when it knows`,
@@ -335,6 +230,10 @@ export class Acceptor {
     const source = this.#options.topic;
     this.#options.diagnostics.warn("the checkpoint of a webhook source's ids could not be written", { source, error });
   }
+}
+
+function acceptedAt({ partition, offset }: IdPlace, duplicate: boolean): Accepted {
+  return { partition, offset, duplicate };
 }
 
 function sizeOf({ key, value, headers }: HookEvent): number {

@@ -14,6 +14,10 @@ export const sequenceHeader = "millrace.sequence";
 export const lateHeader = "millrace.late";
 /** Names of the functions that failed, with commas between. */
 export const faultsHeader = "millrace.faults";
+/** `reconcile` where the vendor's list brought it; absent where a call did. */
+export const originHeader = "millrace.origin";
+/** The id of the event that the vendor's list has otherwise. */
+export const correctsHeader = "millrace.corrects";
 
 export type HookFunction = "id" | "key" | "type" | "sequence";
 
@@ -24,6 +28,8 @@ export interface HookEvent {
   readonly value: Buffer;
   readonly headers: readonly Header[];
   readonly sequence: number | undefined;
+  /** False when there was no id, and the body's hash took its place. */
+  readonly hasId: boolean;
   /** Functions whose answer could not be used. */
   readonly faults: readonly HookFunction[];
 }
@@ -60,7 +66,8 @@ function parsed(mediaType: string, body: Buffer): unknown {
 /** Decides what is kept. Never throws. */
 export function hookEventOf(definition: WebhookDefinition, event: WebhookValue, request: WebhookRequest): HookEvent {
   const faults: HookFunction[] = [];
-  const id = idOf(definition, event, request, faults);
+  const given = idOf(definition, event, request, faults);
+  const id = given ?? `sha256:${hashOf("sha256", request.body, "hex")}`;
   const key = definition.key ? keyBytes(call(definition.key, event(), request), faults) : null;
   const type = definition.type ? typeText(call(definition.type, event(), request), faults) : undefined;
   const sequence = definition.sequence ? sequenceOf(call(definition.sequence, event(), request), faults) : undefined;
@@ -69,7 +76,7 @@ export function hookEventOf(definition: WebhookDefinition, event: WebhookValue, 
   if (sequence !== undefined) headers.push({ key: sequenceHeader, value: Buffer.from(String(sequence)) });
   if (faults.length > 0) headers.push({ key: faultsHeader, value: Buffer.from(faults.join(",")) });
   keepHeaders(definition, request, headers);
-  return { idHash: hashOfId(id), key, value: request.body, headers, sequence, faults };
+  return { idHash: hashOfId(id), key, value: request.body, headers, sequence, hasId: given !== undefined, faults };
 }
 
 /** Of the id as it stands in the record's header. */
@@ -82,15 +89,13 @@ function idOf(
   event: WebhookValue,
   request: WebhookRequest,
   faults: HookFunction[],
-): string {
-  if (id !== "body") {
-    const given = id === undefined ? call(verify.id, event, request) : call(id, event(), request);
-    const text = idText(given);
-    if (text !== undefined) return text;
-    // A vendor that sends no id with this event is no fault; a function that was written for it is.
-    if (id !== undefined || given === failed) faults.push("id");
-  }
-  return `sha256:${hashOf("sha256", request.body, "hex")}`;
+): string | undefined {
+  if (id === "body") return undefined;
+  const given = id === undefined ? call(verify.id, event, request) : call(id, event(), request);
+  const text = idText(given);
+  // A vendor that sends no id with this event is no fault; a function that was written for it is.
+  if (text === undefined && (id !== undefined || given === failed)) faults.push("id");
+  return text;
 }
 
 function idText(given: unknown): string | undefined {

@@ -37,6 +37,8 @@ export interface HookLog {
     readonly recordsRead: number;
     readonly ids: { readonly held: number; readonly bytes: number };
   };
+  /** Ids of everything that arrived since then are known; undefined until the topic was read. */
+  readonly idsSinceMs: number | undefined;
   /** Throws what `accept` would throw at once. */
   assertServing(): void;
   /** As `Acceptor.accept`. */
@@ -81,6 +83,10 @@ class OpeningLog implements HookLog {
     const { size: held = 0, bytes = 0 } = this.#ids?.table ?? {};
     const { evicted = 0, recordsRead = 0 } = this.#ids ?? {};
     return { evicted, recordsRead, late: this.#acceptor?.late ?? 0, ids: { held, bytes } };
+  }
+
+  get idsSinceMs(): number | undefined {
+    return this.state.kind === "streaming" ? this.#ids?.knownSinceMs : undefined;
   }
 
   start(): void {

@@ -4,6 +4,7 @@ import type { WebhookDefinition } from "../../catalog/definitions.ts";
 import type { SourceStatus } from "../source.ts";
 import type { HookFunction } from "./hook-event.ts";
 import type { HookLog } from "./hook-log.ts";
+import type { ReconcileStatus } from "./reconcile/reconcile-status.ts";
 
 const reasons = [
   "signature",
@@ -50,6 +51,8 @@ export interface HookStatus extends Omit<SourceStatus, "type"> {
       /** Let go before their time, because there were too many. */
       readonly evicted: number;
     };
+    /** Null where the definition has no list to ask. */
+    readonly reconcile: ReconcileStatus | null;
   };
 }
 
@@ -89,17 +92,24 @@ export function reasonOf(thrown: unknown): RefusalReason {
   }
 }
 
-export function hookStatus(definition: WebhookDefinition, log: HookLog, counts: HookCounts): HookStatus {
+export function hookStatus(
+  definition: WebhookDefinition,
+  log: HookLog,
+  counts: HookCounts,
+  reconciler: { status(): ReconcileStatus; warnings(): readonly string[] } | undefined,
+): HookStatus {
   const { evicted, late, ids } = log.counts;
   const { accepted, duplicates, challenges, refused, faults, lastEventMs } = counts;
+  const reconcile = reconciler?.status() ?? null;
+  const changes = accepted + (reconcile ? reconcile.missed + reconcile.corrected : 0);
   return {
     name: definition.name,
     type: "webhook",
     state: log.state,
     url: `/v1/hooks/${definition.name}`,
     tables: [],
-    changes: accepted,
-    transactions: accepted,
+    changes,
+    transactions: changes,
     position: null,
     lagBytes: null,
     lagMs: null,
@@ -107,7 +117,7 @@ export function hookStatus(definition: WebhookDefinition, log: HookLog, counts: 
     slot: null,
     wal: null,
     orphans: [],
-    warnings: warningsOf(definition, evicted, counts),
+    warnings: [...warningsOf(definition, evicted, counts), ...(reconciler?.warnings() ?? [])],
     hook: {
       verifier: definition.verify.name,
       topic: definition.name,
@@ -119,6 +129,7 @@ export function hookStatus(definition: WebhookDefinition, log: HookLog, counts: 
       late,
       lastEventAt: lastEventMs === null ? null : new Date(lastEventMs).toISOString(),
       ids: { held: ids.held, max: definition.idsMax, bytes: ids.bytes, evicted },
+      reconcile,
     },
   };
 }

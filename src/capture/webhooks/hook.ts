@@ -7,6 +7,7 @@
  */
 import type { IncomingHttpHeaders } from "node:http";
 import { MillraceError } from "../../base/errors.ts";
+import type { Random } from "../../base/random.ts";
 import type {
   WebhookChallenge,
   WebhookChallengeAnswer,
@@ -16,7 +17,7 @@ import type {
 } from "../../catalog/definitions.ts";
 import type { Accepted } from "./acceptor.ts";
 import type { BodyRoom } from "./body-room.ts";
-import { type HookFunction, hookEventOf, readValue } from "./hook-event.ts";
+import { type HookEvent, type HookFunction, hookEventOf, readValue } from "./hook-event.ts";
 import { type HookLog, type HookLogTools, openHookLog } from "./hook-log.ts";
 import {
   freshCounts,
@@ -27,6 +28,13 @@ import {
   reasonOf,
 } from "./hook-status.ts";
 import { RateBucket } from "./rate.ts";
+import { type ReconciledDefinition, Reconciler } from "./reconcile/reconciler.ts";
+
+export interface HookTools extends HookLogTools {
+  readonly random: Random;
+  /** What vendors' lists are asked with, in place of Node's. */
+  readonly fetch?: typeof fetch;
+}
 
 /** A call whose head has arrived. */
 export interface HookCall {
@@ -48,20 +56,22 @@ const noValue = () => undefined;
 
 export class Hook {
   readonly name: string;
-  readonly #tools: HookLogTools;
+  readonly #tools: HookTools;
   readonly #room: BodyRoom;
   readonly #log: HookLog;
   readonly #counts: HookCounts = freshCounts();
   #definition: WebhookDefinition;
   #bucket: RateBucket | undefined;
+  #reconciler: Reconciler | undefined;
 
-  constructor(definition: WebhookDefinition, tools: HookLogTools, room: BodyRoom) {
+  constructor(definition: WebhookDefinition, tools: HookTools, room: BodyRoom) {
     this.name = definition.name;
     this.#definition = definition;
     this.#tools = tools;
     this.#room = room;
     this.#bucket = bucketOf(definition, tools);
     this.#log = openHookLog(definition, tools);
+    this.#reconciler = this.#reconcilerOf(definition);
   }
 
   get definition(): WebhookDefinition {
@@ -74,13 +84,32 @@ export class Hook {
   }
 
   /** Takes a definition whose topic and ids are kept in the same way. */
-  redefine(definition: WebhookDefinition): void {
+  async redefine(definition: WebhookDefinition): Promise<void> {
     if (definition.ratePerSecond !== this.#definition.ratePerSecond) this.#bucket = bucketOf(definition, this.#tools);
     this.#definition = definition;
+    const before = this.#reconciler;
+    if (before && isReconciled(definition)) before.redefine(definition);
+    else {
+      this.#reconciler = this.#reconcilerOf(definition);
+      await before?.close();
+    }
   }
 
   status(): HookStatus {
-    return hookStatus(this.#definition, this.#log, this.#counts);
+    return hookStatus(this.#definition, this.#log, this.#counts, this.#reconciler);
+  }
+
+  /**
+   * Asks the vendor now for what its calls did not bring; `sinceMs` asks for everything since then again, as far back as
+   * ids are known. Throws `RECONCILE_UNDEFINED`.
+   */
+  reconcile(sinceMs: number | null): void {
+    if (!this.#reconciler) {
+      throw new MillraceError("RECONCILE_UNDEFINED", `the definition of "${this.name}" has no list to ask`, {
+        hint: "Add reconcile: { list: async ({ since, until, cursor, fetch }) => … } to the webhook.",
+      });
+    }
+    this.#reconciler.request(sinceMs);
   }
 
   /** Throws what the call is refused with. */
@@ -96,8 +125,27 @@ export class Hook {
     }
   }
 
-  close(): Promise<void> {
-    return this.#log.close();
+  async close(): Promise<void> {
+    // At once for both: what comes after is refused.
+    await Promise.all([this.#reconciler?.close(), this.#log.close()]);
+  }
+
+  #reconcilerOf(definition: WebhookDefinition): Reconciler | undefined {
+    if (!isReconciled(definition)) return undefined;
+    const hookLog = this.#log;
+    const log = {
+      get idsSinceMs() {
+        return hookLog.idsSinceMs;
+      },
+      accept: async (event: HookEvent): Promise<Accepted> => {
+        const place = await hookLog.accept(event);
+        if (!place.duplicate) this.#faulty(event.faults);
+        return place;
+      },
+    };
+    const reconciler = new Reconciler(definition, { ...this.#tools, log });
+    reconciler.start();
+    return reconciler;
   }
 
   async #handle(call: HookCall, onBytes: (bytes: number) => void): Promise<HookAnswer> {
@@ -184,6 +232,10 @@ export class Hook {
   }
 }
 
+function isReconciled(definition: WebhookDefinition): definition is ReconciledDefinition {
+  return definition.reconcile !== undefined;
+}
+
 function answerOf(
   challenge: WebhookChallenge,
   value: WebhookValue,
@@ -200,7 +252,7 @@ function answerOf(
   }
 }
 
-function bucketOf({ ratePerSecond }: WebhookDefinition, { clock }: HookLogTools): RateBucket | undefined {
+function bucketOf({ ratePerSecond }: WebhookDefinition, { clock }: HookTools): RateBucket | undefined {
   return ratePerSecond === null ? undefined : new RateBucket(ratePerSecond, clock.monotonicMs());
 }
 

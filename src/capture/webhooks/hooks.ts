@@ -2,11 +2,11 @@
 import type { Metrics } from "../../base/metrics.ts";
 import type { Definition, WebhookDefinition } from "../../catalog/definitions.ts";
 import { BodyRoom, type BodyRoomLimits } from "./body-room.ts";
-import { Hook } from "./hook.ts";
-import type { HookLogTools } from "./hook-log.ts";
+import { Hook, type HookTools } from "./hook.ts";
 import type { HookStatus } from "./hook-status.ts";
+import { collectReconciling } from "./reconcile/reconcile-metrics.ts";
 
-export interface HooksOptions extends HookLogTools {
+export interface HooksOptions extends HookTools {
   readonly metrics: Metrics;
   readonly room?: BodyRoomLimits;
 }
@@ -49,7 +49,7 @@ export class Hooks {
     for (const [name, hook] of this.#hooks) {
       const now = wanted.get(name);
       if (now && isKeptAlike(now, hook.definition)) {
-        hook.redefine(now);
+        await hook.redefine(now);
         continue;
       }
       this.#hooks.delete(name);
@@ -118,6 +118,7 @@ export class Hooks {
       "Ids that had to go before their time, because there were too many.",
       one(({ ids }) => ids.evicted),
     );
+    collectReconciling(metrics, () => this.list());
     metrics.collect("gauge", "millrace_hook_body_bytes", "Bytes of calls that are on their way.", () => [
       { value: this.#room.bytes },
     ]);

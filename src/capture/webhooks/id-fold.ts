@@ -1,5 +1,5 @@
 /**
- * The ids of a source as its topic has them: read from the records' headers, kept up by the acceptor, saved from time to
+ * Ids as a topic has them: read from the records' headers, kept up by the topic's one writer, saved from time to
  * time. Reading begins at the checkpoint, or where the window of deduplication does.
  */
 import type { Clock } from "../../base/clock.ts";
@@ -31,6 +31,8 @@ interface Position {
 }
 
 const readBytesMax = 1024 * 1024;
+/** Ids that come while a page of a vendor's list is kept, at most; the page has 10,000. */
+const arrivalsMax = 16_384;
 /** Keys whose last sequence is known. */
 const sequencesMax = 100_000;
 
@@ -61,6 +63,16 @@ export class IdFold {
   /** How many records were read from the topic. */
   get recordsRead(): number {
     return this.#recordsRead;
+  }
+
+  /** Ids of everything that arrived since then are known, and still are when a page of a list was kept. */
+  get knownSinceMs(): number {
+    const windowMs = this.#nowMs - this.#options.windowMs;
+    const { size, idsMax } = this.table;
+    // While there is room nothing goes but what is out of the window.
+    if (size + arrivalsMax <= idsMax) return windowMs;
+    const oldest = this.table.oldestSecondsAfter(arrivalsMax);
+    return oldest === undefined ? this.#nowMs : Math.max(windowMs, (oldest + 1) * 1_000);
   }
 
   get isCheckpointDue(): boolean {
@@ -107,7 +119,7 @@ export class IdFold {
     return last !== undefined && sequence < last;
   }
 
-  /** The acceptor has committed up to here. */
+  /** The writer has committed up to here. */
   reached(partition: number, nextOffset: number, leaderEpoch: number): void {
     const position = this.#positions?.[partition];
     if (!position) return;
@@ -149,8 +161,8 @@ export class IdFold {
       return loaded.positions.map((position) => ({ ...position, timestampMs: 0 }));
     }
     if (doubt !== undefined) {
-      diagnostics.warn("the checkpoint of a webhook source's ids cannot be used; the topic is read instead", {
-        source: topic.name,
+      diagnostics.warn("the checkpoint of a topic's ids cannot be used; the topic is read instead", {
+        topic: topic.name,
         reason: doubt,
       });
       this.table.clear();

@@ -52,6 +52,17 @@ export class IdTable {
     return this.#end;
   }
 
+  /** When the entry was added that is the oldest after `more` were added; undefined when none of those here is left then. */
+  oldestSecondsAfter(more: number): number | undefined {
+    const dropped = Math.max(0, this.size + more - this.idsMax);
+    return dropped < this.size ? this.#timeOf(this.#first + dropped) : undefined;
+  }
+
+  /** Of the oldest entry; undefined when there is none. */
+  get firstPlace(): IdPlace | undefined {
+    return this.size === 0 ? undefined : this.#placeAt(this.#first);
+  }
+
   get bytes(): number {
     let bytes = this.#chunks.length * entriesPerChunk * entryBytes;
     for (const { slots } of this.#shards) bytes += slots.byteLength;

@@ -149,7 +149,7 @@ test("a source whose ids are read back from several partitions lets the oldest g
 
 test("when a commit fails after the log has it, the event is answered as a copy and is there once", async () => {
   let failures = 0;
-  const house = await openHouse({ wrap: (engine) => commitThenFail(engine, () => failures-- > 0) });
+  const house = await openHouse({ wrap: (engine) => failing(engine, "committed", () => failures-- > 0) });
   const hook = await house.serving("vendor");
   await send(hook, { id: "before" });
   failures = 1;
@@ -164,6 +164,25 @@ test("when a commit fails after the log has it, the event is answered as a copy 
   );
   assert.equal(records[1]?.offset, copy.offset);
   assert.equal(hook.status().hook.refused.unavailable, 1);
+  await house.close();
+});
+
+test("when a commit fails and the log has nothing of it, the event is kept when it comes again", async () => {
+  let failures = 0;
+  const house = await openHouse({ wrap: (engine) => failing(engine, "given up", () => failures-- > 0) });
+  const hook = await house.serving("vendor");
+  await send(hook, { id: "before" });
+  failures = 1;
+  await assert.rejects(send(hook, { id: "a" }), hasErrorCode("UNIT_MOVING"));
+  while (hook.status().state.kind !== "streaming") await turn();
+  const again = await send(hook, { id: "a" });
+  assert.equal(again.duplicate, false);
+  const records = await recordsOf(house.engine, "vendor");
+  assert.deepEqual(
+    records.map((record) => headersOf(record)["millrace.id"]),
+    ["before", "a"],
+  );
+  assert.equal(records[1]?.offset, again.offset);
   await house.close();
 });
 
@@ -194,11 +213,12 @@ test("while the log fails calls are refused, and it is tried again with growing 
   await house.close();
 });
 
-/** Commits, and then says that it could not. */
-function commitThenFail(engine: Engine, fails: () => boolean): Engine {
+/** Says that it could not commit: what the log has then is one or the other. */
+function failing(engine: Engine, transaction: "committed" | "given up", fails: () => boolean): Engine {
   return wrapProducer(engine, (commit) => async () => {
-    await commit();
-    if (fails()) throw new Error("the answer was lost");
+    const isFailing = fails();
+    if (!isFailing || transaction === "committed") await commit();
+    if (isFailing) throw new Error("the answer was lost");
   });
 }
 

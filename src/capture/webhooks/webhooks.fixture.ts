@@ -132,6 +132,7 @@ export function eventOf(id: string, extra: Partial<HookEvent> = {}): HookEvent {
     value: Buffer.from(`{"id":${JSON.stringify(id)}}`),
     headers: [{ key: idHeader, value: Buffer.from(id) }],
     sequence: undefined,
+    hasId: true,
     faults: [],
     ...extra,
   };

@@ -1,10 +1,12 @@
 /** `postgres(…)`: a database whose tables are captured. */
 import { MillraceError } from "../../base/errors.ts";
 import { parseSizeBytes } from "../../base/units.ts";
+import { type EventEncodingName, eventEncodings } from "../../schema/registry/event-encoding.ts";
 import { checkName, refuseUnknown } from "./names.ts";
 import type { SqlClient } from "./outbox.ts";
 import { type OutboxTableDefinition, type OutboxTableOptions, outboxTable } from "./outbox-table.ts";
 import { sourceToken } from "./source-token.ts";
+import { isTablePattern, patternOf, splitName, type TablePattern, tablePattern } from "./table-pattern.ts";
 
 /** A captured table, as it is referred to in a view's SQL: `${shop.orders}`. */
 export interface TableReference {
@@ -37,7 +39,10 @@ export interface PostgresDefinition {
   readonly type: "postgres";
   readonly name: string;
   readonly url: string;
+  /** Those that are named. */
   readonly tables: readonly TableDefinition[];
+  /** What stands for tables that the database has, now or later. */
+  readonly patterns: readonly TablePattern[];
   /** Keep the replication slot when `dev` stops cleanly (`start` always does). */
   readonly keepSlot: boolean;
   /** Past so much of the server's log held for the slot, `onWalFull` happens; null: no bound. */
@@ -45,13 +50,23 @@ export interface PostgresDefinition {
   readonly onWalFull: "pause" | "drop-slot";
   /** `none`: what the database has by replication from elsewhere is left out. */
   readonly origin: "any" | "none";
+  /** How events of tables are written. */
+  readonly encoding: EventEncodingName;
   /** The captured table whose rows are events for other topics; null: none. */
   readonly outbox: OutboxTableDefinition | null;
+  readonly snapshot: SnapshotChoice;
   /**
    * After a commit in this database, over any connection to it: what a read takes as `after=` to see the commit. Throws
    * `OUTBOX_CLIENT_UNKNOWN`, and what the client throws.
    */
   token(client: SqlClient): Promise<string>;
+  /** A table as a view's SQL refers to it, also one that a pattern stands for. Throws `DEFINITION_INVALID` where nothing does. */
+  table(name: string): TableReference;
+}
+
+export interface SnapshotChoice {
+  /** How many connections read at once in the first load; null: as many as are usual. */
+  readonly connections: number | null;
 }
 
 interface TableOptions {
@@ -65,25 +80,37 @@ interface TableOptions {
 }
 
 type TableInput = string | TableOptions;
-type TableName<T extends TableInput> = T extends string
+type Pattern = `!${string}` | `${string}*${string}` | `${string}?${string}`;
+type Spelled<T extends TableInput> = T extends string
   ? T
   : T extends { readonly name: infer N extends string }
     ? N
     : never;
+type TableName<T extends TableInput> = Exclude<Spelled<T>, Pattern>;
 
 export interface PostgresOptions<T extends readonly TableInput[]> {
   readonly url: string;
-  /** `"orders"` is in schema public, `"audit.events"` in audit. */
+  /**
+   * `"orders"` is in schema public, `"audit.events"` in audit. `"audit.*"` and `"order_?"` stand for the tables that match,
+   * also for those that are made later; `"!audit.tmp_*"` takes some of them away.
+   */
   readonly tables: T;
   readonly keepSlot?: boolean;
   /** How much of its log the server may hold for the slot, `"20GB"`: past it the source pauses, and says so. */
   readonly walHeldBytesMax?: string;
   /** `"none"` leaves out what the database has by replication itself, so that two databases can feed each other. PostgreSQL 16 or later. */
   readonly origin?: "any" | "none";
+  /**
+   * How events of tables are written: `"json"` unless said; `"avro"` and `"json-schema"` in the wire format of registry
+   * clients, with schemas that are registered below `<topic>-key` and `<topic>-value`.
+   */
+  readonly encoding?: EventEncodingName;
   /** A table in Debezium's outbox form: its rows are published to the topics that they name. */
   readonly outbox?: OutboxTableOptions;
   /** `"drop-slot"`: in place of the pause the slot is given up, and the source read anew. */
   readonly onWalFull?: "pause" | "drop-slot";
+  /** How the first load reads: over 2 connections at once unless `connections` says 1 to 8. */
+  readonly snapshot?: { readonly connections?: number };
 }
 
 /** A PostgreSQL database whose tables are captured: a snapshot, then every committed transaction. */
@@ -114,6 +141,8 @@ export function postgres<const T extends readonly TableInput[]>(
     "onWalFull",
     "outbox",
     "origin",
+    "encoding",
+    "snapshot",
   ]);
   const { origin = "any" } = options;
   if (origin !== "any" && origin !== "none") {
@@ -122,11 +151,12 @@ export function postgres<const T extends readonly TableInput[]>(
     });
   }
   const outbox = options.outbox === undefined ? null : outboxTable(name, options.outbox);
-  const tables = options.tables.map((input: TableInput) => tableDefinition(name, input));
+  const { named, patterns } = sorted(name, options.tables);
+  const tables = named.map((input) => tableDefinition(name, input));
   const listed = tables.some(({ schema, table }) => schema === outbox?.schema && table === outbox.table);
   if (outbox !== null && !listed) tables.push(tableDefinition(name, `${outbox.schema}.${outbox.table}`));
   const references: Record<string, TableReference> = {};
-  options.tables.forEach((input: TableInput, i: number) => {
+  named.forEach((input, i) => {
     const spelled = typeof input === "string" ? input : input.name;
     const { schema, table } = tables[i] as TableDefinition;
     if (Object.hasOwn(references, spelled)) {
@@ -142,12 +172,79 @@ export function postgres<const T extends readonly TableInput[]>(
     name,
     url: options.url,
     tables: Object.freeze(tables),
+    patterns: Object.freeze(patterns),
     keepSlot: options.keepSlot ?? false,
     ...walLimit(name, options),
     origin,
+    encoding: encodingOf(name, options.encoding),
     outbox,
+    snapshot: snapshotChoice(name, options.snapshot),
     token: (client: SqlClient) => sourceToken(name, client),
+    table: (spelled: string) => references[spelled] ?? matchedReference(name, patterns, spelled),
   }) as never;
+}
+
+function spelledOf(source: string, input: TableInput): string {
+  const spelled = typeof input === "string" ? input : input?.name;
+  if (typeof spelled === "string" && spelled !== "") return spelled;
+  throw new MillraceError("DEFINITION_INVALID", `source "${source}" has a table without a name`);
+}
+
+/** Tables that are named, and patterns. */
+function sorted(source: string, inputs: readonly TableInput[]): { named: TableInput[]; patterns: TablePattern[] } {
+  const named: TableInput[] = [];
+  const patterns: TablePattern[] = [];
+  for (const input of inputs) {
+    const spelled = spelledOf(source, input);
+    if (!isTablePattern(spelled)) {
+      named.push(input);
+      continue;
+    }
+    const more = typeof input === "string" ? { name: spelled } : input;
+    refuseUnknown(`pattern "${spelled}" of source "${source}"`, more, [
+      "name",
+      ...(spelled[0] === "!" ? [] : ["appendOnly"]),
+    ]);
+    patterns.push(tablePattern(source, spelled, more.appendOnly ?? false));
+  }
+  if (named.length === 0 && patterns.every(({ excludes }) => excludes)) {
+    throw new MillraceError("DEFINITION_INVALID", `source "${source}" names no tables`, {
+      hint: 'Patterns that begin with "!" take away from others: add tables: ["orders"], or "audit.*".',
+    });
+  }
+  return { named, patterns };
+}
+
+function matchedReference(source: string, patterns: readonly TablePattern[], spelled: string): TableReference {
+  const table = splitName(spelled);
+  if (patternOf(patterns, table) === null) {
+    throw new MillraceError("DEFINITION_INVALID", `source "${source}" neither names nor matches a table "${spelled}"`, {
+      hint: `Add "${spelled}" to its tables.`,
+    });
+  }
+  return Object.freeze({ kind: "table", source, ...table });
+}
+
+const connectionsMax = 8;
+
+function snapshotChoice(name: string, given: PostgresOptions<readonly TableInput[]>["snapshot"]): SnapshotChoice {
+  if (given === undefined) return { connections: null };
+  const { connections = null } = given ?? {};
+  const possible = Number.isInteger(connections) && Number(connections) >= 1 && Number(connections) <= connectionsMax;
+  if (given === null || typeof given !== "object" || (connections !== null && !possible)) {
+    throw new MillraceError("DEFINITION_INVALID", `source "${name}" has the snapshot ${JSON.stringify(given)}`, {
+      hint: `snapshot: { connections: 4 }: from 1 to ${connectionsMax} connections read at once.`,
+    });
+  }
+  refuseUnknown(`snapshot of source "${name}"`, given, ["connections"]);
+  return { connections };
+}
+
+function encodingOf(name: string, encoding: EventEncodingName = "json"): EventEncodingName {
+  if (eventEncodings.includes(encoding)) return encoding;
+  throw new MillraceError("DEFINITION_INVALID", `source "${name}" has the encoding ${JSON.stringify(encoding)}`, {
+    hint: `It is one of ${eventEncodings.map((one) => `"${one}"`).join(", ")}.`,
+  });
 }
 
 function walLimit(
@@ -175,10 +272,7 @@ function walLimit(
 }
 
 function tableDefinition(source: string, input: TableInput): TableDefinition {
-  const spelled = typeof input === "string" ? input : input?.name;
-  if (typeof spelled !== "string" || spelled === "") {
-    throw new MillraceError("DEFINITION_INVALID", `source "${source}" has a table without a name`);
-  }
+  const spelled = spelledOf(source, input);
   if (typeof input === "object") {
     refuseUnknown(`table "${spelled}" of source "${source}"`, input, [
       "name",
@@ -188,10 +282,8 @@ function tableDefinition(source: string, input: TableInput): TableDefinition {
       "where",
     ]);
   }
-  const dot = spelled.indexOf(".");
   return Object.freeze({
-    schema: dot < 0 ? "public" : spelled.slice(0, dot),
-    table: dot < 0 ? spelled : spelled.slice(dot + 1),
+    ...splitName(spelled),
     appendOnly: typeof input === "string" ? false : (input.appendOnly ?? false),
     topic: typeof input === "string" ? undefined : input.topic,
     ...(typeof input === "string" ? {} : choiceOf(`table "${spelled}" of source "${source}"`, input)),

@@ -2,6 +2,7 @@
  * The schema of a topic, in any of the forms that a definition takes: a Standard Schema, a JSON Schema, `{ avro }` or
  * `{ protobuf }`. It is read where it is defined, so that what is wrong with it is said there.
  */
+import { isUtf8 } from "node:buffer";
 import { MillraceError } from "../../base/errors.ts";
 import { parseSchema } from "../../schema/registry/parse-schema.ts";
 import type { ParsedSchema, PayloadProblem, SchemaType } from "../../schema/registry/parsed-schema.ts";
@@ -116,6 +117,39 @@ export function problemsOf({ standard, registered }: TopicSchema, value: unknown
     return validated.ok ? [] : validated.problems;
   }
   return registered?.parsed ? validatePayload(registered.parsed, Buffer.from(text)) : [];
+}
+
+/** The same for a key. */
+export function keyProblemsOf(schema: TopicSchema, key: string | Uint8Array | null): readonly PayloadProblem[] {
+  if (key === null) return noKey;
+  const bytes = Buffer.from(key as Uint8Array);
+  if (schema.registered && schema.registered.type !== "JSON") return problemsOf(schema, bytes);
+  return fittingKey(bytes, (json) => problemsOf(schema, JSON.parse(json)));
+}
+
+export const noKey: readonly PayloadProblem[] = [
+  { path: "", message: "there is no key, and the topic's keys have a schema" },
+];
+
+/**
+ * A key without an id is JSON, or the text that it is: it fits where either does. Answers what is wrong with it as JSON
+ * where it is an object or an array, else with it as a text.
+ */
+export function fittingKey(
+  key: Buffer,
+  problems: (json: string) => readonly PayloadProblem[],
+): readonly PayloadProblem[] {
+  if (!isUtf8(key)) return [{ path: "", message: "the key is not UTF-8" }];
+  const text = key.toString();
+  const asText = problems(JSON.stringify(text));
+  if (asText.length === 0) return [];
+  try {
+    JSON.parse(text);
+  } catch {
+    return asText;
+  }
+  const asJson = problems(text);
+  return asJson.length === 0 || /^[[{]/.test(text) ? asJson : asText;
 }
 
 function jsonTextOf(value: unknown): string | undefined {

@@ -10,6 +10,7 @@ import { type PublishOptions, publishVia } from "./outbox.ts";
 import type { InputOf, OutputOf, StandardSchema } from "./standard-schema.ts";
 import {
   type AvroInput,
+  keyProblemsOf,
   type ProtobufInput,
   problemsOf,
   readSchema,
@@ -31,6 +32,8 @@ export type Upcast = (value: never) => unknown;
 export interface TopicOptions<S = unknown> {
   /** What values have to fit, at every door. */
   readonly schema?: S;
+  /** What keys have to fit, as JSON or as the text that they are; a record without a key does not. */
+  readonly keySchema?: SchemaInput;
   /** How schemas may change; what the registry says of the subject when left out, which is backward. */
   readonly compatibility?: Lowercase<CompatibilityLevel>;
   /** For each version that later ones cannot read: what makes a value of the next version of one of this. */
@@ -55,6 +58,7 @@ export interface TopicDefinition<In = never, Out = unknown> {
   /** What was given; the rest is left as it is, or as the engine has it. */
   readonly settings: Partial<TopicSettings>;
   readonly schema: TopicSchema | null;
+  readonly keySchema: TopicSchema | null;
   readonly compatibility: CompatibilityLevel | null;
   readonly upcast: ReadonlyMap<number, (value: unknown) => unknown>;
   /** The type of a value that was read; nothing is there at run time. */
@@ -71,7 +75,7 @@ export interface TopicDefinition<In = never, Out = unknown> {
 
 const optionNames = [
   ...["schema", "compatibility", "upcast", "partitions", "retention", "retentionSize", "cleanup", "durability"],
-  ...["maxBatch", "key"],
+  ...["maxBatch", "key", "keySchema"],
 ];
 
 /** A topic that is made at the start, or altered to be as it says. Throws `DEFINITION_INVALID`, `SCHEMA_INVALID`. */
@@ -83,30 +87,35 @@ export function topic<const S extends SchemaInput = never>(
   const named = `topic "${name}"`;
   refuseUnknown(named, options, optionNames);
   const schema = options.schema === undefined ? null : readSchema(name, options.schema);
+  const keySchema = options.keySchema === undefined ? null : readSchema(name, options.keySchema);
   const keyOf = keyReader(named, options.key as TopicOptions["key"]);
   return Object.freeze({
     kind: "topic",
     name,
     settings: Object.freeze(readSettings(named, options)),
     schema: schema && Object.freeze(schema),
+    keySchema: keySchema && Object.freeze(keySchema),
     compatibility: readLevel(named, options.compatibility),
     upcast: readUpcast(named, schema, options.upcast),
     keyOf,
     async publish(value: unknown, publishing: PublishOptions): Promise<void> {
       const isTombstone = value === null && (options.cleanup ?? "delete") !== "delete";
       const problems = schema && !isTombstone ? problemsOf(schema, value) : [];
-      if (problems.length > 0) throw mismatch(name, problems);
-      await publishVia(name, value, { key: value === null ? null : keyOf(value), ...publishing });
+      if (problems.length > 0) throw mismatch(name, "value", problems);
+      const { key = value === null ? null : keyOf(value) } = publishing;
+      const keyProblems = keySchema ? keyProblemsOf(keySchema, key) : [];
+      if (keyProblems.length > 0) throw mismatch(name, "key", keyProblems);
+      await publishVia(name, value, { ...publishing, key });
     },
   }) as never;
 }
 
-function mismatch(name: string, problems: readonly PayloadProblem[]): MillraceError {
+function mismatch(name: string, what: "key" | "value", problems: readonly PayloadProblem[]): MillraceError {
   const [first] = problems;
   return new MillraceError(
     "SCHEMA_MISMATCH",
-    `the value does not fit topic "${name}": ${first?.path || "the whole"}: ${first?.message}`,
-    { hint: "Correct the value, or the schema of the topic.", details: { topic: name, problems } },
+    `the ${what} does not fit topic "${name}": ${first?.path || "the whole"}: ${first?.message}`,
+    { hint: `Correct the ${what}, or the schema of the topic.`, details: { topic: name, problems } },
   );
 }
 
@@ -123,7 +132,10 @@ function checkName(name: string): void {
   });
 }
 
-function readSettings(named: string, options: Omit<TopicOptions, "schema" | "key">): Partial<TopicSettings> {
+function readSettings(
+  named: string,
+  options: Omit<TopicOptions, "schema" | "keySchema" | "key">,
+): Partial<TopicSettings> {
   const { partitions, retention, retentionSize, cleanup, durability, maxBatch } = options;
   try {
     const settings: Partial<TopicSettings> = {

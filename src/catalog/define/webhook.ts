@@ -6,6 +6,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import { MillraceError } from "../../base/errors.ts";
 import { parseDurationMs, parseSizeBytes } from "../../base/units.ts";
 import { checkName, refuseUnknown } from "./names.ts";
+import { type ReconcileDefinition, type ReconcileOptions, reconcileOf } from "./reconcile.ts";
 
 /** One call, as verifiers and the functions of a definition see it. */
 export interface WebhookRequest {
@@ -93,6 +94,8 @@ export interface WebhookOptions {
   /** In place of those of the verifier; `"*"` is any. */
   readonly mediaTypes?: readonly string[];
   readonly challenge?: WebhookChallenge;
+  /** Asks the vendor's list for what its calls did not bring. */
+  readonly reconcile?: ReconcileOptions;
 }
 
 export interface WebhookDefinition {
@@ -113,6 +116,7 @@ export interface WebhookDefinition {
   readonly keepHeaders: readonly string[];
   readonly mediaTypes: readonly string[] | null;
   readonly challenge: WebhookChallenge | undefined;
+  readonly reconcile: ReconcileDefinition | undefined;
 }
 
 const options = [
@@ -129,6 +133,7 @@ const options = [
   "keepHeaders",
   "mediaTypes",
   "challenge",
+  "reconcile",
 ] as const;
 
 const dayMs = 86_400_000;
@@ -168,6 +173,7 @@ export function webhook(name: string, given: WebhookOptions): WebhookDefinition 
     keepHeaders: keptHeaders(named, [...given.verify.keepHeaders, ...list(named, "keepHeaders", given.keepHeaders)]),
     mediaTypes: mediaTypesOf(named, given),
     challenge: challengeOf(named, given.challenge) ?? given.verify.challenge,
+    reconcile: reconcileOf(named, given.reconcile, { dedupeMs, id: given.id }),
   });
 }
 

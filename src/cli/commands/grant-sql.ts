@@ -7,7 +7,7 @@ import { type PostgresDefinition, postgres } from "../../catalog/definitions.ts"
 import { TopicCatalogue } from "../../log/topic-catalogue.ts";
 import { apiOf, type CommandContext, settingsIn } from "../command.ts";
 import { loadDefinitions } from "../load-module.ts";
-import { knownTables } from "../source-look.ts";
+import { knownTables, spelledOut } from "../source-look.ts";
 
 interface GrantOptions {
   readonly source?: string;
@@ -43,8 +43,9 @@ export function grantSqlCommand(sources: Command, context: CommandContext): void
             },
           );
         }
-        const known = await knownTables(definition);
-        context.terminal.print(grantSql({ definition, role, database, logId, known }));
+        const spelled = await spelledOut(definition);
+        const known = await knownTables(spelled);
+        context.terminal.print(grantSql({ definition: spelled, role, database, logId, known }));
       }
     });
 }

@@ -8,6 +8,7 @@ import { printBytes, printCount, printSpan } from "../quantity.ts";
 import { printTable } from "../table.ts";
 import type { Terminal } from "../terminal.ts";
 import { grantSqlCommand } from "./grant-sql.ts";
+import { hookOperationCommands } from "./hook-operations.ts";
 
 export const sourcesCommand: CommandModule = (program, context) => {
   const { terminal } = context;
@@ -35,7 +36,11 @@ export const sourcesCommand: CommandModule = (program, context) => {
         ],
         rows,
       );
-      for (const source of (answer as List<SourceAnswer>).items) printOrphans(terminal, source);
+      for (const source of (answer as List<SourceAnswer>).items) {
+        if (source.state.kind === "left")
+          terminal.print(`${terminal.style("yellow", "warning")}  ${source.warnings.join(" ")}`);
+        printOrphans(terminal, source);
+      }
     });
   sources
     .command("show <source>")
@@ -59,11 +64,7 @@ export const sourcesCommand: CommandModule = (program, context) => {
         "log held": heldOf(source),
         "since start": `${printCount(source.changes)} changes in ${printCount(source.transactions)} transactions`,
       });
-      for (const { table, reason, waiting, ...read } of source.reading ?? []) {
-        terminal.print(
-          `${terminal.style("cyan", "reading")}  ${table}: ${waiting ? "waits for its turn" : printRead(read)} (${reason})`,
-        );
-      }
+      printReading(terminal, source);
       for (const warning of source.warnings) terminal.print(`${terminal.style("yellow", "warning")}  ${warning}`);
       printOrphans(terminal, source);
       for (const table of source.tables) {
@@ -81,18 +82,20 @@ export const sourcesCommand: CommandModule = (program, context) => {
         );
       }
     });
-  const post = async (name: string, what: string, done: string, json: true | undefined): Promise<void> => {
-    const answer = await apiOf(context).post(`/v1/sources/${segment(name)}/${what}`, "application/json", "");
+  const post = async (name: string, what: string, done: string, json: true | undefined, body = ""): Promise<void> => {
+    const answer = await apiOf(context).post(`/v1/sources/${segment(name)}/${what}`, "application/json", body);
     if (json) return printJson(terminal, answer);
     terminal.print(`${done}; follow it with millrace sources show ${name}`);
   };
   sources
     .command("resnapshot <source>")
     .description("read a source anew, where changes were lost: its views are built again from the new snapshot")
+    .option("--table <table>", "only this one, as schema.table, while the others go on")
     .option("--json", "as JSON")
-    .action((name: string, { json }: { json?: true }) =>
-      post(name, "resnapshot", `a new snapshot of ${name} begins`, json),
-    );
+    .action((name: string, { table, json }: { table?: string; json?: true }) => {
+      if (table === undefined) return post(name, "resnapshot", `a new snapshot of ${name} begins`, json);
+      return post(name, `resnapshot?table=${encodeURIComponent(table)}`, `${table} of ${name} is read anew`, json);
+    });
   sources
     .command("adopt <source>")
     .description("go on from where a refused source's server is; the log says that changes may be missing")
@@ -104,15 +107,17 @@ export const sourcesCommand: CommandModule = (program, context) => {
     ["pause", "stop a source until it is resumed, through restarts", "stands still"],
     ["remove", "stop a source for good, before it is taken out of the module", "is removed"],
   ] as const) {
-    sources
+    const command = sources
       .command(`${what} <source>`)
       .description(about)
       .option("--keep-slot", "nothing is lost, and the source's server keeps its log until the source is resumed")
       .option("--drop-slot", "the server keeps nothing, and a resume takes a new snapshot")
       .option("--json", "as JSON")
-      .action((name: string, options: HoldOptions) =>
-        post(name, `${what}?slot=${slotOf(what, options)}`, `${name} ${done}`, options.json),
-      );
+      .action((name: string, options: HoldOptions) => {
+        const body = options.source === undefined ? "" : JSON.stringify({ url: options.source });
+        return post(name, `${what}?slot=${slotOf(what, options)}`, `${name} ${done}`, options.json, body);
+      });
+    if (what === "remove") command.option("--source <url>", "the database of one that is in app.ts no more");
   }
   sources
     .command("resume <source>")
@@ -133,6 +138,7 @@ export const sourcesCommand: CommandModule = (program, context) => {
       for (const reason of reasons) terminal.print(`  ${reason}`);
       if (more) terminal.print(`there are more: run millrace sources retry ${name} again`);
     });
+  hookOperationCommands(sources, context);
   grantSqlCommand(sources, context);
 };
 
@@ -148,6 +154,7 @@ interface RetryAnswer {
 interface HoldOptions {
   readonly keepSlot?: true;
   readonly dropSlot?: true;
+  readonly source?: string;
   readonly json?: true;
 }
 
@@ -158,6 +165,19 @@ function slotOf(what: string, { keepSlot, dropSlot }: HoldOptions): "keep" | "dr
     hint: "A slot that is kept fills the source's disk with its log; one that is dropped costs a new snapshot.",
   });
 }
+
+/** Of those that wait only the first are named: the first load of a large database has hundreds. */
+function printReading(terminal: Terminal, { reading = [] }: SourceAnswer): void {
+  const shown = reading.filter(({ waiting }, i) => !waiting || i < readingMax);
+  for (const { table, reason, waiting, ...read } of shown) {
+    const how = waiting ? "waits for its turn" : printRead(read);
+    terminal.print(`${terminal.style("cyan", "reading")}  ${table}: ${how} (${reason})`);
+  }
+  const more = reading.length - shown.length;
+  if (more > 0) terminal.print(`${terminal.style("cyan", "reading")}  ${printCount(more)} more wait for their turn`);
+}
+
+const readingMax = 10;
 
 function printOrphans(terminal: Terminal, { name, orphans }: SourceAnswer): void {
   if (orphans.length === 0) return;
@@ -183,6 +203,7 @@ function stateOf({ state }: SourceAnswer): string {
   if (state.kind === "paused" || state.kind === "removed") {
     return `${state.kind}, slot ${state.slot}${state.error === undefined ? "" : `: ${state.error.code}`}`;
   }
+  if (state.kind === "left") return "not in app.ts, slot kept";
   return "error" in state ? `${state.kind}: ${state.error.code}` : state.kind;
 }
 

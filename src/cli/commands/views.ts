@@ -1,4 +1,5 @@
 import { MillraceError } from "../../base/errors.ts";
+import type { BuildProgress } from "../../views/view-info.ts";
 import type { List, QueryAnswer, ViewAnswer } from "../answers.ts";
 import { segment } from "../answers.ts";
 import { apiOf, type CommandModule, printJson } from "../command.ts";
@@ -95,12 +96,14 @@ export const viewsCommand: CommandModule = (program, context) => {
 };
 
 function stateOf({ state }: ViewAnswer): string {
-  if (state.kind === "building") {
-    const of =
-      state.rowsEstimated === null ? "" : ` of about ${printCount(Math.max(state.rowsDone, state.rowsEstimated))}`;
-    return `building, ${printCount(state.rowsDone)}${of} rows: ${state.reason}`;
-  }
+  if (state.kind === "building") return `building, ${progressOf(state)}`;
+  if (state.kind === "live" && state.replacement) return `live; its next version: ${progressOf(state.replacement)}`;
   return "error" in state ? `failed: ${state.error.code}` : state.kind;
+}
+
+function progressOf({ reason, rowsDone, rowsEstimated }: BuildProgress): string {
+  const of = rowsEstimated === null ? "" : ` of about ${printCount(Math.max(rowsDone, rowsEstimated))}`;
+  return `${printCount(rowsDone)}${of} rows: ${reason}`;
 }
 
 function cellOf(value: unknown): string {

@@ -80,6 +80,14 @@ test("a batch whose answer was lost is sent again under its number, and is there
   assert.equal(cluster.partitions.get("t")?.batches.length, 1);
 });
 
+test("an append on the condition of a key's last offset is refused by name, and nothing is sent", async () => {
+  await using one = await opened();
+  const expect = { key: Buffer.from("k"), offset: null } as const;
+  const conditional = one.engine.append({ topic: "t", partition: 0, batch: batchOf("a"), expect });
+  await assert.rejects(conditional, withCode("KEY_OFFSETS_UNSUPPORTED"));
+  assert.equal(one.cluster.countOf(produce), 0);
+});
+
 test("a broker that does not lead any more is left for the one that does", async () => {
   await using one = await opened(2);
   const { cluster, clock, engine } = one;

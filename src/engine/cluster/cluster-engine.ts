@@ -208,6 +208,7 @@ class ClusterEngine implements Engine {
   append(request: AppendRequest): Promise<AppendResult> {
     return this.#ask(async () => {
       const { topic, partition, batch, clientId } = request;
+      assertNothingExpected(request);
       const info = this.#topics.known(topic, partition) ?? (await this.#topics.find(topic, partition));
       checkAppendable(batch, info.settings.batchBytesMax, topic);
       const sizeBytes = batch.length;
@@ -330,7 +331,9 @@ class ClusterEngine implements Engine {
   }
 
   #transactionHost(): TransactionHost {
-    const check = ({ topic, partition, batch }: AppendRequest): string | undefined => {
+    const check = (request: AppendRequest): string | undefined => {
+      const { topic, partition, batch } = request;
+      assertNothingExpected(request);
       const info = this.#topics.known(topic, partition);
       if (info) checkAppendable(batch, info.settings.batchBytesMax, topic);
       return info?.id;
@@ -359,6 +362,16 @@ function missingPartition(error: unknown, topic: string, partition: number): unk
   if (error.label !== "INVALID_TXN_STATE" && error.label !== "TRANSACTION_ABORTABLE") return error;
   const message = `${topic}/${partition} was not added to the producer's open transaction`;
   return new MillraceError("TRANSACTION_PARTITION_MISSING", message, { cause: error, details: { topic, partition } });
+}
+
+/** The brokers compare nothing, and whatever is compared here somebody else's append may come behind. */
+function assertNothingExpected({ topic, expect }: AppendRequest): void {
+  if (!expect) return;
+  const message = `topic ${topic} is on a Kafka cluster, which cannot append under the condition of a key's last offset`;
+  throw new MillraceError("KEY_OFFSETS_UNSUPPORTED", message, {
+    hint: "Append without a condition, or keep the topic in an embedded log.",
+    details: { topic },
+  });
 }
 
 function assertOffset(topic: string, partition: number, offset: number): void {

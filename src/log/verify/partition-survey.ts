@@ -13,6 +13,7 @@ import { Gate } from "../../base/gate.ts";
 import { finishSwap, swapFile } from "../cleaner/swap.ts";
 import { FilePool } from "../file-pool.ts";
 import type { JournaledBatches } from "../journal-recovery.ts";
+import { KeyMemory } from "../keys/key-memory.ts";
 import type { LogContext, LogLimits, PartitionPlace, PartitionSettings } from "../log-context.ts";
 import { type PartitionCheckpoint, recoverPartition } from "../partition-recovery.ts";
 import {
@@ -198,6 +199,7 @@ export function startContext(
     files,
     indexes: new SegmentIndexes(disk, files, 1),
     tails: new TailCache(0),
+    keys: new KeyMemory(0),
     memory: new WriteMemory(0),
     readMemory,
     ahead: new ReadAhead(readMemory, 0),

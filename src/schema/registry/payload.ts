@@ -1,5 +1,5 @@
 /** Payloads of any type of schema: whether one fits, and what it is as JSON. Nothing here throws on bad bytes. */
-import { decodeAvro, type UnionForm } from "./avro/decode-avro.ts";
+import { type AvroJsonForm, decodeAvro } from "./avro/decode-avro.ts";
 import { validateJson } from "./json/validate-json.ts";
 import { throwIfDeeper } from "./json-text.ts";
 import type { DecodedPayload, JsonSchema, ParsedSchema, PayloadProblem } from "./parsed-schema.ts";
@@ -7,11 +7,10 @@ import { decodeProtobuf } from "./protobuf/decode-protobuf.ts";
 import { messageAt } from "./protobuf/proto-file.ts";
 import { clipped, payloadBudget, schemaLimits } from "./schema-limits.ts";
 
-export interface DecodePayloadOptions {
+/** The form of Avro's values; Avro's own JSON unless said. */
+export interface DecodePayloadOptions extends Partial<AvroJsonForm> {
   /** Which message it is (Protobuf); the first unless said. */
   readonly messageIndexes?: readonly number[];
-  /** Avro: `tagged` is Avro's own JSON, `plain` has values of unions as they are. Tagged unless said. */
-  readonly unions?: UnionForm;
 }
 
 /** Without the header of the wire format. Empty when the payload fits. */
@@ -36,7 +35,7 @@ export function decodePayload(schema: ParsedSchema, bytes: Buffer, options: Deco
 
 function decode(schema: ParsedSchema, bytes: Buffer, options: DecodePayloadOptions): DecodedPayload {
   try {
-    if (schema.type === "AVRO") return decodeAvro(schema.root, bytes, { unions: options.unions ?? "tagged" });
+    if (schema.type === "AVRO") return decodeAvro(schema.root, bytes, { unions: "tagged", ...options });
     if (schema.type === "JSON") return decodeJson(schema, bytes);
     const indexes = options.messageIndexes ?? [0];
     const message = messageAt(schema.model.root, indexes);

@@ -105,6 +105,8 @@ test("the schemas have Debezium's names", () => {
     name: "Key",
     namespace: "shop.public.order_lines",
     fields: [{ name: "id", type: "long" }],
+    "connect.name": "shop.public.order_lines.Key",
+    "millrace.captured": true,
   });
   assert.equal(JSON.parse(jsonEnvelopeSchema(shape)).title, "shop.public.order lines.Envelope");
   assert.equal(avroKeySchema(shapeOf(everyType, null)), null);

@@ -8,6 +8,11 @@
 import type { ColumnShape, TableShape } from "../table-shape.ts";
 import { valueForm } from "../value-form.ts";
 
+/** On the Avro schemas of captured tables: what is read with them stands in the envelope's JSON. */
+export const capturedProp = "millrace.captured";
+/** On a field whose column has a name that Avro cannot write. */
+export const columnProp = "millrace.column";
+
 /** A value of JSON, as a schema is written. */
 type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };
 
@@ -28,6 +33,7 @@ export function avroEnvelopeSchema(shape: TableShape): string {
       { name: "ts_ns", type: ["null", "long"], default: null },
     ],
     "connect.name": `${namespace}.Envelope`,
+    [capturedProp]: true,
   });
 }
 
@@ -40,7 +46,15 @@ export function avroKeySchema(shape: TableShape): string | null {
     type: avroValue(column),
     ...originalName(column, names),
   }));
-  return JSON.stringify({ type: "record", name: "Key", namespace: avroNamespace(shape), fields });
+  const namespace = avroNamespace(shape);
+  return JSON.stringify({
+    type: "record",
+    name: "Key",
+    namespace,
+    fields,
+    "connect.name": `${namespace}.Key`,
+    [capturedProp]: true,
+  });
 }
 
 /** By the column's own name: letters, digits and `_` only, and no two the same. */
@@ -69,11 +83,11 @@ function avroRow(shape: TableShape): Json {
     const type = ["null", ...(Array.isArray(value) ? (value as Json[]) : [value])];
     return { name: names.get(column.name) as string, type, default: null, ...originalName(column, names) };
   });
-  return { type: "record", name: "Value", fields };
+  return { type: "record", name: "Value", fields, "connect.name": `${avroNamespace(shape)}.Value` };
 }
 
 function originalName(column: ColumnShape, names: ReadonlyMap<string, string>): { readonly [name: string]: Json } {
-  return names.get(column.name) === column.name ? {} : { "millrace.column": column.name };
+  return names.get(column.name) === column.name ? {} : { [columnProp]: column.name };
 }
 
 /** A type, or the branches of a union: an array with its own lower bounds, or of several dimensions, is a string. */
@@ -161,31 +175,40 @@ function avroName(name: string): string {
 
 const draft = "http://json-schema.org/draft-07/schema#";
 
+/** With the notes by which Confluent's converter makes the types of Kafka Connect again: `connect.type`, `connect.index`. */
 export function jsonEnvelopeSchema(shape: TableShape): string {
   const row = { oneOf: [{ type: "null" }, { $ref: "#/definitions/Value" }] };
   return JSON.stringify({
     $schema: draft,
     title: `${jsonNamespace(shape)}.Envelope`,
     type: "object",
-    properties: {
+    properties: inOrder({
       before: row,
       after: row,
       source: {
         type: "object",
-        properties: { ts_ms: { type: "integer" }, lsn: { type: "integer" }, txId: orNull({ type: "integer" }) },
+        title: "io.debezium.connector.postgresql.Source",
+        properties: inOrder(jsonSource),
         required: ["version", "connector", "name", "ts_ms", "db", "schema", "table"],
       },
-      transaction: orNull({ type: "object", required: ["id", "total_order", "data_collection_order"] }),
+      transaction: orNull({
+        type: "object",
+        title: "event.block",
+        properties: inOrder({ id: { type: "string" }, total_order: int64, data_collection_order: int64 }),
+        required: ["id", "total_order", "data_collection_order"],
+      }),
       op: { type: "string", enum: ["c", "u", "d", "r", "t"] },
-      ts_ms: { type: "integer" },
-    },
+      ts_ms: orNull(int64),
+      ts_us: orNull(int64),
+      ts_ns: orNull(int64),
+    }),
     required: ["op", "source"],
     definitions: {
       Value: {
         title: `${jsonNamespace(shape)}.Value`,
         type: "object",
-        properties: Object.fromEntries(
-          shape.columns.map((column) => [column.name, orNull(jsonValue(column.storeType))]),
+        properties: inOrder(
+          Object.fromEntries(shape.columns.map((column) => [column.name, orNull(jsonValue(column.storeType))])),
         ),
         additionalProperties: false,
       },
@@ -201,7 +224,7 @@ export function jsonKeySchema(shape: TableShape): string | null {
     $schema: draft,
     title: `${jsonNamespace(shape)}.Key`,
     type: "object",
-    properties: Object.fromEntries(columns.map((column) => [column.name, jsonValue(column.storeType)])),
+    properties: inOrder(Object.fromEntries(columns.map((column) => [column.name, jsonValue(column.storeType)]))),
     required: columns.map(({ name }) => name),
     additionalProperties: false,
   });
@@ -211,21 +234,45 @@ function jsonNamespace({ source, schema, table }: TableShape): string {
   return `${source}.${schema}.${table}`;
 }
 
+type JsonMembers = { readonly [name: string]: { readonly [keyword: string]: Json } };
+
+function inOrder(members: JsonMembers): Json {
+  return Object.fromEntries(
+    Object.entries(members).map(([name, schema], i) => [name, { ...schema, "connect.index": i }]),
+  );
+}
+
 /** Alternatives that cannot both fit. */
-function orNull(schema: Json): Json {
+function orNull(schema: Json): { readonly [keyword: string]: Json } {
   return { oneOf: [{ type: "null" }, schema] };
 }
 
-function jsonValue(storeType: string): Json {
+const int64 = { type: "integer", "connect.type": "int64" };
+const text = { type: "string" };
+
+const jsonSource: JsonMembers = {
+  ...{ version: text, connector: text, name: text, ts_ms: int64, snapshot: orNull(text), db: text },
+  ...{ sequence: orNull(text), ts_us: orNull(int64), ts_ns: orNull(int64), schema: text, table: text },
+  ...{ txId: orNull(int64), lsn: orNull(int64), xmin: orNull(int64), origin: orNull(text), origin_lsn: orNull(int64) },
+};
+
+const jsonIntegers: Readonly<Record<string, string>> = { smallint: "int16", integer: "int32" };
+
+function jsonValue(storeType: string): { readonly [keyword: string]: Json } {
   const form = valueForm(storeType);
   if (form.array) return { type: ["array", "string"] };
   switch (form.kind) {
     case "boolean":
       return { type: "boolean" };
     case "integer":
-      return { type: "integer" };
-    case "float":
-      return { oneOf: [{ type: "number" }, { type: "string", enum: ["NaN", "Infinity", "-Infinity"] }] };
+      return { type: "integer", "connect.type": jsonIntegers[storeType] ?? "int64" };
+    case "float": {
+      const connectType = storeType === "real" ? "float32" : "float64";
+      const special = { type: "string", enum: ["NaN", "Infinity", "-Infinity"] };
+      return { oneOf: [{ type: "number", "connect.type": connectType }, special] };
+    }
+    case "bytea":
+      return { type: "string", "connect.type": "bytes" };
     default:
       return { type: "string" };
   }

@@ -225,7 +225,12 @@ function asText(bound: Bound): Bound {
 }
 
 /** A number names an output; a bare name is a column of FROM first, then an output. */
-function groupNode(item: Node, targets: readonly Target[], branches: readonly FromBranch[], binding: Binding): Node {
+export function groupNode(
+  item: Node,
+  targets: readonly Target[],
+  branches: readonly Pick<FromBranch, "scope">[],
+  binding: Binding,
+): Node {
   if ("A_Const" in item) {
     const position = item.A_Const.ival?.ival ?? 0;
     const target = item.A_Const.ival === undefined ? undefined : targets[position - 1];

@@ -12,8 +12,19 @@ export interface Occurrence {
   readonly alias: string;
 }
 
+/** A function of FROM, which makes rows out of columns that stand before it. Compared by identity. */
+export interface RowsFunction {
+  /** As it is called, with WITH ORDINALITY and the list of columns that it is given. */
+  readonly call: Bound;
+  readonly columns: readonly string[];
+  /** What comes after the alias: `(a, b)`, or `(a int, b text)` where the types are given. */
+  readonly definition: string;
+}
+
 export type Hole =
   | { readonly kind: "column"; readonly occurrence: Occurrence; readonly column: string }
+  | { readonly kind: "function"; readonly of: RowsFunction; readonly column: string }
+  | { readonly kind: "opaque" }
   | { readonly kind: "group"; readonly index: number }
   | { readonly kind: "aggregate"; readonly index: number };
 

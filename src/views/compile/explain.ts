@@ -1,7 +1,7 @@
 /** A compiled view in words: what it reads, how each change reaches it, and what that costs. */
 import type { Occurrence } from "./bound.ts";
 import { usedColumns } from "./contribution.ts";
-import { joinOrder } from "./join-order.ts";
+import { type JoinStep, joinOrder } from "./join-order.ts";
 import type { Plan } from "./plan.ts";
 import { tableLabel } from "./tables.ts";
 import type { Term } from "./terms.ts";
@@ -48,14 +48,20 @@ function termLine(plan: Plan, term: Term): string {
   const branch = plan.branches[term.branch];
   if (branch === undefined) return "";
   const part = plan.branches.length > 1 ? `part ${term.branch + 1}: ` : "";
-  const steps = joinOrder(branch, term.occurrence).map((step) => {
+  const words = termWords(term.occurrence, joinOrder(branch, term.occurrence));
+  return `  ${part}${words}; ${term.place} the mirror is written`;
+}
+
+/** Which tables a change meets, and how. */
+export function termWords(changed: Occurrence, steps: readonly JoinStep[]): string {
+  const met = steps.map((step) => {
     const reached =
       step.probes.length === 0
         ? "by reading it whole, for each change"
         : `by ${step.byPrimaryKey ? "its primary key" : `an index on (${step.probes.join(", ")})`}`;
     return `then ${named(step.occurrence)} ${reached}`;
   });
-  return `  ${part}${[named(term.occurrence), ...steps].join(", ")}; ${term.place} the mirror is written`;
+  return [named(changed), ...met].join(", ");
 }
 
 function named({ mirror, alias }: Occurrence): string {

@@ -14,7 +14,7 @@ export const branchesMax = 64;
 const tablesMax = 64;
 
 /** Of a subquery's column, which may be written out several times above it. */
-const expressionCharactersMax = 16_384;
+export const expressionCharactersMax = 16_384;
 
 /** What binding of one definition shares. */
 export interface Binding {

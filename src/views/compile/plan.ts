@@ -162,7 +162,7 @@ export function planAdditive(query: AdditiveQuery, binding: Binding): Plan {
   };
 }
 
-function checkNames(names: readonly string[], binding: Binding): void {
+export function checkNames(names: readonly string[], binding: Binding): void {
   names.forEach((name, i) => {
     if (name === namelessColumn) {
       throw refuse(binding, `column ${i + 1} of the select list has no name`, undefined, "Name it: … as total.");

@@ -125,16 +125,19 @@ export class SourceText {
     return this.#tokens.filter((token) => token.tokenName !== "SQL_COMMENT" && token.tokenName !== "C_COMMENT");
   }
 
-  /** The text without comments and a closing semicolon, with pieces replaced. Positions are bytes. */
-  rewritten(replacements: ReadonlyMap<number, { readonly end: number; readonly text: string }>): string {
+  /** The text (of a range of it) without comments and a closing semicolon, with pieces replaced. Positions are bytes. */
+  rewritten(
+    replacements: ReadonlyMap<number, { readonly end: number; readonly text: string }>,
+    { start, end } = { start: 0, end: this.#bytes.length },
+  ): string {
     const pieces: string[] = [];
-    let done = 0;
+    let done = start;
     const copyTo = (until: number) => {
       pieces.push(this.#bytes.subarray(done, until).toString());
       done = until;
     };
     for (const token of this.#tokens) {
-      if (token.start < done) continue;
+      if (token.start < done || token.start >= end) continue;
       const replacement = replacements.get(token.start);
       const comment = token.tokenName === "SQL_COMMENT" || token.tokenName === "C_COMMENT";
       const text = replacement?.text ?? (comment ? " " : token.text === ";" ? "" : undefined);
@@ -143,7 +146,7 @@ export class SourceText {
       pieces.push(text);
       done = replacement?.end ?? token.end;
     }
-    copyTo(this.#bytes.length);
+    copyTo(end);
     return pieces.join("").trim();
   }
 }

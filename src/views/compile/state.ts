@@ -34,7 +34,7 @@ export function makeState(plan: Plan, key: readonly number[], names: StateNames)
   const columns = [...groupNames(plan), ...slotNames(plan)];
   const publicNames = plan.publics.map((one) => quote(one.name));
   const nullable = key.some((index) => plan.groups[index]?.notNull !== true);
-  const keyColumns = key.map((index) => quote(plan.groups[index]?.column ?? ""));
+  const keyColumns = keyNames(plan, key);
   return {
     stateTable,
     logTable,
@@ -54,6 +54,10 @@ export function makeState(plan: Plan, key: readonly number[], names: StateNames)
     clear: [`delete from ${deltaTable}`],
     merge: (batch) => printMerge(plan, key, { stateTable, logTable, keyTable, deltaTable, nullable }, batch),
   };
+}
+
+function keyNames(plan: Plan, key: readonly number[]): string[] {
+  return key.map((index) => quote(plan.groups[index]?.column ?? ""));
 }
 
 function groupNames(plan: Plan): string[] {
@@ -114,18 +118,22 @@ function netColumns(plan: Plan, alias: string): string[] {
   ];
 }
 
-interface Tables {
+export interface KeyTables {
   readonly stateTable: string;
-  readonly logTable: string;
   readonly keyTable: string;
+  /** Whether a column of the key may be NULL. */
   readonly nullable: boolean;
+}
+
+interface Tables extends KeyTables {
+  readonly logTable: string;
 }
 
 function createStatements(
   plan: Plan,
   tables: Tables & { readonly keyColumns: readonly string[]; readonly publicNames: readonly string[] },
 ): string[] {
-  const { stateTable, logTable, keyTable, keyColumns, publicNames } = tables;
+  const { stateTable, logTable, keyColumns, publicNames } = tables;
   const required = [
     ...plan.groups.filter((group) => group.notNull).map((group) => quote(group.column)),
     ...slotNames(plan),
@@ -140,22 +148,28 @@ function createStatements(
     `create table ${stateTable} with (fillfactor = 70) as\n${printState(plan)}\nwith no data`,
     `alter table ${stateTable} ${required.map((name) => `alter column ${name} set not null`).join(", ")}, add constraint rows_add_up check (${checks})`,
   ];
-  if (keyColumns.length === 0) statements.push(`create unique index on ${stateTable} ((true))`);
-  else if (!tables.nullable) statements.push(`create unique index on ${stateTable} (${keyColumns.join(", ")})`);
-  else {
-    statements.push(
-      `create unique index on ${stateTable} (${keyColumns.join(", ")}) nulls not distinct`,
-      // NULLs are equal in a value of a row type: the merge finds its rows by this index.
-      `create table ${keyTable} as select ${keyColumns.join(", ")} from ${stateTable} with no data`,
-      `create index on ${stateTable} ((row(${keyColumns.join(", ")})::${keyTable}))`,
-    );
-  }
-  statements.push(
+  statements.push(...keyIndexes(tables, keyColumns), ...createLog(stateTable, logTable, publicNames));
+  return statements;
+}
+
+/** The unique index over the key, and what finds rows by a key with NULLs in it. */
+export function keyIndexes({ stateTable, keyTable, nullable }: KeyTables, keyColumns: readonly string[]): string[] {
+  if (keyColumns.length === 0) return [`create unique index on ${stateTable} ((true))`];
+  if (!nullable) return [`create unique index on ${stateTable} (${keyColumns.join(", ")})`];
+  return [
+    `create unique index on ${stateTable} (${keyColumns.join(", ")}) nulls not distinct`,
+    // NULLs are equal in a value of a row type: the merge finds its rows by this index.
+    `create table ${keyTable} as select ${keyColumns.join(", ")} from ${stateTable} with no data`,
+    `create index on ${stateTable} ((row(${keyColumns.join(", ")})::${keyTable}))`,
+  ];
+}
+
+export function createLog(stateTable: string, logTable: string, publicNames: readonly string[]): string[] {
+  return [
     `create table ${logTable} as select 0::bigint as batch, 0::smallint as w, ${publicNames.map((name) => `s.${name}`).join(", ")} from ${stateTable} s with no data`,
     `alter table ${logTable} alter column batch set not null, alter column w set not null`,
     `create index on ${logTable} (batch)`,
-  );
-  return statements;
+  ];
 }
 
 const arrived = quote("_millrace_arrived");
@@ -188,12 +202,17 @@ function printMerge(
     plan.having === null ? [] : [`old.${quote(shownColumn)} as oshown`, `new.${quote(shownColumn)} as nshown`];
   return [
     `with ${printNet(plan, key, described, tables.deltaTable)},`,
-    `changed as (merge into ${tables.stateTable} v using net d on ${match(plan, key, tables)}`,
+    `changed as (merge into ${tables.stateTable} v using net d on ${sameKey("v", "d", keyNames(plan, key), tables)}`,
     ...(plan.grouped ? [`when matched and ${stay} then delete`] : []),
     `when matched then update set ${update.map(({ name, sql }) => `${name} = ${sql}`).join(", ")}`,
     `when not matched then insert (${inserted.join(", ")}) values (${values.join(", ")})`,
     `returning merge_action() as act, ${[...images, ...shown].join(", ")})`,
-    printChanges(plan, tables.logTable, batch),
+    insertChanges(
+      plan.publics.map((one) => quote(one.name)),
+      plan.having !== null,
+      tables.logTable,
+      batch,
+    ),
   ].join("\n");
 }
 
@@ -217,12 +236,12 @@ function printNet(plan: Plan, key: readonly number[], described: readonly number
   return `per_group as (${perGroup}),\nnet as (select ${[...columns, ...slots, count].join(", ")} from per_group g group by ${grouped})`;
 }
 
-function match(plan: Plan, key: readonly number[], tables: Tables): string {
-  if (key.length === 0) return "true";
-  const names = key.map((index) => quote(plan.groups[index]?.column ?? ""));
-  if (!tables.nullable) return names.map((name) => `v.${name} = d.${name}`).join(" and ");
-  const row = (alias: string) => `row(${names.map((name) => `${alias}.${name}`).join(", ")})::${tables.keyTable}`;
-  return `${row("v")} = ${row("d")}`;
+/** Rows `a` and `b` have the same key, as the indexes of `keyIndexes` find it. */
+export function sameKey(a: string, b: string, keyColumns: readonly string[], tables: KeyTables): string {
+  if (keyColumns.length === 0) return "true";
+  if (!tables.nullable) return keyColumns.map((name) => `${a}.${name} = ${b}.${name}`).join(" and ");
+  const row = (alias: string) => `row(${keyColumns.map((name) => `${alias}.${name}`).join(", ")})::${tables.keyTable}`;
+  return `${row(a)} = ${row(b)}`;
 }
 
 function mergeUpdate(plan: Plan, described: readonly number[]): { name: string; sql: string }[] {
@@ -243,16 +262,18 @@ function mergeUpdate(plan: Plan, described: readonly number[]): { name: string; 
   return [...groups, ...slots, ...computedColumns(plan, group, slot)];
 }
 
-/** One change row for what is gone and one for what is there, when they differ and a reader sees them. */
-function printChanges(plan: Plan, logTable: string, batch: string): string {
-  const names = plan.publics.map((one) => quote(one.name));
-  const image = (letter: "o" | "n") => plan.publics.map((_, i) => `${letter}${i}`);
+/**
+ * One change row for what is gone and one for what is there, when they differ and a reader sees them. Reads `changed`:
+ * `act`, old and new images as `o0…` and `n0…`, and with `shown` whether each was seen (`oshown`, `nshown`).
+ */
+export function insertChanges(publicNames: readonly string[], shown: boolean, logTable: string, batch: string): string {
+  const image = (letter: "o" | "n") => publicNames.map((_, i) => `${letter}${i}`);
   // By their bytes: 1.0 and 1.00 are two texts, and json has no equality.
   const same = `row(${image("o").join(", ")})::record *= row(${image("n").join(", ")})::record`;
   const side = (letter: "o" | "n", w: number, not: string) => {
-    const shown = plan.having === null ? "" : ` and ${letter}shown`;
-    const other = plan.having === null ? "" : ` and ${letter === "o" ? "n" : "o"}shown`;
-    return `select ${batch}, ${w}, ${image(letter).join(", ")} from changed where act <> '${not}'${shown} and not (act = 'UPDATE'${other} and ${same})`;
+    const seen = shown ? ` and ${letter}shown` : "";
+    const other = shown ? ` and ${letter === "o" ? "n" : "o"}shown` : "";
+    return `select ${batch}, ${w}, ${image(letter).join(", ")} from changed where act <> '${not}'${seen} and not (act = 'UPDATE'${other} and ${same})`;
   };
-  return `insert into ${logTable} (batch, w, ${names.join(", ")})\n${side("o", -1, "INSERT")}\nunion all\n${side("n", 1, "DELETE")}`;
+  return `insert into ${logTable} (batch, w, ${publicNames.join(", ")})\n${side("o", -1, "INSERT")}\nunion all\n${side("n", 1, "DELETE")}`;
 }

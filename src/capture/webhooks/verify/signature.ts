@@ -95,6 +95,11 @@ export function base64(text: string): Buffer | undefined {
   return /^[A-Za-z0-9+/_-]+={0,2}$/.test(text) ? Buffer.from(text, "base64") : undefined;
 }
 
+export interface ToleranceOptions {
+  /** How far the timestamp may be from now; `5m`. */
+  readonly tolerance?: string;
+}
+
 export function toleranceMsOf(verifier: string, text = "5m"): number {
   const spanMs = parseDurationMs(text, `tolerance of ${verifier}`);
   if (spanMs > 0) return spanMs;

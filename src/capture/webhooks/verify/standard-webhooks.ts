@@ -16,23 +16,19 @@ import {
   type Secrets,
   secretsOf,
   signaturesMax,
+  type ToleranceOptions,
   timeFault,
   toleranceMsOf,
   verifierOf,
 } from "./signature.ts";
 
-export interface StandardWebhooksOptions {
-  /** How far the timestamp may be from now; `5m`. */
-  readonly tolerance?: string;
-}
-
 /** Secrets as the vendor shows them: `whsec_…` (or the base64 alone), public keys `whpk_…`. */
-export function standardWebhooks(secret: Secrets, options: StandardWebhooksOptions = {}): WebhookVerifier {
+export function standardWebhooks(secret: Secrets, options: ToleranceOptions = {}): WebhookVerifier {
   return ofFamily("standardWebhooks", ["webhook"], secret, options);
 }
 
 /** Takes the headers `svix-…` and `webhook-…`, as Svix's own libraries do. */
-export function svixSignature(secret: Secrets, options: StandardWebhooksOptions = {}): WebhookVerifier {
+export function svixSignature(secret: Secrets, options: ToleranceOptions = {}): WebhookVerifier {
   return ofFamily("svixSignature", ["svix", "webhook"], secret, options);
 }
 
@@ -40,7 +36,7 @@ function ofFamily(
   name: string,
   prefixes: readonly string[],
   secret: Secrets,
-  { tolerance }: StandardWebhooksOptions,
+  { tolerance }: ToleranceOptions,
 ): WebhookVerifier {
   const secrets = secretsOf(name, secret);
   const keys = keysOf(secrets.filter((one) => !one.startsWith("whpk_")).map((one) => keyBytes(name, one)));

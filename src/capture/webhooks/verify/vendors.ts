@@ -15,15 +15,11 @@ import {
   type Secrets,
   secretsOf,
   signaturesMax,
+  type ToleranceOptions,
   timeFault,
   toleranceMsOf,
   verifierOf,
 } from "./signature.ts";
-
-export interface ToleranceOptions {
-  /** How far the timestamp may be from now; `5m`. */
-  readonly tolerance?: string;
-}
 
 /** `Stripe-Signature: t=…,v1=…` over `t.body` (docs.stripe.com/webhooks/signature); other schemes in it are passed over. */
 export function stripeSignature(secret: Secrets, { tolerance }: ToleranceOptions = {}): WebhookVerifier {

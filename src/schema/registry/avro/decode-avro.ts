@@ -16,8 +16,20 @@ import { type AvroField, type AvroRecord, type AvroType, type AvroUnion, branchN
 /** `tagged` is Avro's own JSON, `{"string": "x"}`; `plain` leaves the tag out. */
 export type UnionForm = "tagged" | "plain";
 
-export interface DecodeAvroOptions {
+/** How values stand in the JSON. What is left out is as Avro's own JSON has it. */
+export interface AvroJsonForm {
   readonly unions: UnionForm;
+  /** `text` for readers whose numbers end at 2^53. */
+  readonly longs?: "number" | "text";
+  /** Of `bytes` and `fixed`: `latin1` has a character for each byte. */
+  readonly bytes?: "latin1" | "base64";
+  /** Of `float` and `double`: `postgres` prints them as PostgreSQL does, `1e+20`. */
+  readonly floats?: "javascript" | "postgres";
+  /** An attribute of fields that has the name which they are told under. */
+  readonly nameProp?: string;
+}
+
+export interface DecodeAvroOptions extends AvroJsonForm {
   /** Answer in this schema's form. */
   readonly reader?: AvroType;
 }
@@ -25,7 +37,7 @@ export interface DecodeAvroOptions {
 /** One datum, which must be all of the bytes. */
 export function decodeAvro(writer: AvroType, bytes: Buffer, options: DecodeAvroOptions): DecodedPayload {
   const input = new AvroInput(bytes);
-  const decoder = new AvroDecoder(input, payloadBudget(bytes.length), options.unions);
+  const decoder = new AvroDecoder(input, payloadBudget(bytes.length), options);
   const problem = (path: string, message: string): { ok: false; problems: readonly PayloadProblem[] } => ({
     ok: false,
     problems: [{ path, message }],
@@ -46,14 +58,14 @@ class AvroDecoder {
   readonly path: (string | number)[] = [];
   readonly #input: AvroInput;
   readonly #budget: WorkBudget;
-  readonly #unions: UnionForm;
+  readonly #form: AvroJsonForm;
   readonly #branches = new Map<AvroUnion, Map<AvroType, number>>();
   readonly #utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-  constructor(input: AvroInput, budget: WorkBudget, unions: UnionForm) {
+  constructor(input: AvroInput, budget: WorkBudget, form: AvroJsonForm) {
     this.#input = input;
     this.#budget = budget;
-    this.#unions = unions;
+    this.#form = form;
   }
 
   read(writer: AvroType, reader: AvroType): string {
@@ -71,18 +83,18 @@ class AvroDecoder {
       case "int":
         return this.#as(reader, writer, this.#int());
       case "long":
-        return this.#as(reader, writer, this.#input.long());
+        return this.#as(reader, writer, this.#long());
       case "float":
-        return this.#as(reader, writer, floatText(this.#input.take(4).readFloatLE()));
+        return this.#as(reader, writer, this.#float(this.#input.take(4).readFloatLE()));
       case "double":
-        return this.#as(reader, writer, doubleText(this.#input.take(8).readDoubleLE()));
+        return this.#as(reader, writer, this.#double(this.#input.take(8).readDoubleLE()));
       case "bytes":
         return this.#bytes(reader);
       case "string":
         return this.#string(reader);
       case "fixed":
         this.#budget.spend(writer.size >> 4);
-        return this.#as(reader, writer, binaryText(this.#input.take(writer.size)));
+        return this.#as(reader, writer, this.#binary(this.#input.take(writer.size)));
       case "enum":
         return this.#enum(writer, reader);
       case "array":
@@ -116,16 +128,34 @@ class AvroDecoder {
     return text;
   }
 
+  #long(): string {
+    const text = this.#input.long();
+    return this.#form.longs === "text" ? `"${text}"` : text;
+  }
+
+  #float(value: number): string {
+    const short = Number.isFinite(value) ? shortestFloat(value) : value;
+    return this.#form.floats === "postgres" ? postgresText(short, 6) : doubleText(short);
+  }
+
+  #double(value: number): string {
+    return this.#form.floats === "postgres" ? postgresText(value, 15) : doubleText(value);
+  }
+
+  #binary(bytes: Buffer): string {
+    return this.#form.bytes === "base64" ? `"${bytes.toString("base64")}"` : binaryText(bytes);
+  }
+
   #bytes(reader: AvroType): string {
     const bytes = this.#input.take(this.#input.count());
-    if (reader.kind === "bytes") return binaryText(bytes);
+    if (reader.kind === "bytes") return this.#binary(bytes);
     if (reader.kind === "string") return JSON.stringify(bytes.toString("utf8"));
     return this.#mismatch({ kind: "bytes", props: new Map() }, reader);
   }
 
   #string(reader: AvroType): string {
     const bytes = this.#input.take(this.#input.count());
-    if (reader.kind === "bytes") return binaryText(bytes);
+    if (reader.kind === "bytes") return this.#binary(bytes);
     if (reader.kind !== "string") return this.#mismatch({ kind: "string", props: new Map() }, reader);
     try {
       return JSON.stringify(this.#utf8.decode(bytes));
@@ -181,7 +211,7 @@ class AvroDecoder {
   #record(writer: AvroRecord, reader: AvroRecord): string {
     if (writer === reader) {
       return this.#object(
-        writer.fields.map((field) => [field.name, this.#field(field.name, field.type, field.type)] as const),
+        writer.fields.map((field) => [this.#told(field), this.#field(field.name, field.type, field.type)] as const),
       );
     }
     const read = new Map<AvroField, string>();
@@ -191,7 +221,15 @@ class AvroDecoder {
       const value = this.#field(field.name, field.type, target?.type ?? field.type);
       if (target !== undefined) read.set(target, value);
     }
-    return this.#object(reader.fields.map((field) => [field.name, read.get(field) ?? this.#default(field)] as const));
+    return this.#object(
+      reader.fields.map((field) => [this.#told(field), read.get(field) ?? this.#default(field)] as const),
+    );
+  }
+
+  #told({ name, props }: AvroField): string {
+    const { nameProp } = this.#form;
+    const other = nameProp === undefined ? undefined : props.get(nameProp);
+    return other?.kind === "string" ? other.value : name;
   }
 
   #field(name: string, writer: AvroType, reader: AvroType): string {
@@ -251,7 +289,7 @@ class AvroDecoder {
   }
 
   #tagged(branch: AvroType, text: string): string {
-    if (this.#unions === "plain" || branch.kind === "null") return text;
+    if (this.#form.unions === "plain" || branch.kind === "null") return text;
     return `{${this.#quoted(branchName(branch))}:${text}}`;
   }
 
@@ -287,11 +325,22 @@ function doubleText(value: number): string {
   return Object.is(value, -0) ? "-0.0" : String(value);
 }
 
-/** The shortest digits that are this float again. */
-function floatText(value: number): string {
-  for (let digits = 6; digits < 9; digits++) {
+/** As PostgreSQL prints it: with an exponent from 10 to the `digits` on, and below 10 to the -4. */
+function postgresText(value: number, digits: number): string {
+  if (!Number.isFinite(value)) return JSON.stringify(String(value));
+  if (value === 0) return Object.is(value, -0) ? "-0" : "0";
+  const [mantissa = "", exponent = ""] = value.toExponential().split("e");
+  const power = Number(exponent);
+  if (power >= -4 && power < digits) return String(value);
+  return `${mantissa}e${power < 0 ? "-" : "+"}${String(Math.abs(power)).padStart(2, "0")}`;
+}
+
+/** With the fewest digits that are this float again. */
+function shortestFloat(value: number): number {
+  if (value === 0) return value;
+  for (let digits = 1; digits < 9; digits++) {
     const short = Number(value.toPrecision(digits));
-    if (Math.fround(short) === value) return doubleText(short);
+    if (Math.fround(short) === value) return short;
   }
-  return doubleText(value);
+  return Number(value.toPrecision(9));
 }

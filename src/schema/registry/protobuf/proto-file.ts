@@ -59,37 +59,37 @@ export interface ProtoOneof {
   readonly options: readonly ProtoOption[];
 }
 
-export interface ProtoMessage {
+/** What messages and enums have in common. */
+interface ProtoType {
   readonly name: string;
   /** With the package, without a leading dot. */
   readonly fullName: string;
   readonly file: ProtoFile;
+  readonly reservedRanges: readonly NumberRange[];
+  readonly reservedNames: readonly string[];
+  readonly options: readonly ProtoOption[];
+}
+
+export interface ProtoMessage extends ProtoType {
   readonly fields: readonly ProtoField[];
   readonly byNumber: ReadonlyMap<number, ProtoField>;
   readonly oneofs: readonly ProtoOneof[];
   readonly messages: readonly ProtoMessage[];
   readonly enums: readonly ProtoEnum[];
   readonly extends: readonly ProtoExtend[];
-  readonly reservedRanges: readonly NumberRange[];
-  readonly reservedNames: readonly string[];
   readonly extensionRanges: readonly NumberRange[];
-  readonly options: readonly ProtoOption[];
 }
 
-export interface ProtoEnum {
-  readonly name: string;
-  readonly fullName: string;
-  readonly file: ProtoFile;
-  readonly values: readonly {
-    readonly name: string;
-    readonly number: number;
-    readonly options: readonly ProtoOption[];
-  }[];
-  readonly reservedRanges: readonly NumberRange[];
-  readonly reservedNames: readonly string[];
-  readonly options: readonly ProtoOption[];
+export interface ProtoEnum extends ProtoType {
+  readonly values: readonly ProtoEnumValue[];
   /** Numbers that it does not name are no values of it (proto2). */
   readonly closed: boolean;
+}
+
+interface ProtoEnumValue {
+  readonly name: string;
+  readonly number: number;
+  readonly options: readonly ProtoOption[];
 }
 
 export interface ProtoExtend {

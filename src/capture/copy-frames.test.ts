@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { PassThrough } from "node:stream";
 import { test } from "node:test";
 import fc from "fast-check";
-import { FrameSplitter, readFrames } from "./replication-frames.ts";
+import { FrameSplitter, readFrames } from "./copy-frames.ts";
 
 function frame(kind: string, body: Uint8Array): Buffer {
   const bytes = Buffer.alloc(5);
@@ -56,4 +56,22 @@ test("the client's reader gets what is not data, and all of it again when the st
   stream.emit("data", Buffer.from("plain"));
   assert.deepEqual(data, ["one"]);
   assert.deepEqual(theirs, [String(frame("Z", Buffer.from("I"))), "plain"]);
+});
+
+test("given back in the middle of a chunk, the client's reader gets the rest of it, also the beginning of a frame", () => {
+  const stream = new PassThrough();
+  const theirs: Buffer[] = [];
+  stream.on("data", (bytes: Buffer) => {
+    theirs.push(bytes);
+    if (bytes[0] === 0x5a) giveBack();
+  });
+  const giveBack = readFrames(stream, { data: () => assert.fail("there is none") });
+  const sent = Buffer.concat([
+    frame("Z", Buffer.from("I")),
+    frame("S", Buffer.from("a\0b\0")),
+    frame("N", Buffer.from("note")),
+  ]);
+  stream.emit("data", sent.subarray(0, -2));
+  stream.emit("data", sent.subarray(-2));
+  assert.deepEqual(Buffer.concat(theirs), sent);
 });

@@ -1,0 +1,177 @@
+/**
+ * Queries that are recomputed by key. Any SELECT of which the rows that a change reaches can be named by columns of the
+ * result: those rows are taken out, and the query is run again for them.
+ */
+import type { SelectStmt } from "@pgsql/types";
+import type { ViewDefinition } from "../../../catalog/definitions.ts";
+import type { CompiledView, MirrorBinding } from "../../compiled-view.ts";
+import { type Bound, type Occurrence, plainColumn } from "../bound.ts";
+import { locationOf } from "../clauses.ts";
+import { refuse } from "../expression.ts";
+import { viewHash } from "../hash.ts";
+import { type JoinStep, joinOrder } from "../join-order.ts";
+import { nearestName } from "../nearest.ts";
+import { checkNames } from "../plan.ts";
+import { shortList } from "../scope.ts";
+import type { SourceText } from "../source-text.ts";
+import { hasEquality } from "../sql-type.ts";
+import { tableLabel } from "../tables.ts";
+import { isOpaque, tooMany, Untraceable } from "./alternative.ts";
+import { explainKeyed } from "./explain-keyed.ts";
+import { printWay } from "./print-ways.ts";
+import { bindQuery } from "./queries.ts";
+import { queryParts } from "./set-parts.ts";
+import { makeKeyedState } from "./state.ts";
+import { chooseTraceKey, type TraceKey } from "./trace-key.ts";
+import type { TracedBinding, TracedQuery } from "./traced.ts";
+
+export type ProbedIndex = CompiledView["mirrorIndexes"][number];
+
+const queriesMax = 1_000;
+
+export interface KeyedRequest {
+  readonly view: ViewDefinition;
+  readonly version: number;
+  readonly source: SourceText;
+  readonly mirrors: readonly MirrorBinding[];
+}
+
+/** Throws as `compileView` does, and `Untraceable`. */
+export function compileKeyed({ view, version, source, mirrors }: KeyedRequest): CompiledView {
+  let queries = 0;
+  // A CTE is bound wherever it is read: CTEs that read each other twice would be bound without end.
+  const bindOne: TracedBinding["bindQuery"] = (select, context) => {
+    if (++queries > queriesMax) throw tooMany();
+    return bindQuery(select, context);
+  };
+  const binding: TracedBinding = { source, mirrors, replacements: new Map(), used: new Map(), bindQuery: bindOne };
+  refuseOrder(source.statement, binding);
+  const query = bindOne(source.statement, { binding, ctes: new Map(), outer: [], path: "q", depth: 0 });
+  checkNames(query.names, binding);
+  if (chooseTraceKey(query, null) === null) throw new Untraceable("no column tells which rows a change reaches");
+  const rowKey = chooseRowKey(query, view, binding);
+  const traced = chooseTraceKey(query, rowKey);
+  if (traced === null) throw new Untraceable("the key tells no rows");
+  const required = query.names.filter((_, i) => query.alternatives.every((one) => one.outputs[i]?.notNull === true));
+  const names = rowKey.map((i) => query.names[i] ?? "");
+  const traceKey = traced.positions.map((i) => ({ name: query.names[i] ?? "", nullable: traced.nullable(i) }));
+  const { deltaTarget, ...state } = makeKeyedState(
+    {
+      names: query.names,
+      required,
+      query: queryParts(source.statement, query.names, binding),
+      rowKey: names,
+      traceKey,
+    },
+    { view: view.name, version },
+  );
+  const uses = tablesUsed(query, binding);
+  return {
+    name: view.name,
+    version,
+    hash: viewHash(view, source, uses),
+    class: "keyed",
+    query: source.rewritten(binding.replacements),
+    key: names,
+    publicColumns: query.names,
+    uses: uses.map(({ mirror, columns }) => ({ mirrorId: mirror.id, columns })),
+    ...state,
+    terms: traced.ways.map((way) => printWay(way, deltaTarget, binding.used)),
+    planned: true,
+    mirrorIndexes: indexesOf(query, traced),
+    scans: scansOf(traced),
+    explanation: explainKeyed({ rowKey: names, traceKey: traceKey.map((one) => one.name), uses, ways: traced.ways }),
+  };
+}
+
+function refuseOrder(select: SelectStmt, binding: TracedBinding): void {
+  if (select.sortClause === undefined || select.distinctClause !== undefined || select.limitCount !== undefined) return;
+  const at = locationOf(select.sortClause[0]);
+  throw refuse(binding, "order by has no meaning in a view", at, "Order the rows when reading.");
+}
+
+function chooseRowKey(query: TracedQuery, view: ViewDefinition, binding: TracedBinding): number[] {
+  const { source } = binding;
+  const types = query.names.map((_, i) => query.alternatives[0]?.outputs[i]?.type);
+  if (view.key !== null) {
+    const positions = view.key.map((name) => {
+      const i = query.names.indexOf(name);
+      if (i >= 0) return i;
+      const nearest = nearestName(name, query.names);
+      throw source.refusal("VIEW_KEY_INVALID", `its key names "${name}", which is not in the select list`, {
+        hint: nearest === null ? `The columns are ${shortList(query.names)}.` : `Did you mean "${nearest}"?`,
+        details: { column: name },
+      });
+    });
+    if (new Set(positions).size !== positions.length)
+      throw source.refusal("VIEW_KEY_INVALID", "its key names a column twice");
+    if (query.determines(new Set(positions))) return positions;
+    throw source.refusal("VIEW_KEY_NOT_UNIQUE", `its key (${view.key.join(", ")}) is not known to identify a row`, {
+      hint: keyHint,
+    });
+  }
+  const comparable = query.names.flatMap((_, i) => (types[i] !== undefined && hasEquality(types[i]) ? [i] : []));
+  const plain = (i: number) => query.alternatives.every((one) => !isOpaque(one.outputs[i] as Bound));
+  // What can be computed from the others goes first, what stands first in the select list stays longest.
+  const order = [...comparable.filter(plain), ...comparable.filter((i) => !plain(i))];
+  if (!query.determines(new Set(order))) {
+    throw source.refusal("VIEW_KEY_NOT_UNIQUE", "no columns of it are known to identify a row", { hint: keyHint });
+  }
+  let key = order;
+  for (const position of [...order].reverse()) {
+    const without = key.filter((one) => one !== position);
+    if (query.determines(new Set(without))) key = without;
+  }
+  return key.sort((a, b) => a - b);
+}
+
+const keyHint = "Select the primary key of each table in FROM, all columns of GROUP BY, or what DISTINCT ON names.";
+
+function tablesUsed(query: TracedQuery, { used, mirrors }: TracedBinding) {
+  const read = new Set(query.alternatives.flatMap((one) => one.occurrences.map(({ mirror }) => mirror.id)));
+  return mirrors
+    .filter(({ id }) => read.has(id) || used.has(id))
+    .sort((a, b) => a.id - b.id)
+    .map((mirror) => {
+      const names = mirror.shape.columns.map((column) => column.name);
+      return { mirror, columns: names.filter((name) => used.get(mirror.id)?.has(name) === true) };
+    });
+}
+
+/** What the ways probe, and what the query for some keys probes: its key's own columns, and the joins from there. */
+function indexesOf(query: TracedQuery, { positions, ways }: TraceKey): ProbedIndex[] {
+  const found: ProbedIndex[] = [];
+  const probe = (steps: readonly JoinStep[]) => {
+    for (const { occurrence, probes, byPrimaryKey } of steps) {
+      if (probes.length > 0 && !byPrimaryKey)
+        found.push({ mirrorId: occurrence.mirror.id, columns: [...probes].sort() });
+    }
+  };
+  for (const way of ways) probe(way.steps);
+  for (const alternative of query.alternatives) {
+    const conjuncts = alternative.conjuncts.filter(({ bound }) => !isOpaque(bound) && !readsFunction(bound));
+    const byTable = new Map<Occurrence, string[]>();
+    for (const position of positions) {
+      const column = plainColumn(alternative.outputs[position] as Bound);
+      if (column === null) continue;
+      byTable.set(column.occurrence, [...(byTable.get(column.occurrence) ?? []), column.column]);
+    }
+    for (const [occurrence, columns] of byTable) {
+      found.push({ mirrorId: occurrence.mirror.id, columns });
+      if (alternative.occurrences.includes(occurrence)) probe(joinOrder({ ...alternative, conjuncts }, occurrence));
+    }
+  }
+  return found;
+}
+
+function readsFunction(bound: Bound): boolean {
+  return bound.parts.some((part) => typeof part !== "string" && part.kind === "function");
+}
+
+function scansOf({ ways }: TraceKey): CompiledView["scans"] {
+  return ways.flatMap((way) =>
+    way.steps
+      .filter((step) => step.probes.length === 0)
+      .map((step) => ({ changed: tableLabel(way.driver.mirror), read: tableLabel(step.occurrence.mirror) })),
+  );
+}

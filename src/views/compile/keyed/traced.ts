@@ -1,0 +1,61 @@
+/** What binding of a query that is recomputed by key works with and yields. */
+import type { SelectStmt } from "@pgsql/types";
+import type { Bound } from "../bound.ts";
+import type { Binding } from "../from.ts";
+import type { Scope } from "../scope.ts";
+import type { Alternative } from "./alternative.ts";
+
+export type Ctes = ReadonlyMap<
+  string,
+  { readonly query: SelectStmt; readonly names: readonly string[]; readonly context: QueryContext }
+>;
+
+/** What all parts of one definition share. */
+export interface TracedBinding extends Binding {
+  /** Columns read, by mirror. */
+  readonly used: Map<number, Set<string>>;
+  bindQuery(select: SelectStmt, context: QueryContext): TracedQuery;
+}
+
+/** Where a query stands. */
+export interface QueryContext {
+  readonly binding: TracedBinding;
+  readonly ctes: Ctes;
+  /** Scopes around it that its expressions may reach, the nearest first. */
+  readonly outer: readonly Scope[];
+  /** Tells this place in the definition from every other; the same whichever alternative is being bound. */
+  readonly path: string;
+  readonly depth: number;
+}
+
+export interface TracedAlternative extends Omit<Alternative, "scope"> {
+  /** By position; opaque where rows cannot be traced by the column. */
+  readonly outputs: readonly Bound[];
+}
+
+export interface TracedQuery {
+  readonly names: readonly string[];
+  readonly alternatives: readonly TracedAlternative[];
+  /** Whether rows that agree in these columns are one row. */
+  readonly determines: (positions: ReadonlySet<number>) => boolean;
+}
+
+const depthMax = 80;
+
+export function inner(context: QueryContext, step: string, outer = context.outer): QueryContext {
+  if (context.depth > depthMax) throw context.binding.source.tooDeep();
+  return { ...context, outer, path: `${context.path}.${step}`, depth: context.depth + 1 };
+}
+
+/** Notes the columns that an expression reads. */
+export function note(binding: TracedBinding, bound: Bound): void {
+  for (const part of bound.parts) {
+    if (typeof part === "string") continue;
+    if (part.kind === "function") note(binding, part.of.call);
+    if (part.kind !== "column") continue;
+    const { id } = part.occurrence.mirror;
+    const columns = binding.used.get(id) ?? new Set();
+    columns.add(part.column);
+    binding.used.set(id, columns);
+  }
+}

@@ -1,0 +1,179 @@
+/** For tests: one query per feature of view SQL, over the tables of `makeTables`. */
+
+export interface LawFeature {
+  readonly about: string;
+  readonly text: string;
+  readonly key?: readonly string[];
+}
+
+/** Over `t0 (id, a, b, n, m, t, f)`, `audit.t1 (k, "K 2", …)`, `t2 (id, …)` and the keyless `t3`. */
+export const features: readonly LawFeature[] = [
+  { about: "one table, whole", text: "select * from t0" },
+  { about: "a composite key", text: 'select k, "K 2", t from crm.audit.t1 where a > 0' },
+  {
+    about: "a self join",
+    text: "select x.id, y.id as other, x.t || y.t as both from t0 x join t0 y on x.a = y.a and x.id < y.id",
+  },
+  {
+    about: "three of one table",
+    text: "select x.id as a, y.id as b, z.id as c, x.n + z.n as n from t0 x, t0 y, t0 z where x.a = y.b and y.a = z.a",
+  },
+  {
+    about: "four of two tables",
+    text: "select count(*) as n, sum(z.a) as s from t0 w join t2 x on w.a = x.a join t0 y on x.b = y.a join t0 z on z.a = y.a",
+  },
+  {
+    about: "using, with integers of two sizes",
+    text: "select id, l.t as lt, r.t as rt, l.a + r.a as s from t0 l join t2 r using (id)",
+  },
+  { about: "a star over using", text: "select l.*, r.id as other from t0 l join t2 r using (id)" },
+  {
+    about: "parts told apart by a constant",
+    text: "select 'a' as kind, id, t from t0 union all select 'b', id, t from t2",
+    key: ["id", "kind"],
+  },
+  {
+    about: "a CTE read twice",
+    text: "with c as (select id, a, t from t0 where f is not false) select p.id, q.id as other from c p join c q on p.a = q.id",
+  },
+  {
+    about: "grouping by nothing",
+    text: "select count(*) as n, sum(a) as s, avg(n) as m, count(t) filter (where f) as c, 'x' as kind from t3",
+  },
+  { about: "grouping by nothing, with having", text: "select count(*) as n from t3 having count(*) > 5" },
+  { about: "groups with NULLs in their key", text: "select t, f, count(*) as n, sum(n) as s from t3 group by t, f" },
+  {
+    about: "a description that follows from the key",
+    text: "select o.id, o.t, o.n, l.t as other, count(*) as n_rows, sum(r.m) as s from t0 o join t2 l on l.id = o.a join t3 r on r.a = o.id group by o.id, o.t, o.n, l.t",
+    key: ["id"],
+  },
+  {
+    about: "a primary key in GROUP BY gives the table's columns",
+    text: "select o.id, o.t, upper(o.t) as u, count(*) as c from t0 o join t3 r on r.a = o.id group by o.id",
+  },
+  {
+    about: "sums and averages with NaN and infinities",
+    text: "select a, sum(n) as s, avg(n) as v, sum(m) as sm, avg(m) as vm, sum(n + m) as both from t3 group by a",
+  },
+  {
+    about: "sums of each integer type",
+    text: "select f, sum(a) as sa, sum(b) as sb, avg(a) as va, avg(b) as vb, sum(a::smallint) filter (where a > 0) as small from t3 group by f",
+  },
+  {
+    about: "expressions over aggregates",
+    text: "select f, coalesce(sum(a), 0) as s, sum(m) / nullif(count(m), 0) as share, case when count(*) > 3 then 'many' else 'few' end as size from t3 group by f having count(*) > 1",
+  },
+  {
+    about: "a join with a union",
+    text: "select o.t, count(*) as c, sum(u.v) as s from t0 o join (select a as k, n as v from t2 union all select (b % 5)::int, m from t3 union all select 1, 2) u on u.k = o.a group by o.t",
+  },
+  {
+    about: "nested unions and subqueries",
+    text: "select k, sum(v) as s from (select k, v + 1 as v from (select a as k, 1 as v from t0 union all select a, b from t2) p where v is not null union all select id, a from t0) q group by 1",
+  },
+  { about: "a theta join", text: "select x.id, y.id as other from t0 x join t2 y on x.a < y.a and x.f" },
+  { about: "a cross join", text: "select x.t, count(*) as n from t0 x cross join t2 y group by x.t" },
+  { about: "a filter by a constant key", text: "select id, t from t0 where id = 3" },
+  {
+    about: "GROUP BY an expression, its name and its place",
+    text: "select coalesce(t, 'none') as tag, a % 2 as odd, b, count(*) as n from t3 group by tag, 2, b",
+  },
+];
+
+/** Those whose query is run again for the keys that a batch reaches. */
+export const keyedFeatures: readonly LawFeature[] = [
+  {
+    about: "min and max by group",
+    text: "select a, min(n) as lo, max(m) as hi, count(distinct t) as ts from t3 group by a",
+  },
+  {
+    about: "ordered aggregates over a join",
+    text: "select o.a, string_agg(o.t, ',' order by o.id, r._x) as list, array_agg(r.m order by o.id, r._x, r.m) as ms from t0 o join (select a as k, m, id as _x from t2) r on r.k = o.a group by o.a",
+  },
+  {
+    about: "floating-point sums and deviations",
+    text: "select f, sum(a::double precision) as s, stddev(a) as d, bool_and(f) as every from t3 group by f",
+  },
+  {
+    about: "a left join",
+    text: "select o.id, o.t, r.id as other, r.t as rt from t0 o left join t2 r on r.a = o.id",
+    key: ["id", "other"],
+  },
+  {
+    about: "a left join to a primary key",
+    text: "select o.id, o.t, r.t as rt from t0 o left join t2 r on r.id = o.a and o.f",
+  },
+  { about: "a right join", text: "select o.id, r.id as rid, o.t from t0 o right join t2 r on o.a = r.id and r.a > 0" },
+  { about: "a full join", text: "select o.id, r.id as rid, o.n, r.n as rn from t0 o full join t2 r on o.a = r.id" },
+  { about: "a full join using", text: "select id, o.t, r.t as rt from t0 o full join t2 r using (id)" },
+  {
+    about: "left joins in a row",
+    text: "select o.id, x.t as xt, y.t as yt from t0 o left join t2 x on x.id = o.a left join audit.t1 y on y.k = x.a and y.\"K 2\" = 'a'",
+  },
+  {
+    about: "groups over a left join, by a column of the side that may be missing",
+    text: "select r.a as g, count(*) as n, max(o.n) as hi from t0 o left join t2 r on r.id = o.a group by r.a",
+  },
+  { about: "exists", text: "select o.id, o.t from t0 o where exists (select from t2 r where r.a = o.id and r.f)" },
+  { about: "not exists", text: "select o.id, o.t from t0 o where not exists (select from t3 r where r.a = o.a)" },
+  { about: "in", text: "select o.id from t0 o where o.a in (select r.a from t2 r where r.b > 0)" },
+  { about: "not in", text: "select o.id from t0 o where o.a not in (select r.a from t2 r)" },
+  { about: "in as a value", text: "select o.id, o.a in (select r.a from t2 r) as there from t0 o" },
+  {
+    about: "scalar subqueries, correlated and not",
+    text: "select o.id, (select max(r.n) from t2 r where r.a = o.a) as hi, (select count(*) from t3 x where x.a = o.id and x.n > (select min(y.n) from t2 y where y.id = o.id)) as c from t0 o",
+  },
+  {
+    about: "a scalar subquery over a whole table",
+    text: "select o.id, o.n - (select avg(r.m) from t2 r) as d from t0 o",
+  },
+  {
+    about: "array of a subquery",
+    text: "select o.id, array(select r.id from t2 r where r.a = o.a order by r.id) as ids from t0 o",
+  },
+  { about: "a row in a subquery", text: "select o.id from t0 o where (o.a, o.t) in (select r.a, r.t from t2 r)" },
+  { about: "all", text: "select o.id from t0 o where o.a >= all (select r.a from t2 r where r.t = o.t)" },
+  {
+    about: "the last rows of each group",
+    text: "select id, a, rn from (select id, a, row_number() over (partition by a order by n desc nulls last, id) as rn from t0) q where rn <= 2",
+  },
+  {
+    about: "windows that share a partition",
+    text: "select id, t, a, sum(b) over w as run, lag(id) over w as before, count(*) over (partition by t) as n from t0 window w as (partition by t order by id)",
+  },
+  { about: "distinct on", text: "select distinct on (a) a, id, t from t0 order by a, n desc nulls last, id" },
+  {
+    about: "lateral",
+    text: "select o.id, l.id as last, l.m from t0 o left join lateral (select r.id, r.m from t2 r where r.a = o.a order by r.id desc limit 1) l on true",
+  },
+  { about: "unnest", text: "select o.id, x, ord from t0 o, unnest(array[o.a, o.id, 7]) with ordinality as u (x, ord)" },
+  {
+    about: "groups by what a function makes",
+    text: "select x, count(*) as n, min(o.n) as lo from t0 o cross join lateral unnest(array[o.a, o.a + 1]) as x group by x",
+  },
+  {
+    about: "generate_series",
+    text: "select o.id, g from t0 o, generate_series(0, least(o.a, 3)) with ordinality as s (g, i)",
+    key: ["id", "g"],
+  },
+  { about: "intersect", text: "select a, t from t0 intersect select a, t from t2" },
+  { about: "except", text: "select a, t from t0 except select a, t from t2" },
+  {
+    about: "except in a row, in parentheses",
+    text: "(select a from t0 union select a from t3) except (select a from t2 except select id from t0)",
+  },
+  { about: "except all", text: "select id, a from t0 except all select id::integer, a from t2" },
+  {
+    about: "a CTE read twice",
+    text: "with g as (select a, count(*) as n, max(n) as hi from t0 group by a) select o.id, g.n, p.hi from t2 o left join g on g.a = o.a left join g p on p.a = o.b",
+  },
+  {
+    about: "a group joined with its rows",
+    text: "select o.id, o.n, s.avg from t0 o join (select a, avg(n) as avg from t0 group by a) s on s.a = o.a where o.n > s.avg",
+  },
+  {
+    about: "values",
+    text: "select o.id, v.name from t0 o left join (values (1, 'one'), (2, 'two')) v (id, name) on v.id = o.a",
+    key: ["id", "name"],
+  },
+];
