@@ -459,7 +459,7 @@ test("SQL that is too long or too deep is refused, and the next definition compi
   refused("VIEW_UNSUPPORTED", `select ${"1+".repeat(20_000)}1 as x from orders`, /nested too deeply/);
   refused(
     "VIEW_UNSUPPORTED",
-    `select id from ${"(select id from ".repeat(40)}orders${") x".repeat(40)}`,
+    `select id from ${"(select id from ".repeat(60)}orders${") x".repeat(60)}`,
     /nested too deeply/,
   );
   refused(

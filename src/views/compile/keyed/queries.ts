@@ -21,7 +21,7 @@ import {
   withSubquery,
 } from "./expressions.ts";
 import { bindItems } from "./from-items.ts";
-import { allRowsKnown, closure } from "./rows-known.ts";
+import { allRowsKnown, closure, remembered } from "./rows-known.ts";
 import {
   type Ctes,
   inner,
@@ -203,7 +203,7 @@ class Block {
       return known.rows.size === facts.sources.length;
     };
     const names = first.targets.map((target) => target.name);
-    return { names, alternatives, determines };
+    return { names, alternatives, determines: remembered(determines) };
   }
 
   /** All clauses, over one alternative of FROM. */

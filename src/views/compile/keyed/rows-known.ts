@@ -60,7 +60,7 @@ export function closure(facts: RowFacts, start: Iterable<string>): Known {
       if (given.every(known)) for (const column of then) columns.add(column);
     }
     for (const source of facts.sources) {
-      if (!source.determinedBy(known)) continue;
+      if (rows.has(source) || !source.determinedBy(known)) continue;
       rows.add(source);
       for (const column of source.columns) columns.add(column);
     }
@@ -70,4 +70,17 @@ export function closure(facts: RowFacts, start: Iterable<string>): Known {
 
 export function allRowsKnown(facts: RowFacts, start: Iterable<string>): boolean {
   return closure(facts, start).rows.size === facts.sources.length;
+}
+
+/** The same test, asked once for each set: around a subquery it is asked again and again, at each level. */
+export function remembered(determines: (positions: ReadonlySet<number>) => boolean): typeof determines {
+  const answers = new Map<string, boolean>();
+  return (positions) => {
+    const key = [...positions].sort((a, b) => a - b).join();
+    const known = answers.get(key);
+    if (known !== undefined) return known;
+    const answer = determines(positions);
+    answers.set(key, answer);
+    return answer;
+  };
 }
