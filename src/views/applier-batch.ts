@@ -159,19 +159,19 @@ function terms(readings: readonly Reading[], id: number, place: "before" | "afte
   );
 }
 
-/** Those that leave their joins to the planner come last, together. */
+/** Brings views to what the terms found in a batch. */
 export function mergeStatements(
   views: readonly CompiledView[],
   batch: number,
   owner: (name: string) => string = ownerOf.view,
 ): PipelineStatement[] {
-  const merges = (planned: boolean) =>
-    views
-      .filter((view) => view.planned === planned)
-      .map((view) => ({ sql: view.merge("$1::bigint"), values: [batch], owner: owner(view.name) }));
-  const planned = merges(true);
-  if (planned.length === 0) return merges(false);
-  return [...merges(false), ...plannersJoins(true), ...planned, ...plannersJoins(false)];
+  const again = views.flatMap((view) => view.recompute.map((sql) => ({ sql, owner: owner(view.name) })));
+  const merges = views.map((view) => ({
+    sql: view.merge("$1::bigint"),
+    values: [batch],
+    owner: owner(view.name),
+  }));
+  return again.length === 0 ? merges : [...plannersJoins(true), ...again, ...plannersJoins(false), ...merges];
 }
 
 function plannersJoins(on: boolean): PipelineStatement[] {

@@ -79,7 +79,6 @@ function compilePlanned({ view, mirrors, version }: CompileRequest, source: Sour
     uses: uses.map(({ mirror, columns }) => ({ mirrorId: mirror.id, columns })),
     ...state,
     terms: terms.map(({ mirrorId, place, sql }) => ({ mirrorId, place, sql })),
-    planned: false,
     mirrorIndexes: indexesProbed(plan, terms),
     scans: tablesScanned(plan, terms),
     explanation: explainPlan(plan, keyNames, terms),

@@ -71,8 +71,8 @@ export interface CompiledView {
   readonly terms: readonly DeltaTerm[];
   /** Nets the contributions, merges them into the state and writes the change rows (−1 old row, +1 new row, only what really changed), all in one statement; `batch` is an SQL expression for the batch number. */
   readonly merge: (batch: string) => string;
-  /** Whether the merge joins whole tables in an order that the planner is to choose. */
-  readonly planned: boolean;
+  /** Runs the query for what the terms found, before the merge: over whole tables, so that its joins are the planner's. */
+  readonly recompute: readonly string[];
   /** Indexes that the terms probe. */
   readonly mirrorIndexes: readonly { readonly mirrorId: number; readonly columns: readonly string[] }[];
   /** Joins that no index serves: a change of the one table reads the other whole. Tables as `shop.orders`. */

@@ -89,7 +89,8 @@ export class LawDriver {
   async drop(compiled: CompiledView): Promise<void> {
     await this.#client.query(`drop view views.${quote(compiled.name)}`);
     for (const sql of compiled.drop) await this.#client.query(sql);
-    await this.#client.query(`drop table pg_temp.${quote(`dv_${compiled.name}__1`)}`);
+    for (const table of ["dv", "fr"])
+      await this.#client.query(`drop table if exists pg_temp.${quote(`${table}_${compiled.name}__1`)}`);
     this.#views.splice(0, this.#views.length, ...this.#views.filter((one) => one.compiled !== compiled));
   }
 
@@ -118,7 +119,7 @@ export class LawDriver {
       await this.#client.query(
         `insert into ${compiled.deltaTable} (${columns}) select ${columns} from ${pendingOf(compiled)} where ${steps}`,
       );
-      await this.#client.query(compiled.merge(String(++this.#batch)));
+      for (const sql of [...compiled.recompute, compiled.merge(String(++this.#batch))]) await this.#client.query(sql);
       from = to;
     }
     await this.#client.query(`drop table ${pendingOf(compiled)}`);
@@ -162,7 +163,8 @@ export class LawDriver {
     }
     for (const { compiled } of this.#views) {
       const kept = `insert into ${pendingOf(compiled)} select ${this.#batch}, * from ${compiled.deltaTable}`;
-      await this.#client.query(this.#recording.has(compiled) ? kept : compiled.merge(String(this.#batch)));
+      const merged = [...compiled.recompute, compiled.merge(String(this.#batch))];
+      for (const sql of this.#recording.has(compiled) ? [kept] : merged) await this.#client.query(sql);
     }
     await this.#client.query("commit");
     await this.check();

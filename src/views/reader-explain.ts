@@ -20,6 +20,7 @@ export function explainView(info: ViewInfo, compiled: CompiledView | null): stri
     ...compiled.terms.map((term) => {
       return section(`delta term: mirror ${term.mirrorId}, ${term.place} it takes the batch`, [term.sql]);
     }),
+    ...(compiled.recompute.length === 0 ? [] : [section("the query for the keys that were found", compiled.recompute)]),
     section("merge", [compiled.merge("$batch")]),
   ].join("\n")}\n`;
 }

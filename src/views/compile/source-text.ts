@@ -161,3 +161,8 @@ function isDeeper(root: object, levelsMax: number): boolean {
   }
   return false;
 }
+
+/** Whether a token is this reserved word, and no name or text that is spelled so. */
+export function isWord(token: ScanToken, word: string): boolean {
+  return token.tokenName !== "IDENT" && token.tokenName !== "SCONST" && token.text.toLowerCase() === word;
+}

@@ -20,6 +20,7 @@ export interface StateSql {
   readonly fill: string;
   readonly connect: readonly string[];
   readonly clear: readonly string[];
+  readonly recompute: readonly string[];
   readonly merge: (batch: string) => string;
 }
 
@@ -52,6 +53,7 @@ export function makeState(plan: Plan, key: readonly number[], names: StateNames)
       `create temporary table if not exists ${deltaName} as select ${columns.join(", ")} from ${stateTable} with no data`,
     ],
     clear: [`delete from ${deltaTable}`],
+    recompute: [],
     merge: (batch) => printMerge(plan, key, { stateTable, logTable, keyTable, deltaTable, nullable }, batch),
   };
 }

@@ -77,7 +77,6 @@ export function compileKeyed({ view, version, source, mirrors }: KeyedRequest): 
     uses: uses.map(({ mirror, columns }) => ({ mirrorId: mirror.id, columns })),
     ...state,
     terms: traced.ways.map((way) => printWay(way, deltaTarget, binding.used)),
-    planned: true,
     mirrorIndexes: indexesOf(query, traced),
     scans: scansOf(traced),
     explanation: explainKeyed({ rowKey: names, traceKey: traceKey.map((one) => one.name), uses, ways: traced.ways }),

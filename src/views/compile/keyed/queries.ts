@@ -10,6 +10,7 @@ import { locationOf } from "../clauses.ts";
 import { nameOf, refuse } from "../expression.ts";
 import { converted, withoutNulls } from "../from.ts";
 import { expandTargets, type Target } from "../linear.ts";
+import { isWord } from "../source-text.ts";
 import { commonType, unknownType } from "../sql-type.ts";
 import { type Alternative, alternativesMax, isOpaque, neverMet, nothing, opaque, tooMany } from "./alternative.ts";
 import {
@@ -78,7 +79,7 @@ function inlined({ ctematerialized, location }: CommonTableExpr, { source, repla
   if (ctematerialized !== undefined && ctematerialized !== "CTEMaterializeDefault") return;
   const words = source.words();
   const name = words.findIndex((token) => token.start === location);
-  const as = words.findIndex((token, i) => i > name && token.tokenName === "AS");
+  const as = words.findIndex((token, i) => i > name && isWord(token, "as"));
   const token = words[as];
   if (name >= 0 && token !== undefined) replacements.set(token.start, { end: token.end, text: "as not materialized" });
 }

@@ -2,6 +2,7 @@
 import type { SelectStmt } from "@pgsql/types";
 import type { ScanToken } from "libpg-query";
 import type { Binding } from "../from.ts";
+import { isWord } from "../source-text.ts";
 import type { KeyedQuery } from "./state.ts";
 
 /** The query in its parts where it has an EXCEPT that can be told apart, else as one text. */
@@ -68,7 +69,7 @@ function operatorAt(tokens: readonly ScanToken[], operation: string): number {
   let found = -1;
   tokens.forEach((token, i) => {
     depth += token.text === "(" ? 1 : token.text === ")" ? -1 : 0;
-    if (depth === 0 && token.tokenName === wanted.toUpperCase()) found = i;
+    if (depth === 0 && isWord(token, wanted)) found = i;
   });
   return found;
 }

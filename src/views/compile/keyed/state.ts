@@ -34,6 +34,8 @@ export function makeKeyedState(plan: KeyedPlan, names: StateNames): StateSql {
   const keyTable = `millrace.${quote(`${own}_key`)}`;
   const deltaName = quote(`dv_${own}`);
   const deltaTable = `pg_temp.${deltaName}`;
+  const freshName = quote(`fr_${own}`);
+  const freshTable = `pg_temp.${freshName}`;
   const columns = plan.names.map(quote);
   const rowKey = plan.rowKey.map(quote);
   const traced = plan.traceKey.map((one) => quote(one.name));
@@ -65,33 +67,36 @@ export function makeKeyedState(plan: KeyedPlan, names: StateNames): StateSql {
     fill: `insert into ${stateTable} (${columns.join(", ")})\n${whole}`,
     connect: [
       `create temporary table if not exists ${deltaName} as select ${traced.join(", ")} from ${stateTable} with no data`,
+      `create temporary table if not exists ${freshName} as select ${columns.join(", ")} from ${stateTable} with no data`,
     ],
-    clear: [`delete from ${deltaTable}`],
-    merge: (batch) => printMerge(plan, tables, { logTable, deltaTable, columns, rowKey }, batch),
+    clear: [`delete from ${deltaTable}`, `delete from ${freshTable}`],
+    recompute: slicesOf(plan, deltaTable).map(
+      (slice) => `insert into ${freshTable}\nselect * from (${printQuery(plan.query, slice)}) q where ${slice("q")}`,
+    ),
+    merge: (batch) => printMerge(plan, tables, { logTable, deltaTable, freshTable, columns, rowKey }, batch),
   };
 }
 
 interface MergeNames {
   readonly logTable: string;
   readonly deltaTable: string;
+  readonly freshTable: string;
   readonly columns: readonly string[];
   readonly rowKey: readonly string[];
 }
 
 function printMerge(plan: KeyedPlan, tables: KeyTables, names: MergeNames, batch: string): string {
-  const { columns, rowKey, deltaTable } = names;
+  const { columns, rowKey, deltaTable, freshTable } = names;
   const { stateTable } = tables;
   const list = columns.join(", ");
   const slices = slicesOf(plan, deltaTable);
-  const fresh = slices.map((slice) => `select * from (${printQuery(plan.query, slice)}) q where ${slice("q")}`);
   const stale = slices.map((slice) => `select ${list} from ${stateTable} v where ${slice("v")}`);
   const row = (alias: string) => `row(${columns.map((name) => `${alias}.${name}`).join(", ")})::record`;
   const images = columns.flatMap((name, i) => [`old.${name} as o${i}`, `new.${name} as n${i}`]);
   return [
-    `with fresh (${list}) as materialized (${fresh.join("\nunion all\n")}),`,
-    `source as (select f.*, false as _millrace_gone from fresh f`,
+    `with source as (select f.*, false as _millrace_gone from ${freshTable} f`,
     `union all select o.*, true from (${stale.join(" union all ")}) o (${list})`,
-    `where not exists (select from fresh f where ${sameKey("f", "o", rowKey, tables)})),`,
+    `where not exists (select from ${freshTable} f where ${sameKey("f", "o", rowKey, tables)})),`,
     `changed as (merge into ${stateTable} v using source s on ${sameKey("v", "s", rowKey, tables)}`,
     "when matched and s._millrace_gone then delete",
     `when matched and ${row("v")} *<> ${row("s")} then update set ${columns.map((name) => `${name} = s.${name}`).join(", ")}`,
