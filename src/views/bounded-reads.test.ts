@@ -71,6 +71,16 @@ const cases: readonly { readonly about: string; readonly text: string; readonly 
   },
   { about: "intersect", is: "keyed", text: "select id from customers intersect select customer_id from orders" },
   { about: "except", is: "keyed", text: "select id from customers except select customer_id from orders where n > 50" },
+  {
+    about: "a group joined with its rows",
+    is: "keyed",
+    text: "select o.id, o.customer_id, o.n, s.a from orders o join (select customer_id, avg(n) as a from orders group by customer_id) s on s.customer_id = o.customer_id where o.n > s.a",
+  },
+  {
+    about: "a CTE of groups, read twice",
+    is: "keyed",
+    text: "with g as (select customer_id, max(n) as hi from orders group by customer_id) select c.id, g.hi, p.hi as again from customers c left join g on g.customer_id = c.id left join g p on p.customer_id = c.id",
+  },
 ];
 
 const orders: MirrorBinding = { id: 1, shape: shape("orders", ["id", "customer_id", "n"]) };

@@ -39,7 +39,9 @@ function warningsFor(compiled: CompiledView, mirrors: readonly MirrorBinding[]):
   const warnings: string[] = [];
   for (const scan of compiled.scans) {
     warnings.push(
-      `a change of "${scan.changed}" reads all of "${scan.read}": no equality joins them that an index could serve`,
+      scan.read.startsWith("the subquery")
+        ? `a change of "${scan.changed}" computes ${scan.read} whole: no column of it equals one by which the view is kept`
+        : `a change of "${scan.changed}" reads all of "${scan.read}": no equality joins them that an index could serve`,
     );
   }
   for (const { mirrorId, columns } of compiled.uses) {

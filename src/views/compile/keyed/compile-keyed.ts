@@ -59,7 +59,7 @@ export function compileKeyed({ view, version, source, mirrors }: KeyedRequest): 
     {
       names: query.names,
       required,
-      query: queryParts(source.statement, query.names, binding),
+      query: queryParts(source.statement, query.names, binding, (among) => query.restricted(traced.positions, among)),
       rowKey: names,
       traceKey,
     },
@@ -167,10 +167,14 @@ function readsFunction(bound: Bound): boolean {
   return bound.parts.some((part) => typeof part !== "string" && part.kind === "function");
 }
 
-function scansOf({ ways }: TraceKey): CompiledView["scans"] {
-  return ways.flatMap((way) =>
-    way.steps
-      .filter((step) => step.probes.length === 0)
-      .map((step) => ({ changed: tableLabel(way.driver.mirror), read: tableLabel(step.occurrence.mirror) })),
-  );
+function scansOf({ ways, whole }: TraceKey): CompiledView["scans"] {
+  const changed = [...new Set(ways.map((way) => tableLabel(way.driver.mirror)))].join(", ");
+  const gathered = whole.map(({ label }) => ({ changed, read: `the subquery "${label}"` }));
+  return ways
+    .flatMap((way) =>
+      way.steps
+        .filter((step) => step.probes.length === 0)
+        .map((step) => ({ changed: tableLabel(way.driver.mirror), read: tableLabel(step.occurrence.mirror) })),
+    )
+    .concat(gathered);
 }

@@ -21,17 +21,18 @@ import {
 } from "./alternative.ts";
 import { bindTraced, bindTracedConjuncts, type Found, nothingFound, type TracedPlace } from "./expressions.ts";
 import { distinctRows, recordFunctions, rowsFunctions } from "./functions.ts";
-import { noFacts, type RowFacts, type RowSource } from "./rows-known.ts";
+import { type FromFacts, type Gathered, gathers, nothingKnown, placeOfName, placeOfSubselect } from "./gathered.ts";
+import type { RowFacts, RowSource } from "./rows-known.ts";
 import { inner, note, type QueryContext, type TracedQuery } from "./traced.ts";
 
 export interface TracedFrom {
   readonly alternatives: readonly Alternative[];
-  readonly facts: RowFacts;
+  readonly facts: FromFacts;
 }
 
 /** A list of FROM: each item may be LATERAL to those before it. */
 export function bindItems(items: readonly Node[], context: QueryContext, found: Found): TracedFrom {
-  let from: TracedFrom = { alternatives: [nothing], facts: noFacts() };
+  let from: TracedFrom = { alternatives: [nothing], facts: nothingKnown() };
   items.forEach((item, i) => {
     from = joinInner(from, item, inner(context, `f${i}`), found);
   });
@@ -47,7 +48,7 @@ function joinInner(left: TracedFrom, item: Node, context: QueryContext, found: F
       facts: both(left.facts, right.facts),
     };
   }
-  let facts = noFacts();
+  let facts = nothingKnown();
   const alternatives = left.alternatives.flatMap((one) => {
     const right = bindItem(item, inner(context, "l", [one.scope, ...context.outer]), found);
     facts = right.facts;
@@ -57,11 +58,12 @@ function joinInner(left: TracedFrom, item: Node, context: QueryContext, found: F
   return { alternatives, facts: both(left.facts, facts) };
 }
 
-function both(a: RowFacts, b: RowFacts): RowFacts {
+function both(a: FromFacts, b: FromFacts): FromFacts {
   return {
     sources: [...a.sources, ...b.sources],
     equalities: [...a.equalities, ...b.equalities],
     implications: [...a.implications, ...b.implications],
+    gathered: [...a.gathered, ...b.gathered],
   };
 }
 
@@ -93,7 +95,11 @@ function bindNamed(name: RangeVar, context: QueryContext): TracedFrom {
   if (cte !== undefined) {
     const query = binding.bindQuery(cte.query, { ...inner(cte.context, "c"), path: `${path}.c` });
     const names = renamed(renamed(query.names, cte.names), (name.alias?.colnames ?? []).map(nameOf));
-    return derived(query, name.alias?.aliasname ?? name.relname ?? "", names, context);
+    const label = name.alias?.aliasname ?? name.relname ?? "";
+    const place = gathers(cte.query)
+      ? { place: placeOfName(name, binding.source), inside: renamed(query.names, cte.names) }
+      : null;
+    return derived(query, label, names, context, place);
   }
   const { scope, occurrences } = bindTable(name, binding);
   const [occurrence] = occurrences;
@@ -102,7 +108,7 @@ function bindNamed(name: RangeVar, context: QueryContext): TracedFrom {
   const key = occurrence?.mirror.shape.key?.map((column) => `#${path}.${column}`) ?? null;
   const source: RowSource = { columns: keys, determinedBy: (known) => key?.every(known) === true };
   const alternative: Alternative = { ...nothing, scope: keyed, occurrences, drivers: occurrences };
-  return { alternatives: [alternative], facts: { ...noFacts(), sources: [source] } };
+  return { alternatives: [alternative], facts: { ...nothingKnown(), sources: [source] } };
 }
 
 /** Columns of one table with keys that tell them from all others of the definition. */
@@ -122,10 +128,19 @@ function bindSubselect(item: RangeSubselect, context: QueryContext): TracedFrom 
   // What is not LATERAL sees what is around the whole query, and nothing that stands beside it.
   const traced = binding.bindQuery(query.SelectStmt, inner(context, "s"));
   const names = renamed(traced.names, (item.alias?.colnames ?? []).map(nameOf));
-  return derived(traced, item.alias?.aliasname ?? "", names, context);
+  // What is LATERAL is computed for the rows that stand before it.
+  const gathered = item.lateral !== true && gathers(query.SelectStmt);
+  const place = gathered ? { place: placeOfSubselect(item, binding.source), inside: traced.names } : null;
+  return derived(traced, item.alias?.aliasname ?? "", names, context, place);
 }
 
-function derived(query: TracedQuery, alias: string, names: readonly string[], context: QueryContext): TracedFrom {
+function derived(
+  query: TracedQuery,
+  alias: string,
+  names: readonly string[],
+  context: QueryContext,
+  gathered: { readonly place: Gathered["place"]; readonly inside: readonly string[] } | null,
+): TracedFrom {
   const key = (i: number) => `#${context.path}.${i}`;
   const alternatives = query.alternatives.map((one): Alternative => {
     const columns = one.outputs.map(
@@ -143,7 +158,13 @@ function derived(query: TracedQuery, alias: string, names: readonly string[], co
     columns: names.map((_, i) => key(i)),
     determinedBy: (known) => query.determines(new Set(names.flatMap((_, i) => (known(key(i)) ? [i] : [])))),
   };
-  return { alternatives, facts: { ...noFacts(), sources: [source] } };
+  const facts = { ...nothingKnown(), sources: [source] };
+  if (gathered === null) return { alternatives, facts };
+  const columns = gathered.inside.flatMap((name, i) => {
+    const traced = query.alternatives.every((one) => one.drivers.length === 0 || !isOpaque(one.outputs[i] as Bound));
+    return traced ? [{ name, key: key(i) }] : [];
+  });
+  return { alternatives, facts: { ...facts, gathered: [{ label: alias, columns, place: gathered.place }] } };
 }
 
 /** A quoted constant becomes text where a subquery ends, as in PostgreSQL; what grows too large is not followed. */
@@ -196,7 +217,7 @@ function bindFunctionItem(item: RangeFunction, context: QueryContext): TracedFro
       (distinctRows.has(name) && known(`#${path}.0`)),
   };
   const alternative: Alternative = { ...nothing, scope, functions: traceable ? [of] : [] };
-  return { alternatives: [alternative], facts: { ...noFacts(), sources: [source] } };
+  return { alternatives: [alternative], facts: { ...nothingKnown(), sources: [source] } };
 }
 
 function functionColumns(item: RangeFunction, name: string, context: QueryContext, at: number | undefined) {
@@ -303,7 +324,7 @@ function joined(
   if (left.alternatives.length * right.alternatives.length > alternativesMax) throw tooMany();
   const using = (join.usingClause ?? []).map(nameOf);
   const outer = keepsLeft || keepsRight;
-  const facts: RowFacts = both(left.facts, right.facts);
+  const facts: FromFacts = both(left.facts, right.facts);
   let learned = false;
   const alternatives: Alternative[] = [];
   const merge = (a: Scope, b: Scope) => mergeUsing(a, b, using, kind, context, join);

@@ -22,6 +22,7 @@ import {
   withSubquery,
 } from "./expressions.ts";
 import { bindItems } from "./from-items.ts";
+import { restrict, unrestricted } from "./gathered.ts";
 import { allRowsKnown, closure, remembered } from "./rows-known.ts";
 import {
   type Ctes,
@@ -116,7 +117,7 @@ function bindSetOperation(select: SelectStmt, context: QueryContext): TracedQuer
     return left.determines(positions) || (!all && every(positions));
   };
   const made = alternatives.map((one) => ({ ...one, outputs: outputs(one) }));
-  return { names: left.names, alternatives: made, determines };
+  return { names: left.names, alternatives: made, determines, restricted: unrestricted };
 }
 
 function operation(select: SelectStmt): string {
@@ -143,7 +144,7 @@ function bindValues(select: SelectStmt, context: QueryContext): TracedQuery {
     const known = rows.map((row) => row.flatMap((cell, i) => (positions.has(i) ? [cell.key] : [])).join());
     return rows.every((row) => row.every(isPlainConstant)) && new Set(known).size === rows.length;
   };
-  return { names, alternatives: [alternative], determines };
+  return { names, alternatives: [alternative], determines, restricted: unrestricted };
 }
 
 /** A whole number or a text: two that are written otherwise are not equal. */
@@ -204,7 +205,14 @@ class Block {
       return known.rows.size === facts.sources.length;
     };
     const names = first.targets.map((target) => target.name);
-    return { names, alternatives, determines: remembered(determines) };
+    const restricted: TracedQuery["restricted"] = (positions, among) =>
+      restrict(
+        from.facts.gathered,
+        facts,
+        positions.map((i) => keys[i] ?? ""),
+        among,
+      );
+    return { names, alternatives, determines: remembered(determines), restricted };
   }
 
   /** All clauses, over one alternative of FROM. */

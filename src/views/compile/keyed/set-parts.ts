@@ -3,11 +3,23 @@ import type { SelectStmt } from "@pgsql/types";
 import type { ScanToken } from "libpg-query";
 import type { Binding } from "../from.ts";
 import { isWord } from "../source-text.ts";
+import type { Among, Restricted } from "./gathered.ts";
 import type { KeyedQuery } from "./state.ts";
 
 /** The query in its parts where it has an EXCEPT that can be told apart, else as one text. */
-export function queryParts(statement: SelectStmt, names: readonly string[], binding: Binding): KeyedQuery {
-  const whole: KeyedQuery = { kind: "text", text: binding.source.rewritten(binding.replacements), columns: names };
+export function queryParts(
+  statement: SelectStmt,
+  names: readonly string[],
+  binding: Binding,
+  restricted: (among: Among) => Restricted,
+): KeyedQuery {
+  const { source, replacements } = binding;
+  const whole: KeyedQuery = {
+    kind: "text",
+    text: source.rewritten(replacements),
+    columns: names,
+    restricted: (among) => source.rewritten(new Map([...replacements, ...restricted(among).replacements])),
+  };
   const words = binding.source.words().filter((token) => token.text !== ";");
   if (!hasExcept(statement) || hasClauses(statement)) return whole;
   return split(statement, words, names, binding) ?? whole;
@@ -33,11 +45,8 @@ function split(
   if (select.op === undefined || select.op === "SETOP_NONE") {
     const [first, last] = [words[0], words.at(-1)];
     if (first === undefined || last === undefined) return null;
-    return {
-      kind: "text",
-      text: binding.source.rewritten(binding.replacements, { start: first.start, end: last.end }),
-      columns: names,
-    };
+    const text = binding.source.rewritten(binding.replacements, { start: first.start, end: last.end });
+    return { kind: "text", text, columns: names, restricted: () => text };
   }
   if (hasClauses(select)) return null;
   const at = operatorAt(words, select.op);

@@ -12,6 +12,7 @@ import {
   type StateSql,
   sameKey,
 } from "../state.ts";
+import type { Among } from "./gathered.ts";
 
 export interface KeyedPlan {
   readonly names: readonly string[];
@@ -24,7 +25,13 @@ export interface KeyedPlan {
 }
 
 export type KeyedQuery =
-  | { readonly kind: "text"; readonly text: string; readonly columns: readonly string[] }
+  | {
+      readonly kind: "text";
+      readonly text: string;
+      readonly columns: readonly string[];
+      /** The same with the keys inside of what gathers rows. */
+      readonly restricted: (among: Among) => string;
+    }
   | { readonly kind: "set"; readonly operation: string; readonly parts: readonly [KeyedQuery, KeyedQuery] };
 
 export function makeKeyedState(plan: KeyedPlan, names: StateNames): StateSql {
@@ -70,9 +77,10 @@ export function makeKeyedState(plan: KeyedPlan, names: StateNames): StateSql {
       `create temporary table if not exists ${freshName} as select ${columns.join(", ")} from ${stateTable} with no data`,
     ],
     clear: [`delete from ${deltaTable}`, `delete from ${freshTable}`],
-    recompute: slicesOf(plan, deltaTable).map(
-      (slice) => `insert into ${freshTable}\nselect * from (${printQuery(plan.query, slice)}) q where ${slice("q")}`,
-    ),
+    recompute: slicesOf(plan, deltaTable).map((slice, i) => {
+      const query = i === 0 ? restrictedQuery(plan, slice, deltaTable) : printQuery(plan.query, slice);
+      return `insert into ${freshTable}\nselect * from (${query}) q where ${slice("q")}`;
+    }),
     merge: (batch) => printMerge(plan, tables, { logTable, deltaTable, freshTable, columns, rowKey }, batch),
   };
 }
@@ -112,7 +120,7 @@ function printMerge(plan: KeyedPlan, tables: KeyTables, names: MergeNames, batch
  * that are not in `dv`, of which then both sides, the query's rows and the state's, are taken.
  */
 function slicesOf(plan: KeyedPlan, deltaTable: string): ((alias: string) => string)[] {
-  const values = (name: string) => `any (array(select distinct ${name} from ${deltaTable} where ${name} is not null))`;
+  const values = (name: string) => valuesOf(name, deltaTable);
   const all = (alias: string) =>
     plan.traceKey.map(({ name }) => `${alias}.${quote(name)} = ${values(quote(name))}`).join(" and ");
   const lacking = plan.traceKey.filter((one) => one.nullable).map((one) => quote(one.name));
@@ -129,6 +137,19 @@ function slicesOf(plan: KeyedPlan, deltaTable: string): ((alias: string) => stri
     return [present, ...(plan.traceKey.length === 1 ? [] : [`(${lacks})`]), ...columns].join(" and ");
   };
   return [all, some];
+}
+
+function valuesOf(name: string, deltaTable: string): string {
+  return `any (array(select distinct ${name} from ${deltaTable} where ${name} is not null))`;
+}
+
+/** For keys without NULLs, which is what equalities in the query are about. */
+function restrictedQuery(plan: KeyedPlan, slice: (alias: string) => string, deltaTable: string): string {
+  if (plan.query.kind !== "text") return printQuery(plan.query, slice);
+  return plan.query.restricted((value, column) => {
+    const name = quote(plan.traceKey[column]?.name ?? "");
+    return `${value} = ${valuesOf(name, deltaTable)}`;
+  });
 }
 
 /** With the slice inside each part of EXCEPT, which the planner does not push it through. */

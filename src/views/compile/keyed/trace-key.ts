@@ -2,6 +2,7 @@
 import { type Bound, plainColumn } from "../bound.ts";
 import { hasEquality } from "../sql-type.ts";
 import { isOpaque } from "./alternative.ts";
+import type { Gathered } from "./gathered.ts";
 import type { TracedQuery } from "./traced.ts";
 import { scansIn, type Way, waysOf } from "./ways.ts";
 
@@ -11,7 +12,11 @@ export interface TraceKey {
   /** Whether a column of it may be NULL, by position in the select list. */
   readonly nullable: (position: number) => boolean;
   readonly ways: readonly Way[];
+  /** Subqueries that are computed whole, whatever the keys. */
+  readonly whole: readonly Gathered[];
 }
+
+const scanCost = 10_000;
 
 /** Sets of columns that are tried at most. */
 const candidatesMax = 40;
@@ -32,8 +37,9 @@ export function chooseTraceKey(query: TracedQuery, rowKey: readonly number[] | n
   for (const { positions, identifies } of candidates(query, usable, rowKey, nullable).slice(0, candidatesMax)) {
     const ways = waysOf(query.alternatives, positions);
     if (ways === null) continue;
-    const cost = costOf(ways, identifies);
-    if (best === null || cost < best.cost) best = { key: { positions, nullable, ways }, cost };
+    const { whole } = query.restricted(positions, () => "");
+    const cost = whole.length * scanCost + costOf(ways, identifies);
+    if (best === null || cost < best.cost) best = { key: { positions, nullable, ways, whole }, cost };
   }
   return best?.key ?? null;
 }
@@ -92,5 +98,5 @@ function primaryKeys(query: TracedQuery, usable: readonly number[]): number[][] 
 function costOf(ways: readonly Way[], identifies: boolean): number {
   const scans = ways.reduce((sum, way) => sum + scansIn(way.steps), 0);
   const joins = ways.reduce((sum, way) => sum + way.steps.length, 0);
-  return scans * 10_000 + (identifies ? 0 : 1_000) + joins;
+  return scans * scanCost + (identifies ? 0 : 1_000) + joins;
 }

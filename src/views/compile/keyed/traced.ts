@@ -4,6 +4,7 @@ import type { Bound } from "../bound.ts";
 import type { Binding } from "../from.ts";
 import type { Scope } from "../scope.ts";
 import type { Alternative } from "./alternative.ts";
+import type { Among, Restricted } from "./gathered.ts";
 
 export type Ctes = ReadonlyMap<
   string,
@@ -38,6 +39,8 @@ export interface TracedQuery {
   readonly alternatives: readonly TracedAlternative[];
   /** Whether rows that agree in these columns are one row. */
   readonly determines: (positions: ReadonlySet<number>) => boolean;
+  /** What is to be changed in its text when it is run for some values of these columns; `among` is as in `restrict`. */
+  readonly restricted: (positions: readonly number[], among: Among) => Restricted;
 }
 
 const depthMax = 80;
