@@ -42,7 +42,7 @@ const tiers: Readonly<Record<string, Tier>> = {
     ],
     exclude: processFolders,
     arguments: ["--test-isolation=none"],
-    limitMs: 8 * minuteMs,
+    limitMs: 11 * minuteMs,
     services: false,
     environment: {},
   },
