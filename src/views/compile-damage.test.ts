@@ -4,7 +4,8 @@ import { MillraceError } from "../base/errors.ts";
 import { seededRandom } from "../base/random.ts";
 import { sql, view } from "../catalog/definitions.ts";
 import { compileViewSync, loadParser } from "./compile.ts";
-import { makeQuery, makeTables, pick } from "./law-generator.fixture.ts";
+import { makeQuery, makeTables } from "./law-generator.fixture.ts";
+import { pick } from "./law-pieces.fixture.ts";
 
 await loadParser();
 

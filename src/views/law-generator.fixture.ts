@@ -1,8 +1,24 @@
 /** For tests: tables, queries of the supported grammar and histories of changes, all from a seed. */
 import type { Random } from "../base/random.ts";
-import { mirrorName, quote } from "../catalog/definitions.ts";
 import { hiddenKey, type MirrorBinding, type ViewClass } from "./compiled-view.ts";
 import type { LawChange, LawRow } from "./law-driver.fixture.ts";
+import { makeKeyed } from "./law-keyed.fixture.ts";
+import {
+  chance,
+  type From,
+  int,
+  keysOf,
+  makeFrom,
+  mirrorReference,
+  number,
+  of,
+  pick,
+  predicate,
+  type Source,
+  shuffled,
+  someOutputs,
+  text,
+} from "./law-pieces.fixture.ts";
 
 /** Few values per type, so that joins match, groups meet and keys come back; and those that are hard to take out again. */
 const values: Readonly<Record<string, readonly (string | null)[]>> = {
@@ -105,12 +121,6 @@ function makeChange(random: Random, { id, shape }: MirrorBinding): LawChange {
   return { op: "put", mirrorId: id, row: row as LawRow };
 }
 
-interface Source {
-  readonly alias: string;
-  readonly columns: readonly { readonly name: string; readonly type: string }[];
-  readonly key: readonly string[] | null;
-}
-
 export interface LawQuery {
   readonly text: string;
   readonly kind: ViewClass;
@@ -118,151 +128,6 @@ export interface LawQuery {
 
 export function makeQuery(random: Random, mirrors: readonly MirrorBinding[]): LawQuery {
   return pick(random, [makeLinear, makeAdditive, makeAdditive, makeKeyed, makeKeyed])(random, mirrors);
-}
-
-/** Queries that are run again for the keys that a batch reaches, put together from pieces that have one answer. */
-export function makeKeyed(random: Random, mirrors: readonly MirrorBinding[]): LawQuery {
-  const make = pick(random, [outerJoins, subqueries, extremes, windows, setOperation, distinctOn, laterals]);
-  return { text: make(random, mirrors), kind: "keyed" };
-}
-
-const withKey = (mirrors: readonly MirrorBinding[]) => mirrors.filter(({ shape }) => shape.key !== null);
-
-/** A table with an alias, in the form in which the pieces of a query read it. */
-function sourceOf(random: Random, mirrors: readonly MirrorBinding[], alias: string): Source & { named: string } {
-  const mirror = pick(random, mirrors);
-  const columns = mirror.shape.columns.map((column) => ({ name: column.name, type: column.storeType }));
-  return { alias, columns, key: mirror.shape.key, named: `${mirrorReference(random, mirror)} as ${alias}` };
-}
-
-function outerJoins(random: Random, mirrors: readonly MirrorBinding[]): string {
-  const sources = [sourceOf(random, withKey(mirrors), "r0")];
-  let text = `from ${sources[0]?.named}`;
-  for (let i = 1; i < 2 + random.below(3); i++) {
-    const next = sourceOf(random, withKey(mirrors), `r${i}`);
-    // A full join takes conditions of equality alone.
-    const kind = pick(random, ["left", "left", "right", "full", "inner"]);
-    const before = pick(random, sources);
-    const on =
-      kind === "full"
-        ? `${before.alias}.a = ${next.alias}.${pick(random, ["a", "b"])}`
-        : joinCondition(random, [before], next);
-    text += ` ${kind} join ${next.named} on ${on}`;
-    sources.push(next);
-  }
-  const filter = chance(random, 0.4) ? ` where ${predicate(random, sources)}` : "";
-  if (chance(random, 0.5))
-    return `select ${[...keysOf(sources), ...someOutputs(random, sources)].join(", ")} ${text}${filter}`;
-  const group = pick(random, sources);
-  return `select ${group.alias}.a as g, ${group.alias}.t as h, ${fullAggregate(random, sources)} as x, count(*) as n ${text}${filter} group by 1, 2`;
-}
-
-function subqueries(random: Random, mirrors: readonly MirrorBinding[]): string {
-  const outer = sourceOf(random, withKey(mirrors), "o");
-  const subquery = () => {
-    const inside = sourceOf(random, mirrors, "s");
-    const where = ` from ${inside.named} where ${pick(random, [
-      `s.${pick(random, ["a", "b"])} = o.a`,
-      `s.a = o.a and ${predicate(random, [inside])}`,
-      `s.t = o.t and s.b <> o.b`,
-      predicate(random, [inside]),
-    ])}`;
-    return { where, inside };
-  };
-  const condition = () => {
-    const { where } = subquery();
-    return pick(random, [
-      `exists (select${where})`,
-      `not exists (select 1${where})`,
-      `o.a in (select s.${pick(random, ["a", "b"])}${where})`,
-      `o.a not in (select s.a${where})`,
-      `o.a ${pick(random, ["<", ">=", "<>"])} all (select s.b${where})`,
-      `(o.a, o.t) in (select s.a, s.t${where})`,
-      `(o.f or exists (select${where}))`,
-    ]);
-  };
-  const value = () => {
-    const { where, inside } = subquery();
-    return pick(random, [
-      `(select ${fullAggregate(random, [inside])}${where})`,
-      `exists (select${where})`,
-      `o.b in (select s.a${where})`,
-      `array(select s.a${where} order by s.a)`,
-    ]);
-  };
-  return `select ${keysOf([outer]).join(", ")}, o.t, ${value()} as v from ${outer.named} where ${condition()}${chance(random, 0.3) ? ` and ${predicate(random, [outer])}` : ""}`;
-}
-
-/** Aggregates whose value depends on no order. */
-function fullAggregate(random: Random, sources: readonly Source[]): string {
-  const filter = chance(random, 0.2) ? ` filter (where ${predicate(random, sources)})` : "";
-  return pick(random, [
-    `min(${number(random, sources)})${filter}`,
-    `max(${int(random, sources)})${filter}`,
-    `max(${text(random, sources)})`,
-    `count(distinct ${int(random, sources)})${filter}`,
-    `sum(distinct ${int(random, sources)})`,
-    `bool_or(${of(random, sources, "f")})`,
-    `array_agg(distinct ${int(random, sources)})`,
-    `string_agg(distinct ${text(random, sources)}, '|')`,
-    `percentile_disc(0.5) within group (order by ${of(random, sources, "a")})`,
-    `count(*)${filter}`,
-  ]);
-}
-
-function extremes(random: Random, mirrors: readonly MirrorBinding[]): string {
-  const { text: from, sources } = makeFrom(random, mirrors, 1 + random.below(2));
-  const groups = [int(random, sources), text(random, sources)].slice(0, 1 + random.below(2));
-  const items = groups.map((sql, i) => `${sql} as g${i}`);
-  const having = chance(random, 0.2) ? ` having max(${of(random, sources, "a")}) > 0` : "";
-  return `select ${[...items, `${fullAggregate(random, sources)} as x`, `${fullAggregate(random, sources)} as y`].join(", ")} ${from} group by ${groups.map((_, i) => i + 1).join(", ")}${having}`;
-}
-
-function windows(random: Random, mirrors: readonly MirrorBinding[]): string {
-  const source = sourceOf(random, withKey(mirrors), "o");
-  const key = (source.key ?? []).map((name) => `o.${quote(name)}`);
-  const [partition, order] = [
-    `partition by o.${pick(random, ["a", "t", "f"])}`,
-    `order by o.n nulls first, ${key.join(", ")}`,
-  ];
-  const call = pick(random, [
-    `row_number() over (${partition} ${order})`,
-    `sum(o.m) over (${partition} ${order})`,
-    `lag(o.t) over (${partition} ${order})`,
-    `count(*) over (${partition})`,
-    `first_value(o.a) over (${partition} ${order} rows between 1 preceding and current row)`,
-  ]);
-  const from = `from ${source.named}${chance(random, 0.4) ? ` where ${predicate(random, [source])}` : ""}`;
-  const inner = `select ${keysOf([source]).join(", ")}, o.a, o.t, o.f, ${call} as v, row_number() over (${partition} ${order}) as rn ${from}`;
-  return chance(random, 0.5) ? inner : `select * from (${inner}) q where rn <= 2`;
-}
-
-function setOperation(random: Random, mirrors: readonly MirrorBinding[]): string {
-  const part = () => {
-    const source = sourceOf(random, mirrors, "s");
-    return `select ${int(random, [source])} as a, s.t as t from ${source.named} where ${predicate(random, [source])}`;
-  };
-  const operation = () => pick(random, ["union", "intersect", "except"]);
-  const tail = chance(random, 0.3) ? ` ${operation()} (${part()} ${operation()} ${part()})` : "";
-  return `${part()} ${operation()} ${part()}${tail}`;
-}
-
-function distinctOn(random: Random, mirrors: readonly MirrorBinding[]): string {
-  const source = sourceOf(random, withKey(mirrors), "o");
-  const key = (source.key ?? []).map((name) => `o.${quote(name)}`);
-  const on = pick(random, ["o.a", "o.t", "o.a, o.f"]);
-  return `select distinct on (${on}) ${on}, ${keysOf([source]).join(", ")}, o.n as value from ${source.named} order by ${on}, o.m desc nulls last, ${key.join(", ")}`;
-}
-
-function laterals(random: Random, mirrors: readonly MirrorBinding[]): string {
-  const outer = sourceOf(random, withKey(mirrors), "o");
-  const inside = sourceOf(random, withKey(mirrors), "s");
-  const key = (inside.key ?? []).map((name) => `s.${quote(name)}`);
-  const item = pick(random, [
-    `(select s.a as v, s.t as x from ${inside.named} where s.${pick(random, ["a", "b"])} = o.a order by s.n, ${key.join(", ")} limit 1)`,
-    `(select ${fullAggregate(random, [inside])} as v, max(s.t) as x from ${inside.named} where s.a = o.a)`,
-  ]);
-  return `select ${keysOf([outer]).join(", ")}, l.v, l.x from ${outer.named} left join lateral ${item} l on ${pick(random, ["true", "o.f"])}`;
 }
 
 function makeLinear(random: Random, mirrors: readonly MirrorBinding[]): LawQuery {
@@ -286,24 +151,6 @@ function makeLinear(random: Random, mirrors: readonly MirrorBinding[]): LawQuery
     return `select 'part ${i}' as part, ${source?.alias}.id as id, ${int(random, from.sources)} as v, ${text(random, from.sources)} as w2 ${from.text}`;
   });
   return { text: selects.join(" union all "), kind: "linear" };
-}
-
-function keysOf(sources: readonly Source[]): string[] {
-  return sources.flatMap(({ alias, key }) =>
-    (key ?? []).map((name) => `${alias}.${quote(name)} as ${quote(`${alias}_${name}`)}`),
-  );
-}
-
-function someOutputs(random: Random, sources: readonly Source[]): string[] {
-  const outputs = [
-    `${int(random, sources)} as i1`,
-    `${number(random, sources)} as n1`,
-    `${text(random, sources)} as t1`,
-  ];
-  const plain = pick(random, sources);
-  for (const { name } of plain.columns)
-    if (chance(random, 0.4)) outputs.push(`${plain.alias}.${quote(name)} as ${quote(`p_${name}`)}`);
-  return outputs;
 }
 
 function makeAdditive(random: Random, mirrors: readonly MirrorBinding[]): LawQuery {
@@ -332,67 +179,6 @@ function makeAdditive(random: Random, mirrors: readonly MirrorBinding[]): LawQue
     text: `select ${items.join(", ")} ${from}${by.length === 0 ? "" : ` group by ${by.join(", ")}`}${having}`,
     kind: "additive",
   };
-}
-
-interface From {
-  readonly text: string;
-  readonly sources: readonly Source[];
-}
-
-function makeFrom(random: Random, mirrors: readonly MirrorBinding[], tables: number): From {
-  const sources: Source[] = [];
-  let text = "";
-  let moved = "";
-  for (let i = 0; i < tables; i++) {
-    const mirror = i > 0 && chance(random, 0.4) ? (lastMirror ?? pick(random, mirrors)) : pick(random, mirrors);
-    lastMirror = mirror;
-    const source: Source = {
-      alias: `r${i}`,
-      columns: mirror.shape.columns.map((column) => ({ name: column.name, type: column.storeType })),
-      key: mirror.shape.key,
-    };
-    const named = `${mirrorReference(random, mirror)} as r${i}`;
-    if (i === 0) text = `from ${named}`;
-    else {
-      const on = joinCondition(random, sources, source);
-      const form = random.below(4);
-      if (form === 0 && on.includes(" = ")) {
-        text += `, ${named}`;
-        moved += ` and ${on}`;
-      } else if (form === 1 && sources.length === 1) text += ` join ${named} using (a)`;
-      else text += ` ${pick(random, ["join", "inner join"])} ${named} on ${on}`;
-    }
-    sources.push(source);
-  }
-  // A comma binds weaker than JOIN: what was joined by a comma must not be named in a later ON.
-  const [filter, usesUsing] = [chance(random, 0.5) ? predicate(random, sources) : "true", text.includes("using")];
-  if (text.includes(",") && (text.includes(" on ") || usesUsing)) return makeFrom(random, mirrors, tables);
-  return { text: `${text} where ${filter}${moved}`, sources };
-}
-
-let lastMirror: MirrorBinding | undefined;
-
-function mirrorReference(random: Random, { shape }: MirrorBinding): string {
-  return pick(random, [
-    `${shape.source}.${quote(mirrorName(shape.schema, shape.table))}`,
-    `${shape.source}.${shape.schema}.${shape.table}`,
-    shape.table,
-  ]);
-}
-
-function joinCondition(random: Random, sources: readonly Source[], next: Source): string {
-  const before = pick(random, sources);
-  const column = (source: Source) =>
-    `${source.alias}.${quote(pick(random, ["a", "b", ...(source.key ?? []).filter((name) => name !== "K 2")]))}`;
-  const equal = `${column(before)} = ${column(next)}`;
-  return pick(random, [
-    equal,
-    equal,
-    `${equal} and ${before.alias}.t = ${next.alias}.t`,
-    `${equal} and ${next.alias}.a > 0`,
-    `${column(before)} < ${column(next)}`,
-    `(${equal} or ${next.alias}.f)`,
-  ]);
 }
 
 const derivedColumns = [
@@ -437,69 +223,6 @@ function nestedFrom(random: Random, mirrors: readonly MirrorBinding[]): From {
   };
 }
 
-function of(random: Random, sources: readonly Source[], name: string): string {
-  return `${pick(random, sources).alias}.${name}`;
-}
-
-function int(random: Random, sources: readonly Source[]): string {
-  const a = of(random, sources, "a");
-  return pick(random, [
-    a,
-    a,
-    `coalesce(${a}, 5)`,
-    `(${a} / 2)`,
-    `(case when ${of(random, sources, "f")} then ${a} else 1 end)`,
-    `length(${of(random, sources, "t")})`,
-    `(${a} % 3)`,
-    `nullif(${a}, 1)`,
-  ]);
-}
-
-function number(random: Random, sources: readonly Source[]): string {
-  const [n, m] = [of(random, sources, "n"), of(random, sources, "m")];
-  return pick(random, [
-    n,
-    m,
-    `(${n} * 2)`,
-    `(${m} - ${int(random, sources)})`,
-    `coalesce(${m}, 0)`,
-    `round(${n}, 1)`,
-    `abs(${m})`,
-    `(${n} + ${m})`,
-  ]);
-}
-
-function text(random: Random, sources: readonly Source[]): string {
-  const t = of(random, sources, "t");
-  return pick(random, [
-    t,
-    `upper(${t})`,
-    `coalesce(${t}, 'none')`,
-    `(${t} || '-' || ${of(random, sources, "t")})`,
-    `(case ${of(random, sources, "a")} when 1 then 'one' else ${t} end)`,
-  ]);
-}
-
-function predicate(random: Random, sources: readonly Source[]): string {
-  const [a, t, f] = [of(random, sources, "a"), of(random, sources, "t"), of(random, sources, "f")];
-  const simple = () =>
-    pick(random, [
-      `${a} > 0`,
-      `${a} in (1, 2, 3)`,
-      `${a} between 0 and 2`,
-      `${t} = 'a'`,
-      `${t} like 'a%'`,
-      f,
-      `${f} is not true`,
-      `${t} is not null`,
-      `${of(random, sources, "n")} > 1`,
-      `${a} is distinct from 1`,
-      `${a} = any (array[0, 1])`,
-      `not ${f}`,
-    ]);
-  return pick(random, [simple(), simple(), `${simple()} and ${simple()}`, `(${simple()} or ${simple()})`]);
-}
-
 function groupExpression(random: Random, sources: readonly Source[]): string {
   return pick(random, [
     int,
@@ -524,21 +247,4 @@ function aggregate(random: Random, sources: readonly Source[]): string {
     `(case when count(*) > 2 then ${sum()} end)`,
     `sum(${of(random, sources, "b")})`,
   ]);
-}
-
-export function pick<T>(random: Random, from: readonly T[]): T {
-  return from[random.below(from.length)] as T;
-}
-
-function chance(random: Random, probability: number): boolean {
-  return random.next() < probability;
-}
-
-function shuffled<T>(random: Random, items: readonly T[]): T[] {
-  const out = [...items];
-  for (let i = out.length - 1; i > 0; i--) {
-    const j = random.below(i + 1);
-    [out[i], out[j]] = [out[j] as T, out[i] as T];
-  }
-  return out;
 }

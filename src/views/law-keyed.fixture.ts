@@ -1,0 +1,167 @@
+/** For tests: generated queries that are run again for the keys that a batch reaches. */
+import type { Random } from "../base/random.ts";
+import { quote } from "../catalog/definitions.ts";
+import type { MirrorBinding } from "./compiled-view.ts";
+import {
+  chance,
+  int,
+  joinCondition,
+  keysOf,
+  makeFrom,
+  mirrorReference,
+  number,
+  of,
+  pick,
+  predicate,
+  type Source,
+  someOutputs,
+  text,
+} from "./law-pieces.fixture.ts";
+
+/** Put together from pieces that have one answer. */
+export function makeKeyed(
+  random: Random,
+  mirrors: readonly MirrorBinding[],
+): { readonly text: string; readonly kind: "keyed" } {
+  const make = pick(random, [outerJoins, subqueries, extremes, windows, setOperation, distinctOn, laterals]);
+  return { text: make(random, mirrors), kind: "keyed" };
+}
+
+const withKey = (mirrors: readonly MirrorBinding[]) => mirrors.filter(({ shape }) => shape.key !== null);
+
+/** A table with an alias, in the form in which the pieces of a query read it. */
+function sourceOf(random: Random, mirrors: readonly MirrorBinding[], alias: string): Source & { named: string } {
+  const mirror = pick(random, mirrors);
+  const columns = mirror.shape.columns.map((column) => ({ name: column.name, type: column.storeType }));
+  return { alias, columns, key: mirror.shape.key, named: `${mirrorReference(random, mirror)} as ${alias}` };
+}
+
+function outerJoins(random: Random, mirrors: readonly MirrorBinding[]): string {
+  const sources = [sourceOf(random, withKey(mirrors), "r0")];
+  let text = `from ${sources[0]?.named}`;
+  for (let i = 1; i < 2 + random.below(3); i++) {
+    const next = sourceOf(random, withKey(mirrors), `r${i}`);
+    // A full join takes conditions of equality alone.
+    const kind = pick(random, ["left", "left", "right", "full", "inner"]);
+    const before = pick(random, sources);
+    const on =
+      kind === "full"
+        ? `${before.alias}.a = ${next.alias}.${pick(random, ["a", "b"])}`
+        : joinCondition(random, [before], next);
+    text += ` ${kind} join ${next.named} on ${on}`;
+    sources.push(next);
+  }
+  const filter = chance(random, 0.4) ? ` where ${predicate(random, sources)}` : "";
+  if (chance(random, 0.5))
+    return `select ${[...keysOf(sources), ...someOutputs(random, sources)].join(", ")} ${text}${filter}`;
+  const group = pick(random, sources);
+  return `select ${group.alias}.a as g, ${group.alias}.t as h, ${fullAggregate(random, sources)} as x, count(*) as n ${text}${filter} group by 1, 2`;
+}
+
+function subqueries(random: Random, mirrors: readonly MirrorBinding[]): string {
+  const outer = sourceOf(random, withKey(mirrors), "o");
+  const subquery = () => {
+    const inside = sourceOf(random, mirrors, "s");
+    const where = ` from ${inside.named} where ${pick(random, [
+      `s.${pick(random, ["a", "b"])} = o.a`,
+      `s.a = o.a and ${predicate(random, [inside])}`,
+      `s.t = o.t and s.b <> o.b`,
+      predicate(random, [inside]),
+    ])}`;
+    return { where, inside };
+  };
+  const condition = () => {
+    const { where } = subquery();
+    return pick(random, [
+      `exists (select${where})`,
+      `not exists (select 1${where})`,
+      `o.a in (select s.${pick(random, ["a", "b"])}${where})`,
+      `o.a not in (select s.a${where})`,
+      `o.a ${pick(random, ["<", ">=", "<>"])} all (select s.b${where})`,
+      `(o.a, o.t) in (select s.a, s.t${where})`,
+      `(o.f or exists (select${where}))`,
+    ]);
+  };
+  const value = () => {
+    const { where, inside } = subquery();
+    return pick(random, [
+      `(select ${fullAggregate(random, [inside])}${where})`,
+      `exists (select${where})`,
+      `o.b in (select s.a${where})`,
+      `array(select s.a${where} order by s.a)`,
+    ]);
+  };
+  return `select ${keysOf([outer]).join(", ")}, o.t, ${value()} as v from ${outer.named} where ${condition()}${chance(random, 0.3) ? ` and ${predicate(random, [outer])}` : ""}`;
+}
+
+/** Aggregates whose value depends on no order. */
+function fullAggregate(random: Random, sources: readonly Source[]): string {
+  const filter = chance(random, 0.2) ? ` filter (where ${predicate(random, sources)})` : "";
+  return pick(random, [
+    `min(${number(random, sources)})${filter}`,
+    `max(${int(random, sources)})${filter}`,
+    `max(${text(random, sources)})`,
+    `count(distinct ${int(random, sources)})${filter}`,
+    `sum(distinct ${int(random, sources)})`,
+    `bool_or(${of(random, sources, "f")})`,
+    `array_agg(distinct ${int(random, sources)})`,
+    `string_agg(distinct ${text(random, sources)}, '|')`,
+    `percentile_disc(0.5) within group (order by ${of(random, sources, "a")})`,
+    `count(*)${filter}`,
+  ]);
+}
+
+function extremes(random: Random, mirrors: readonly MirrorBinding[]): string {
+  const { text: from, sources } = makeFrom(random, mirrors, 1 + random.below(2));
+  const groups = [int(random, sources), text(random, sources)].slice(0, 1 + random.below(2));
+  const items = groups.map((sql, i) => `${sql} as g${i}`);
+  const having = chance(random, 0.2) ? ` having max(${of(random, sources, "a")}) > 0` : "";
+  return `select ${[...items, `${fullAggregate(random, sources)} as x`, `${fullAggregate(random, sources)} as y`].join(", ")} ${from} group by ${groups.map((_, i) => i + 1).join(", ")}${having}`;
+}
+
+function windows(random: Random, mirrors: readonly MirrorBinding[]): string {
+  const source = sourceOf(random, withKey(mirrors), "o");
+  const key = (source.key ?? []).map((name) => `o.${quote(name)}`);
+  const [partition, order] = [
+    `partition by o.${pick(random, ["a", "t", "f"])}`,
+    `order by o.n nulls first, ${key.join(", ")}`,
+  ];
+  const call = pick(random, [
+    `row_number() over (${partition} ${order})`,
+    `sum(o.m) over (${partition} ${order})`,
+    `lag(o.t) over (${partition} ${order})`,
+    `count(*) over (${partition})`,
+    `first_value(o.a) over (${partition} ${order} rows between 1 preceding and current row)`,
+  ]);
+  const from = `from ${source.named}${chance(random, 0.4) ? ` where ${predicate(random, [source])}` : ""}`;
+  const inner = `select ${keysOf([source]).join(", ")}, o.a, o.t, o.f, ${call} as v, row_number() over (${partition} ${order}) as rn ${from}`;
+  return chance(random, 0.5) ? inner : `select * from (${inner}) q where rn <= 2`;
+}
+
+function setOperation(random: Random, mirrors: readonly MirrorBinding[]): string {
+  const part = () => {
+    const source = sourceOf(random, mirrors, "s");
+    return `select ${int(random, [source])} as a, s.t as t from ${source.named} where ${predicate(random, [source])}`;
+  };
+  const operation = () => pick(random, ["union", "intersect", "except"]);
+  const tail = chance(random, 0.3) ? ` ${operation()} (${part()} ${operation()} ${part()})` : "";
+  return `${part()} ${operation()} ${part()}${tail}`;
+}
+
+function distinctOn(random: Random, mirrors: readonly MirrorBinding[]): string {
+  const source = sourceOf(random, withKey(mirrors), "o");
+  const key = (source.key ?? []).map((name) => `o.${quote(name)}`);
+  const on = pick(random, ["o.a", "o.t", "o.a, o.f"]);
+  return `select distinct on (${on}) ${on}, ${keysOf([source]).join(", ")}, o.n as value from ${source.named} order by ${on}, o.m desc nulls last, ${key.join(", ")}`;
+}
+
+function laterals(random: Random, mirrors: readonly MirrorBinding[]): string {
+  const outer = sourceOf(random, withKey(mirrors), "o");
+  const inside = sourceOf(random, withKey(mirrors), "s");
+  const key = (inside.key ?? []).map((name) => `s.${quote(name)}`);
+  const item = pick(random, [
+    `(select s.a as v, s.t as x from ${inside.named} where s.${pick(random, ["a", "b"])} = o.a order by s.n, ${key.join(", ")} limit 1)`,
+    `(select ${fullAggregate(random, [inside])} as v, max(s.t) as x from ${inside.named} where s.a = o.a)`,
+  ]);
+  return `select ${keysOf([outer]).join(", ")}, l.v, l.x from ${outer.named} left join lateral ${item} l on ${pick(random, ["true", "o.f"])}`;
+}
