@@ -9,7 +9,7 @@ import {
   type RowsFunction,
 } from "../bound.ts";
 import { type JoinStep, joinOrder } from "../join-order.ts";
-import { isInteger, sameType } from "../sql-type.ts";
+import { isInteger, type SqlType, sameType } from "../sql-type.ts";
 import { isOpaque } from "./alternative.ts";
 import type { TracedAlternative } from "./traced.ts";
 
@@ -73,7 +73,7 @@ function nearest(bound: Bound, driver: Occurrence, conjuncts: readonly Conjunct[
       for (const [one, other] of [equal, [equal[1], equal[0]]] as const) {
         const [a, b] = [plainColumn(one), plainColumn(other)];
         if (a === null || b === null || !same(a, column) || seen.some((known) => same(known, b))) continue;
-        if (!sameType(one.type, other.type) && !(isInteger(one.type) && isInteger(other.type))) continue;
+        if (!fits(other.type, bound.type)) continue;
         seen.push(b);
         values.push(other);
         if (b.occurrence === driver) return other;
@@ -81,6 +81,14 @@ function nearest(bound: Bound, driver: Occurrence, conjuncts: readonly Conjunct[
     }
   }
   return bound;
+}
+
+const integers = ["int2", "int4", "int8"];
+
+/** Whether every value of the one is a value of the other: what meets nothing must not overflow either. */
+function fits(value: SqlType, into: SqlType): boolean {
+  if (sameType(value, into)) return into.modifier === null || into.modifier === value.modifier;
+  return isInteger(value) && isInteger(into) && integers.indexOf(value.name) <= integers.indexOf(into.name);
 }
 
 function same(a: ColumnHole, b: ColumnHole): boolean {
