@@ -15,7 +15,7 @@ export interface Api {
   /** Numbers keep their digits when the answer is printed again. Throws the error that the door answers, `NOT_RUNNING`. */
   get(path: string, signal?: AbortSignal): Promise<unknown>;
   getText(path: string): Promise<string>;
-  post(path: string, type: string, body: string): Promise<unknown>;
+  post(path: string, type: string, body: string, headers?: Readonly<Record<string, string>>): Promise<unknown>;
   /** The value as JSON. */
   put(path: string, value: unknown): Promise<unknown>;
   patch(path: string, value: unknown): Promise<unknown>;
@@ -50,13 +50,13 @@ export function openApi(settings: Settings, fetcher: typeof fetch = fetch): Api 
       throw new MillraceError("REQUEST_INVALID", `${address} answered what is no JSON`, { hint: otherAddress, cause });
     }
   };
-  const send = async (method: string, path: string, type: string, body: string): Promise<unknown> =>
-    read(await ask(path, { method, headers: { "content-type": type }, body }));
+  const send = async (method: string, path: string, type: string, body: string, headers = {}): Promise<unknown> =>
+    read(await ask(path, { method, headers: { "content-type": type, ...headers }, body }));
   return {
     address,
     get: async (path, signal) => read(await ask(path, signal === undefined ? {} : { signal })),
     getText: (path) => ask(path, {}),
-    post: (path, type, body) => send("POST", path, type, body),
+    post: (path, type, body, headers) => send("POST", path, type, body, headers),
     put: (path, value) => send("PUT", path, "application/json", JSON.stringify(value)),
     patch: (path, value) => send("PATCH", path, "application/json", JSON.stringify(value)),
     delete: async (path) => read(await ask(path, { method: "DELETE" })),

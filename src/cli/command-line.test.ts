@@ -192,19 +192,20 @@ test("doctor warns of topics whose appends are not durable when they are answere
 
 describe("against a door", () => {
   let server: Server;
-  let seen: { method: string; url: string; key: string | undefined; body: string }[] = [];
+  let seen: { method: string; url: string; key: string | undefined; body: string; idempotencyKey?: unknown }[] = [];
   let answer: (url: URL) => unknown = () => ({ items: [], next: null });
 
   before(async () => {
     server = createServer(async (request, response) => {
       const body = await bodyOf(request);
       const url = new URL(request.url ?? "/", "http://door");
-      const { authorization } = request.headers;
+      const { authorization, "idempotency-key": idempotencyKey } = request.headers;
       seen.push({
         method: request.method ?? "",
         url: decodeURIComponent(url.pathname + url.search),
         key: authorization,
         body,
+        ...(idempotencyKey !== undefined && { idempotencyKey }),
       });
       const value = answer(url);
       const status = typeof value === "object" && value !== null && "status" in value ? Number(value.status) : 200;
@@ -360,6 +361,45 @@ describe("against a door", () => {
       '{"key":"a","value":{"id":"a"}}',
       '{"key":"{\\"b\\":1}","value":{"id":{"b":1}}}',
     ]);
+  });
+
+  test("publish with an idempotency key sends the same requests of the same lines, however they arrive", async () => {
+    const text = Array.from({ length: 2_500 }, (_, i) => `${i}\n${i % 100 === 0 ? "\n" : ""}`).join("");
+    const sent: unknown[] = [];
+    for (const pieceLength of [7, 1_000, text.length]) {
+      seen = [];
+      answer = () => ({});
+      const input: string[] = [];
+      for (let at = 0; at < text.length; at += pieceLength) input.push(text.slice(at, at + pieceLength));
+      const said = await millrace(["publish", "t", "--idempotency-key", "import"], { input });
+      assert.match(said.errors, /2,500 events published/);
+      sent.push(seen.map(({ idempotencyKey, body }) => [idempotencyKey, body]));
+    }
+    assert.deepEqual(
+      seen.map(({ idempotencyKey }) => idempotencyKey),
+      ["import/1", "import/1011", "import/2021"],
+    );
+    assert.deepEqual(sent[0], sent[2]);
+    assert.deepEqual(sent[1], sent[2]);
+    seen = [];
+    await millrace(["publish", "t"], { input: ["1\n"] });
+    assert.equal(seen[0]?.idempotencyKey, undefined);
+  });
+
+  test("publish says what to do when lines with an idempotency key are refused", async () => {
+    const publish = () => millrace(["publish", "t", "--idempotency-key", "import"], { input: ["1\n"] });
+    answer = () => ({ status: 503, code: "UNIT_MOVING", detail: "not known" });
+    const unsure = await publish();
+    assert.equal(unsure.exitCode, 4);
+    assert.match(
+      unsure.errors,
+      /may be there or not\. Send the same lines again with the same key: none is appended twice/,
+    );
+    answer = () => ({ status: 422, code: "IDEMPOTENCY_KEY_REUSED", detail: "used for another request" });
+    const reused = await publish();
+    assert.equal(reused.exitCode, 1);
+    assert.match(reused.errors, /Other lines.* were sent with this --idempotency-key/);
+    assert.doesNotMatch(reused.errors, /Send the same lines/);
   });
 
   test("publish names the line that is wrong, and says how many events are there", async () => {

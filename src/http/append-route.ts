@@ -182,8 +182,9 @@ class AppendDoor {
     plan: () => PlannedBatch[],
   ): Promise<{ readonly places: readonly AnsweredPlace[]; readonly replayed: boolean }> {
     const { head, body, key, expected } = sent;
-    const said = [head.type, head.key, head.partition, expected].map((part) => (part === undefined ? null : `${part}`));
-    const request = { topic: topic.name, topicId: topic.id, key, fingerprint: fingerprintOf(said, body), plan };
+    const condition = expected === null ? "none" : (expected ?? null);
+    const fingerprint = fingerprintOf([head.type, head.key, head.partition ?? null, condition], body);
+    const request = { topic: topic.name, topicId: topic.id, key, fingerprint, plan };
     return this.#deps.idempotent.append(request);
   }
 

@@ -21,7 +21,7 @@ export function parseIdempotencyKey(header: string): string {
 }
 
 /** The same for what is the same request: what it says beside its body, and its body as it is without its encoding. */
-export function fingerprintOf(parts: readonly (string | null)[], body: Buffer): string {
+export function fingerprintOf(parts: readonly (string | number | null)[], body: Buffer): string {
   return createHash("sha256")
     .update(`${JSON.stringify(parts)}\n`)
     .update(body)

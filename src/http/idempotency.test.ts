@@ -4,7 +4,7 @@ import { over } from "../base/over.fixture.ts";
 import { seededRandom } from "../base/random.ts";
 import { SimulatedDisk } from "../base/simulated-disk.ts";
 import { VirtualClock } from "../base/virtual-clock.ts";
-import type { Engine } from "../engine/engine.ts";
+import type { Engine, KeyExpectation, Transaction } from "../engine/engine.ts";
 import { becomeOwner, unitOfIdempotency } from "../ownership/become-owner.ts";
 import { encodeBatch } from "../records/batch-builder.ts";
 import { codeOf, openAppendHouse, openAppendLog, recordsOf, turn } from "./append-house.fixture.ts";
@@ -38,12 +38,14 @@ test("a request that comes again with its key is answered the same, and appended
 
 test("a key that comes with another request is refused, whatever of it differs", async () => {
   await using house = await openAppendHouse();
-  const raw = { "content-type": "application/octet-stream", "millrace-key": "k" };
+  // No key at all is another one than this.
+  const raw = { "content-type": "application/octet-stream", "millrace-key": "null" };
   assert.equal((await house.post("1", { ...raw, ...key("one") }, "?partition=0")).status, 200);
   const others = [
     house.post("2", { ...raw, ...key("one") }, "?partition=0"),
     house.post("1", { ...raw, ...key("one") }, "?partition=1"),
     house.post("1", { ...raw, "millrace-key": "other", ...key("one") }, "?partition=0"),
+    house.post("1", { "content-type": raw["content-type"], ...key("one") }, "?partition=0"),
     house.post("1", { ...raw, "if-none-match": "*", ...key("one") }, "?partition=0"),
     house.post('{"value":1}', key("one")),
   ];
@@ -197,6 +199,22 @@ test("who was fenced appends nothing, and knows what its successor has kept when
   await log.close();
 });
 
+test("a condition does not wait for what is written in the same group", async () => {
+  const { log, held } = await openHeldLog();
+  const requests = [append(log.idempotent, "a", "v")];
+  await held.reached();
+  // Both wait for the first one; the partition's keys are read for the second of them.
+  requests.push(append(log.idempotent, "b", "v"));
+  requests.push(append(log.idempotent, "c", "v", { key: Buffer.from("c"), offset: null }));
+  for (let i = 0; i < 20; i++) await turn();
+  held.letGo();
+  const offsets = (await Promise.all(requests)).map(({ places }) => places[0]?.baseOffset);
+  assert.equal(new Set(offsets).size, 3);
+  assert.deepEqual(held.ends, ["commit", "commit"], "the first one, and both others");
+  for (const name of "abc") assert.equal((await append(log.idempotent, name, "v")).replayed, true);
+  await log.close();
+});
+
 test("what waits for the log is bounded in bytes", async () => {
   const { log, held } = await openHeldLog({ pendingBytesMax: 3_000 });
   const first = append(log.idempotent, "a", "x".repeat(2_000));
@@ -208,13 +226,14 @@ test("what waits for the log is bounded in bytes", async () => {
   await log.close();
 });
 
-function append(idempotent: IdempotentAppends, name: string, value: string) {
+function append(idempotent: IdempotentAppends, name: string, value: string, expect?: KeyExpectation) {
+  const batch = () => encodeBatch([{ key: Buffer.from(name), value: Buffer.from(value) }], 0);
   return idempotent.append({
     topic: "t",
     topicId: "id",
     key: name,
     fingerprint: fingerprintOf([], Buffer.from(value)),
-    plan: () => [{ partition: 0, batch: encodeBatch([{ key: null, value: Buffer.from(value) }], 0) }],
+    plan: () => [{ partition: 0, batch: batch(), ...(expect && { expect }) }],
   });
 }
 
@@ -223,24 +242,35 @@ async function openHeldLog(limits = {}) {
   let letGo = () => {};
   let isHeld = false;
   let isReached = false;
+  /** Of the transactions of requests with keys, from the one on that waits. */
+  const ends: string[] = [];
   const log = await openAppendLog({
     idempotent: { limits },
     wrap: (engine) =>
-      overCommit(engine, async (commit) => {
-        if (isHeld) {
-          isReached = true;
-          await new Promise<void>((resolve) => {
-            letGo = resolve;
-          });
-          isHeld = false;
-        }
-        await commit();
-      }),
+      overTransactions(engine, (transaction) => ({
+        async commit() {
+          ends.push("commit");
+          if (isHeld) {
+            isReached = true;
+            await new Promise<void>((resolve) => {
+              letGo = resolve;
+            });
+            isHeld = false;
+          }
+          await transaction.commit();
+        },
+        abort() {
+          ends.push("abort");
+          return transaction.abort();
+        },
+      })),
   });
   await log.engine.createTopic("t");
   await append(log.idempotent, "opens", "v");
   isHeld = true;
+  ends.length = 0;
   const held = {
+    ends,
     letGo: () => letGo(),
     async reached() {
       while (!isReached) await turn();
@@ -250,6 +280,11 @@ async function openHeldLog(limits = {}) {
 }
 
 function overCommit(engine: Engine, commit: (commit: () => Promise<void>) => Promise<void>): Engine {
+  return overTransactions(engine, (transaction) => ({ commit: () => commit(() => transaction.commit()) }));
+}
+
+/** Those that write requests with keys. */
+function overTransactions(engine: Engine, methods: (transaction: Transaction) => Partial<Transaction>): Engine {
   return over(engine, {
     async initProducer(...args: Parameters<Engine["initProducer"]>) {
       const producer = await engine.initProducer(...args);
@@ -257,7 +292,7 @@ function overCommit(engine: Engine, commit: (commit: () => Promise<void>) => Pro
       return over(producer, {
         begin() {
           const transaction = producer.begin();
-          return over(transaction, { commit: () => commit(() => transaction.commit()) });
+          return over(transaction, methods(transaction));
         },
       });
     },

@@ -67,6 +67,7 @@ interface Item {
   readonly request: IdempotentRequest;
   readonly id: string;
   readonly idHash: Buffer;
+  readonly isConditional: boolean;
   /** Until they are handed to the log. */
   planned: readonly PlannedBatch[] | undefined;
 }
@@ -134,7 +135,8 @@ export class IdempotentAppends {
     if (first !== undefined) throw first === request.fingerprint ? inUse() : reused();
     const planned = request.plan();
     const sizeBytes = planned.reduce((sum, { batch }) => sum + batch.length, 0);
-    const written = writer.write({ request, id, idHash, planned }, sizeBytes);
+    const isConditional = planned.some(({ expect }) => expect !== undefined);
+    const written = writer.write({ request, id, idHash, isConditional, planned }, sizeBytes);
     this.#pending.set(id, request.fingerprint);
     return { places: (await written).places, replayed: false };
   }
@@ -169,11 +171,7 @@ export class IdempotentAppends {
       unit: unitOfIdempotency,
       work: {
         catchUp: () => ids.catchUp(),
-        write: async (transaction, group) => {
-          const written: Written[] = [];
-          for (const item of group) written.push(await this.#write(transaction, item));
-          return written;
-        },
+        write: (transaction, group) => this.#write(transaction, group),
         committed: (group, written) => this.#committed(ids, group, written),
         refused: (group) => {
           for (const { id } of group) this.#pending.delete(id);
@@ -208,8 +206,23 @@ export class IdempotentAppends {
     return answered;
   }
 
-  async #write(transaction: Transaction, item: Item): Promise<Written> {
-    const { request, id } = item;
+  /** Conditions come first: the log may read a partition's keys for them, and would wait for what this transaction has there. */
+  async #write(transaction: Transaction, group: readonly Item[]): Promise<Written[]> {
+    const placesOf = new Map<Item, readonly AnsweredPlace[]>();
+    const conditionsFirst = group.toSorted((a, b) => Number(b.isConditional) - Number(a.isConditional));
+    for (const item of conditionsFirst) placesOf.set(item, await this.#writeEvents(transaction, item));
+    const written: Written[] = [];
+    for (const item of group) {
+      const places = placesOf.get(item) as readonly AnsweredPlace[];
+      const answered = { fingerprint: item.request.fingerprint, places };
+      const batch = encodeAnswered(item.id, answered, this.#options.clock.now());
+      written.push({ places, record: await transaction.append({ topic: idempotencyTopic, partition: 0, batch }) });
+    }
+    return written;
+  }
+
+  async #writeEvents(transaction: Transaction, item: Item): Promise<readonly AnsweredPlace[]> {
+    const { request } = item;
     const batches = item.planned ?? request.plan();
     item.planned = undefined;
     const places: AnsweredPlace[] = [];
@@ -217,8 +230,7 @@ export class IdempotentAppends {
       const { partition, baseOffset, lastOffset } = await transaction.append({ topic: request.topic, ...planned });
       places.push({ partition, baseOffset, lastOffset });
     }
-    const batch = encodeAnswered(id, { fingerprint: request.fingerprint, places }, this.#options.clock.now());
-    return { places, record: await transaction.append({ topic: idempotencyTopic, partition: 0, batch }) };
+    return places;
   }
 
   #committed(ids: IdFold, group: readonly Item[], written: readonly Written[]): void {

@@ -255,7 +255,7 @@ export class Log {
     ) => {
       const { into, admitted } = this.#admit(topic, partition, batch, true);
       const unlike = expect && into.keys.unlike(expect);
-      if (unlike) throw unlike;
+      if (unlike) return { partition: into, unlike };
       stamp(into, admitted);
       return { partition: into, placed: this.#place(into, admitted) };
     };

@@ -1,4 +1,5 @@
 /** A transactional id in the hands of code in this process, and its transactions (the rules are the coordinator's). */
+import type { MillraceError } from "../base/errors.ts";
 import { stampTransaction } from "../records/batch-header.ts";
 import type { ExpectedKey } from "./keys/partition-keys.ts";
 import type { Partition, Placed } from "./partition.ts";
@@ -8,7 +9,7 @@ import type { OpenWork } from "./transactional-ids.ts";
 
 /**
  * How a transaction's batch gets into a partition; `stamp` is called with the batch that is kept, before it gets its offset.
- * Throws what is expected and is not so.
+ * What is expected and is not so is answered as `unlike`: nothing was placed.
  */
 export type PlaceBatch = (
   topic: string,
@@ -16,7 +17,7 @@ export type PlaceBatch = (
   batch: Buffer,
   stamp: (partition: Partition, admitted: Buffer) => void,
   expect: ExpectedKey | undefined,
-) => { readonly partition: Partition; readonly placed: Placed };
+) => { readonly partition: Partition } & ({ readonly placed: Placed } | { readonly unlike: MillraceError });
 
 /** What a transaction needs of the log. */
 export interface TransactionHost {
@@ -109,7 +110,14 @@ export class LogTransaction {
     for (let opening = openingKeys(); opening; opening = openingKeys()) await opening;
     this.#producer.assertOpen(this.#work);
     const { touched } = this.#work;
-    const { partition, placed } = this.#producer.place(request, this.#work);
+    const answer = this.#producer.place(request, this.#work);
+    const { partition } = answer;
+    if ("unlike" in answer) {
+      // What it says is durable.
+      await partition.sync();
+      throw answer.unlike;
+    }
+    const { placed } = answer;
     const sequence = (touched.get(partition)?.sequence ?? 0) + placed.lastOffset - placed.baseOffset + 1;
     touched.set(partition, { endOffset: placed.lastOffset + 1, sequence: sequence & 0x7fffffff });
     await partition.room();

@@ -315,6 +315,15 @@ const places: Readonly<Record<string, Bring>> = {
     return leave;
   },
   "in the midst of its fill": (_, group, holds) => heldAt(group, holds, "filling", /is being filled/),
+  "while what was recorded is taken in": async (fixture, group, holds) => {
+    await holds.hold("filling");
+    await group.reload(namesAsCards);
+    await reached(group, "cards", /is being filled/);
+    const leave = await reading(fixture, "begin", 'lock table millrace."cards__2_log" in access share mode');
+    await holds.release("filling");
+    await reached(group, "cards", /waits for those who hold a lock/);
+    return leave;
+  },
   "when it waits to be swapped in": async (fixture, group) => {
     const leave = await reading(fixture, "begin", "select * from views.cards");
     await group.reload(namesAsCards);

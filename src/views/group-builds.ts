@@ -16,9 +16,9 @@ import { type Chunk, chunkRowsMax, type Recording } from "./recording.ts";
 import { dropVersion, mergeChunk, swapIn, wantedIndexes } from "./versions-build.ts";
 import { describe, type RunElsewhere, ViewBuild } from "./view-build.ts";
 
-/** How long readers and the group may wait for each other at a swap, before it is tried another time. */
-const swapLockTimeout = "300ms";
-const swapPauseMs = 500;
+/** How long the group and those who hold a lock on a version may wait for each other, before it is tried another time. */
+const brieflyLocked = ["set local lock_timeout = '300ms'"];
+const lockPauseMs = 500;
 const retryPauseMs = 500;
 const retryPauseMsMax = 60_000;
 const lookEveryMs = 2_000;
@@ -186,15 +186,22 @@ export class GroupBuilds {
   /** True when the chunk is in the state. */
   async #merge({ build }: Current, recording: Recording, chunk: Chunk): Promise<boolean> {
     const outcome = await tryOnce(this.#context, (applier) =>
-      applier.transact(mergeChunk(recording, chunk, applier.row.batch + 1)),
+      applier.transact(mergeChunk(recording, chunk, applier.row.batch + 1), {}, brieflyLocked),
     );
     if ("done" in outcome) {
       recording.merged(chunk);
       return true;
     }
-    if (outcome.failure.kind === "again") this.#after(swapPauseMs, () => this.#becomeDue());
+    if (outcome.failure.kind === "again") this.#waitForLock(build, "waits for those who hold a lock on its tables");
     else await this.#fail(build.view, outcome.failure.error);
     return false;
+  }
+
+  #waitForLock(build: ViewBuild, reason: string): void {
+    const { state } = this.#context;
+    state.builds.set(build.view.name, { ...describe(build.stage), reason });
+    state.changed();
+    this.#after(lockPauseMs, () => this.#becomeDue());
   }
 
   async #swap(current: Current, recording: Recording): Promise<void> {
@@ -217,19 +224,12 @@ export class GroupBuilds {
           ...rows.map((one) => writeVersion(settings.name, one)),
         ],
         { generation },
-        [`set local lock_timeout = '${swapLockTimeout}'`],
+        brieflyLocked,
       ),
     );
     if ("failure" in outcome) {
       const { failure } = outcome;
-      if (failure.kind === "again") {
-        state.builds.set(view.name, {
-          ...describe(current.build.stage),
-          reason: "waits for readers of the version before",
-        });
-        state.changed();
-        return this.#after(swapPauseMs, () => this.#becomeDue());
-      }
+      if (failure.kind === "again") return this.#waitForLock(current.build, "waits for readers of the version before");
       // A public view with other columns, or other types of them, is not replaced but made anew.
       if (failure.error.sqlState !== "42P16" || current.replace) return await this.#fail(view, failure.error);
       current.replace = true;

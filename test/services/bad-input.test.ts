@@ -67,7 +67,7 @@ describe("bad input stops nothing but itself", () => {
 
   test("SQL that does not parse, and SQL that is not kept yet, are told apart", async () => {
     assert.equal((await viewIn("not_sql", "failed")).state.error?.code, "VIEW_SQL_INVALID");
-    const { state } = await viewIn("outer_join", "failed");
+    const { state } = await viewIn("untraceable", "failed");
     assert.equal(state.error?.code, "VIEW_UNSUPPORTED");
     assert.ok(state.error?.hint, "it does not say what would help");
   });

@@ -9,64 +9,91 @@ const batchCharactersMax = 1024 * 1024;
 /** A line that is longer than the door takes in one request. */
 const lineCharactersMax = 32 * 1024 * 1024;
 
+interface PublishFlags {
+  readonly keyField?: string;
+  readonly idempotencyKey?: string;
+}
+
+/** Lines that are sent together. */
+interface Batch {
+  readonly events: readonly string[];
+  /** Of stdin, from 1 on. */
+  readonly firstLine: number;
+}
+
 export const publishCommand: CommandModule = (program, context) => {
   program
     .command("publish <topic>")
     .description("append each line of stdin (JSON) to a topic as the value of an event")
     .option("--key-field <field>", "the field of the value that is the event's key")
+    .option("--idempotency-key <key>", "the same lines, sent again with this key, are appended once")
     .addHelpText(
       "after",
-      '\nExamples:\n  $ echo \'{"id": 7, "status": "paid"}\' | millrace publish payments --key-field id\n  $ millrace tail orders | jq -c .value | millrace publish copy',
+      '\nExamples:\n  $ echo \'{"id": 7, "status": "paid"}\' | millrace publish payments --key-field id\n  $ millrace publish payments --idempotency-key import-7 < payments.ndjson\n  $ millrace tail orders | jq -c .value | millrace publish copy',
     )
-    .action((topic: string, { keyField }: { keyField?: string }) => publish(topic, keyField, context));
+    .action((topic: string, flags: PublishFlags) => publish(topic, flags, context));
 };
 
-async function publish(topic: string, keyField: string | undefined, context: CommandContext): Promise<void> {
+async function publish(topic: string, flags: PublishFlags, context: CommandContext): Promise<void> {
+  const { keyField, idempotencyKey } = flags;
   const api = apiOf(context);
   const progress = new Progress(context);
   let line = 0;
-  let batch: string[] = [];
+  let events: string[] = [];
+  let firstLine = 1;
   let characters = 0;
   const send = async (): Promise<void> => {
-    if (batch.length === 0) return;
-    await append(api, topic, batch, progress.done);
-    progress.add(batch.length);
-    batch = [];
+    if (events.length === 0) return;
+    await append(api, topic, { events, firstLine }, progress.done, idempotencyKey);
+    progress.add(events.length);
+    events = [];
     characters = 0;
   };
   try {
-    // What has arrived goes at once: a slow producer's event does not wait for the next one.
     for await (const lines of linesOf(context.input)) {
       for (const text of lines) {
         line++;
         if (text.trim() === "") continue;
         const event = eventOf(text, line, keyField);
-        if (batch.length >= batchLinesMax || characters + event.length > batchCharactersMax) await send();
-        batch.push(event);
+        if (events.length >= batchLinesMax || characters + event.length > batchCharactersMax) await send();
+        if (events.length === 0) firstLine = line;
+        events.push(event);
         characters += event.length;
       }
-      await send();
+      // What has arrived goes at once: a slow producer's event does not wait for the next one. But where the lines are
+      // to be known again, what is sent together is told by them alone, and not by when they come.
+      if (idempotencyKey === undefined) await send();
     }
+    await send();
   } finally {
     progress.end();
   }
 }
 
-async function append(api: Api, topic: string, batch: readonly string[], done: number): Promise<void> {
+async function append(
+  api: Api,
+  topic: string,
+  { events, firstLine }: Batch,
+  done: number,
+  idempotencyKey: string | undefined,
+): Promise<void> {
+  const headers = idempotencyKey === undefined ? {} : { "idempotency-key": `${idempotencyKey}/${firstLine}` };
   try {
-    await api.post(`/v1/topics/${segment(topic)}`, "application/x-ndjson", `${batch.join("\n")}\n`);
+    await api.post(`/v1/topics/${segment(topic)}`, "application/x-ndjson", `${events.join("\n")}\n`, headers);
   } catch (error) {
     if (!MillraceError.is(error)) throw error;
     // No answer came: the append may have happened.
     const unsure = error.code === "NOT_RUNNING" || error.action === "retry";
     const there = done === 0 ? "" : `The ${printNumber(done, "event")} before ${done === 1 ? "is" : "are"} there; `;
-    const these = `${there === "" ? "The" : "the"} ${printNumber(batch.length, "event")} that ${batch.length === 1 ? "was" : "were"} sent`;
+    const these = `${there === "" ? "The" : "the"} ${printNumber(events.length, "event")} that ${events.length === 1 ? "was" : "were"} sent`;
     const where =
       done === 0 && !unsure
         ? ""
-        : `${there}${these} ${unsure ? "may be there or not" : batch.length === 1 ? "is not" : "are not"}.`;
+        : `${there}${these} ${unsure ? "may be there or not" : events.length === 1 ? "is not" : "are not"}.`;
+    const isRepeatable = idempotencyKey !== undefined && error.action !== "fix-request";
+    const again = isRepeatable ? "Send the same lines again with the same key: none is appended twice." : "";
     throw new MillraceError(error.code, error.message, {
-      hint: [hintFor(error, topic), where].filter(Boolean).join(" "),
+      hint: [hintFor(error, topic), where, again].filter(Boolean).join(" "),
       details: error.details,
       cause: error,
     });
@@ -75,6 +102,9 @@ async function append(api: Api, topic: string, batch: readonly string[], done: n
 
 /** The door names requests; here there are commands. */
 function hintFor(error: MillraceError, topic: string): string | undefined {
+  if (error.code === "IDEMPOTENCY_KEY_REUSED") {
+    return "Other lines, or lines with another --key-field, were sent with this --idempotency-key; take a new one for these.";
+  }
   if (error.code !== "TOPIC_UNKNOWN") return error.hint;
   const meant = error.hint?.startsWith("Did you mean") ? `${error.hint} ` : "";
   return `${meant}millrace topics list shows them; millrace topics create ${topic} makes it.`;

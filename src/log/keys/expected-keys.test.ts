@@ -7,7 +7,7 @@ import { seededRandom } from "../../base/random.ts";
 import { SimulatedDisk } from "../../base/simulated-disk.ts";
 import { VirtualClock } from "../../base/virtual-clock.ts";
 import { EmbeddedEngine } from "../../engine/embedded/embedded-engine.ts";
-import type { KeyExpectation, TopicSettings } from "../../engine/engine.ts";
+import type { KeyExpectation, TopicSettings, Transaction } from "../../engine/engine.ts";
 import { forEachCommittedRecord, nextOffsetOf } from "../../engine/records.ts";
 import { encodeBatch } from "../../records/batch-builder.ts";
 import { Log } from "../log.ts";
@@ -100,6 +100,43 @@ test("a key in an open transaction is undecided, and decided by its end", async 
     if (outcome === "abort") continue;
     await assert.rejects(append(house, "a", base), refusedAt(baseOffset));
   }
+  await house.engine.close();
+});
+
+test("a key in several open transactions is undecided at the first that is still open", async () => {
+  const house = await open();
+  const base = await append(house, "a", null);
+  const undecidedAt = (offset: number) => (error: unknown) =>
+    MillraceError.is(error, "KEY_OFFSET_UNDECIDED") && error.details.offset === offset;
+  const begin = async (name: string) => (await house.engine.initProducer(name)).begin();
+  const [first, second] = [await begin("first"), await begin("second")];
+  const write = async (transaction: Transaction) =>
+    (await transaction.append({ topic: "t", partition: 0, batch: batchOf("a") })).baseOffset;
+  const offsets = [await write(first), await write(second), await write(first)] as const;
+  await assert.rejects(append(house, "a", base), undecidedAt(offsets[0]));
+  await first.commit();
+  // Who waits for the first one to be readable would not wait at all.
+  await assert.rejects(append(house, "a", base), undecidedAt(offsets[1]));
+  await second.abort();
+  await assert.rejects(append(house, "a", base), refusedAt(offsets[2]));
+  await house.engine.close();
+});
+
+test("where the key's last record is told to be, it is durable, to a transaction too", async () => {
+  const house = await open();
+  await append(house, "b", null);
+  const expect = { key: Buffer.from("a"), offset: null } as const;
+  const highWatermark = () => house.engine.offsets("t", 0).highWatermark;
+  const writing = append(house, "a", null);
+  await assert.rejects(append(house, "a", null), refusedAt(1));
+  assert.equal(highWatermark(), 2);
+  await writing;
+  const transaction = (await house.engine.initProducer("tx")).begin();
+  const another = append(house, "a", 1);
+  await assert.rejects(transaction.append({ topic: "t", partition: 0, batch: batchOf("a"), expect }), refusedAt(2));
+  assert.equal(highWatermark(), 3);
+  await another;
+  await transaction.abort();
   await house.engine.close();
 });
 

@@ -7,40 +7,40 @@ export interface KeyHolder {
 
 export class KeyMemory {
   readonly #bytesMax: number;
-  /** In the order in which they were asked for last. */
-  readonly #holders = new Set<KeyHolder>();
+  /** In the order in which they were asked for last, with what each took when it was looked at last. */
+  readonly #holders = new Map<KeyHolder, number>();
+  #bytes = 0;
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax;
   }
 
-  get bytes(): number {
-    let bytes = 0;
-    for (const { keyBytes } of this.#holders) bytes += keyBytes;
-    return bytes;
-  }
-
   /** It was asked for. */
   used(holder: KeyHolder): void {
-    this.#holders.delete(holder);
-    this.#holders.add(holder);
+    this.forget(holder);
+    this.#count(holder);
   }
 
   forget(holder: KeyHolder): void {
+    this.#bytes -= this.#holders.get(holder) ?? 0;
     this.#holders.delete(holder);
   }
 
   /** It may have grown. False when it cannot be held, not even alone. */
   grown(holder: KeyHolder): boolean {
     if (holder.keyBytes > this.#bytesMax) return false;
-    let { bytes } = this;
-    for (const oldest of [...this.#holders]) {
-      if (bytes <= this.#bytesMax) break;
+    this.#count(holder);
+    for (const oldest of this.#holders.keys()) {
+      if (this.#bytes <= this.#bytesMax) break;
       if (oldest === holder) continue;
-      bytes -= oldest.keyBytes;
-      this.#holders.delete(oldest);
+      this.forget(oldest);
       oldest.letGo();
     }
     return true;
+  }
+
+  #count(holder: KeyHolder): void {
+    this.#bytes += holder.keyBytes - (this.#holders.get(holder) ?? 0);
+    this.#holders.set(holder, holder.keyBytes);
   }
 }

@@ -6,8 +6,8 @@ import { batchAttributes, batchProducerId, isControl, isTransactional } from "..
 import { BatchRecords, controlKind } from "../../records/batch-records.ts";
 import { hashOfKey, KeyOffsetTable } from "./key-offset-table.ts";
 
-/** What a key in an open transaction takes of memory, about. */
-const openBytes = 200;
+/** What a record in an open transaction takes of memory, about, when it is the only one of its key. */
+const openBytes = 400;
 
 interface OpenRecord {
   readonly hash: Buffer;
@@ -20,8 +20,8 @@ export class KnownKeys {
   readonly #records = new BatchRecords();
   /** By producer, in the order of their offsets. */
   readonly #open = new Map<number, OpenRecord[]>();
-  /** How many records of open transactions a key has, and where the first of them is. */
-  readonly #undecided = new Map<string, { count: number; readonly offset: number }>();
+  /** By key, the producers whose open transactions have it, each with its first record of the key; the first of all comes first. */
+  readonly #undecided = new Map<string, Map<number, number>>();
   #openCount = 0;
 
   get bytes(): number {
@@ -45,7 +45,7 @@ export class KnownKeys {
 
   /** Where the first record of the key in an open transaction is; undefined when it is in none. */
   undecided(hash: Buffer): number | undefined {
-    return this.#undecided.get(hash.toString("latin1"))?.offset;
+    return this.#undecided.get(hash.toString("latin1"))?.values().next().value;
   }
 
   /** Of the key's last record; null when there is none at `start` or behind it, or a tombstone. */
@@ -72,9 +72,9 @@ export class KnownKeys {
     else this.#open.set(producerId, [record]);
     this.#openCount++;
     const name = record.hash.toString("latin1");
-    const known = this.#undecided.get(name);
-    if (known) known.count++;
-    else this.#undecided.set(name, { count: 1, offset: record.offset });
+    const producers = this.#undecided.get(name);
+    if (!producers) this.#undecided.set(name, new Map([[producerId, record.offset]]));
+    else if (!producers.has(producerId)) producers.set(producerId, record.offset);
   }
 
   #decide(producerId: number, isCommit: boolean, start: number): void {
@@ -83,8 +83,8 @@ export class KnownKeys {
       if (isCommit) keep(record);
       this.#openCount--;
       const name = record.hash.toString("latin1");
-      const known = this.#undecided.get(name);
-      if (known && --known.count === 0) this.#undecided.delete(name);
+      const producers = this.#undecided.get(name);
+      if (producers?.delete(producerId) && producers.size === 0) this.#undecided.delete(name);
     }
     this.#open.delete(producerId);
   }

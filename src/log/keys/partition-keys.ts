@@ -114,6 +114,8 @@ export class PartitionKeys implements KeyHolder {
 
   async #readUpTo(end: number, known: KnownKeys): Promise<void> {
     const partition = this.#partition;
+    this.#grown();
+    if (this.#full) throw this.#tooMany();
     if (end <= partition.logStart) return;
     await partition.durable(end);
     await partition.readable(end - 1, true, openWaitMs, undefined);

@@ -8,9 +8,5 @@ export const right = view("right_view", sql`select id, name from ${good.items}`,
 export const waiting = view("waiting_view", sql`select id from ${away.things}`, { key: "id" });
 export const unknownColumn = view("unknown_column", sql`select id, nane from ${good.items}`, { key: "id" });
 export const notSql = view("not_sql", sql`select from where ${good.items}`);
-export const outerJoin = view(
-  "outer_join",
-  sql`select a.id, b.name from ${good.items} a left join ${good.items} b on b.id = a.id`,
-  { key: "id" },
-);
+export const untraceable = view("untraceable", sql`select id, rank() over (order by name) as place from ${good.items}`);
 export const failing = view("failing_view", sql`select id, name::int as n from ${good.items}`, { key: "id" });
