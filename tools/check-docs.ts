@@ -9,9 +9,20 @@
 import { existsSync, globSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { errorCodes } from "../src/base/error-codes.ts";
+import { seededRandom } from "../src/base/random.ts";
+import { sql, view } from "../src/catalog/definitions.ts";
 import { settingsTable } from "../src/settings.ts";
+import { compileViewSync, loadParser } from "../src/views/compile.ts";
+import { features, keyedFeatures, lawSeed } from "../src/views/law-features.fixture.ts";
+import { makeTables } from "../src/views/law-generator.fixture.ts";
 
-const tables: Readonly<Record<string, () => string>> = { settings: settingsRows, errors: errorRows };
+await loadParser();
+
+const tables: Readonly<Record<string, () => string>> = {
+  settings: settingsRows,
+  errors: errorRows,
+  features: featureRows,
+};
 
 /** Each wrong thing as `file:line: what`. */
 export function checkDocs(root: string, { write }: { readonly write: boolean }): string[] {
@@ -50,6 +61,17 @@ function settingsRows(): string {
     return `| \`${name}\` | ${form} | ${value === null ? "" : `\`${value}\``} | ${about} |`;
   });
   return ["| setting | form | default | what it does |", "| --- | --- | --- | --- |", ...rows].join("\n");
+}
+
+/** The queries that the law's test holds against PostgreSQL, each with the class that the compiler gives it. */
+function featureRows(): string {
+  const mirrors = makeTables(seededRandom(lawSeed));
+  const rows = [...features, ...keyedFeatures].map(({ about, text, key }) => {
+    const definition = view("feature", { ...sql``, text }, key === undefined ? {} : { key });
+    const { class: is } = compileViewSync({ view: definition, mirrors, version: 1 });
+    return `| ${about} | ${is} | \`${text.replaceAll("|", "\\|")}\` |`;
+  });
+  return ["| what | class | for example |", "| --- | --- | --- |", ...rows].join("\n");
 }
 
 function errorRows(): string {
