@@ -78,7 +78,7 @@ export const features: readonly LawFeature[] = [
   { about: "a cross join", text: "select x.t, count(*) as n from t0 x cross join t2 y group by x.t" },
   { about: "a filter by a constant key", text: "select id, t from t0 where id = 3" },
   { about: "distinct", text: "select distinct a % 2 as odd, t from t3 where f is not false" },
-  { about: "a union", text: "select a, t from t0 union select b::integer % 5, t from t3 where f" },
+  { about: "a union", text: "select a, t from t0 union select (b % 5)::integer, t from t3 where f" },
   {
     about: "GROUP BY an expression, its name and its place",
     text: "select coalesce(t, 'none') as tag, a % 2 as odd, b, count(*) as n from t3 group by tag, 2, b",
