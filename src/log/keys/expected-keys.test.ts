@@ -186,6 +186,33 @@ test("keys that are too many for the memory are refused by name, and other parti
   await engine.close();
 });
 
+test("partitions of which keys were asked take no more memory than they may, empty ones neither", async () => {
+  const partitions = 20;
+  const keyOffsetsBytes = 100_000;
+  const { engine, log } = await open({ partitions }, { keyOffsetsBytes });
+  const heldBytes = () => {
+    const each = Array.from({ length: partitions }, (_, partition) => log.partition("t", partition).keys.keyBytes);
+    return each.reduce((sum, bytes) => sum + bytes, 0);
+  };
+  const ask = async (partition: number) => {
+    const expect = { key: Buffer.from("none"), offset: "any" } as const;
+    await assert.rejects(engine.append({ topic: "t", partition, batch: batchOf("x"), expect }), refusedAt(null));
+  };
+  for (let partition = 0; partition < partitions; partition++) {
+    await ask(partition);
+    const bytes = heldBytes();
+    assert.ok(bytes > 0 && bytes <= keyOffsetsBytes, `${bytes} bytes`);
+  }
+  // One that grows takes the place of others, and gives it back when it is let go.
+  const keys = Array.from({ length: 1_000 }, (_, i) => ({ key: Buffer.from(`${i}`), value: null }));
+  await engine.append({ topic: "t", partition: 19, batch: encodeBatch(keys, 0) });
+  assert.ok(heldBytes() <= keyOffsetsBytes);
+  log.partition("t", 19).keys.letGo();
+  for (const partition of [1, 2, 3]) await ask(partition);
+  for (const partition of [1, 2, 3]) assert.ok(log.partition("t", partition).keys.keyBytes > 0);
+  await engine.close();
+});
+
 test("the keys of a partition are those that its records say, through transactions, deletions, compaction and starts", async () => {
   for (let seed = 1; seed <= 3; seed++) {
     const random = seededRandom(seed);
