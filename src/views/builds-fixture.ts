@@ -40,10 +40,11 @@ export class Holds implements AsyncDisposable {
     await this.#client.query("select pg_advisory_unlock($1)", [keys[place]]);
   }
 
-  /** All connections to the store drop, but not this one. */
-  async cutOthers(): Promise<void> {
+  /** All connections to the store drop, but not this one; or those alone whose names fit. */
+  async cutOthers(names = "%"): Promise<void> {
     await this.#client.query(
-      "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()",
+      "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and application_name like $1",
+      [names],
     );
   }
 
@@ -51,6 +52,9 @@ export class Holds implements AsyncDisposable {
     return this.#client.end();
   }
 }
+
+/** A table that went away, or was the one to give way while several were emptied: nothing was seen. */
+const unseenStates = new Set(["42P01", "42703", "XX000", "40P01"]);
 
 /**
  * Looks until it is stopped: in each snapshot of the store every live version is its query over the mirrors as that
@@ -114,7 +118,7 @@ export class LawWatch implements AsyncDisposable {
     return rows;
   }
 
-  /** Rows that only one of both has; null when the version or a mirror went away meanwhile. */
+  /** Rows that only one of both has; null when they could not be read together. */
   async #differences(name: string, version: number, text: string): Promise<unknown[] | null> {
     const client = this.#client;
     await client.query("begin isolation level repeatable read");
@@ -133,7 +137,7 @@ export class LawWatch implements AsyncDisposable {
       );
       return found.rows;
     } catch (error) {
-      if (error instanceof pg.DatabaseError && ["42P01", "42703", "XX000"].includes(error.code ?? "")) return null;
+      if (error instanceof pg.DatabaseError && unseenStates.has(error.code ?? "")) return null;
       throw error;
     } finally {
       await client.query("rollback");

@@ -15,8 +15,12 @@ const byStatus = "select status, count(*) as n, sum(amount) as amount from shop.
 const cards = "select o.id, o.status, c.name from shop.orders o join shop.customers c on c.id = o.customer_id";
 const names =
   "select c.name, count(*) as n from shop.orders o join shop.customers c on c.id = o.customer_id group by c.name";
+/** Run again by key. */
+const newest =
+  "select c.id, c.name, max(o.id) as newest from shop.customers c left join shop.orders o on o.customer_id = c.id group by c.id, c.name";
 const statusView = viewOf("by_status", byStatus, "status");
 const cardsView = viewOf("cards", cards, "id");
+const newestView = viewOf("newest", newest, "id");
 
 const order = (id: number, status = "new", customer = 1): FixtureChange => ({
   table: orders,
@@ -176,7 +180,7 @@ test("a huge transaction in parts is recorded as well", async () => {
   await live(group);
   await using holds = await Holds.open(fixture);
   await holds.hold("filling");
-  const all = [statusView, cardsView, viewOf("names", names, "name")];
+  const all = [statusView, cardsView, viewOf("names", names, "name"), newestView];
   await group.reload(all);
   await reached(group, "cards", /is being filled/);
   const many = Array.from({ length: 150 }, (_, i) => order(100 + i, `s${i % 3}`, 1 + (i % 2)));
@@ -185,7 +189,53 @@ test("a huge transaction in parts is recorded as well", async () => {
   await fixture.settled(group);
   await holds.release("filling");
   await live(group);
-  await assertRight(fixture, { by_status: byStatus, cards, names });
+  await assertRight(fixture, { by_status: byStatus, cards, names, newest });
+});
+
+test("a view that is run again by key is its query over what stands when the keys that were recorded are merged", async () => {
+  await using fixture = await ViewsFixture.open();
+  const { shop, group } = await opened(fixture);
+  await using holds = await Holds.open(fixture);
+  await using watch = await LawWatch.open(fixture);
+  await holds.hold("filling");
+  await group.reload([statusView, newestView]);
+  await reached(group, "newest", /is being filled/);
+  assert.equal(group.info("newest").class, "keyed");
+  for (let i = 1; i < 6; i++) {
+    await muchHappens(shop, 100 * i);
+    await fixture.settled(group);
+  }
+  await holds.release("filling");
+  await live(group);
+  await assertRight(fixture, { by_status: byStatus, newest });
+  await muchHappens(shop, 900);
+  await fixture.settled(group);
+  await assertRight(fixture, { by_status: byStatus, newest });
+  await watch.end();
+  assert.ok(watch.seen.has("newest/1"));
+});
+
+test("a build whose own connection drops is begun again, and the batches go on upon theirs", async () => {
+  await using fixture = await ViewsFixture.open();
+  const { shop, group } = await opened(fixture);
+  await using holds = await Holds.open(fixture);
+  await holds.hold("filling");
+  await group.reload([statusView, cardsView]);
+  await reached(group, "cards", /is being filled/);
+  await shop.commit(order(100));
+  await fixture.settled(group);
+  const { batch, generation } = group.position();
+  await holds.cutOthers("% build");
+  await reached(group, "cards", /is tried again/);
+  assert.equal(group.condition().kind, "running");
+  await muchHappens(shop, 200);
+  await fixture.settled(group);
+  await assertRight(fixture, { by_status: byStatus });
+  assert.ok(group.position().batch > batch);
+  assert.equal(group.position().generation, generation);
+  await holds.release("filling");
+  await live(group);
+  await assertRight(fixture, { by_status: byStatus, cards });
 });
 
 test("a fill that fails, and terms that fail while a view is filled, make that view fail and hold up nothing", async () => {
@@ -300,33 +350,40 @@ test("readers who hold on to the version before put the swap off, and hold up no
   await assertRight(fixture, { by_status: byStatus, cards: news });
 });
 
-type Bring = (fixture: ViewsFixture, group: Group, holds: Holds) => Promise<() => Promise<void>>;
+type Bring = (fixture: ViewsFixture, group: Group, holds: Holds, shop: SourceFixture) => Promise<() => Promise<void>>;
 
 const simpleCards = "select id, status from shop.orders";
-const namesAsCards = [statusView, viewOf("cards", names, "name")];
+/** Its columns cannot take the place of the others without the public view being made anew. */
+const namedCards = "select c.name, o.id, o.status from shop.orders o join shop.customers c on c.id = o.customer_id";
+const withNamedCards = [statusView, viewOf("cards", namedCards, "id")];
 
 /** Each brings the build of `cards`, whose version before is read, to a place, and answers what lets it go on. */
 const places: Readonly<Record<string, Bring>> = {
   "before it has its tables": (_, group, holds) => heldAt(group, holds, "preparing", /waits until its tables/),
   "while it makes an index": async (fixture, group) => {
     const leave = await reading(fixture, "begin isolation level repeatable read", "select from shop.orders");
-    await group.reload(namesAsCards);
+    await group.reload(withNamedCards);
     await reached(group, "cards", /waits for an index on "shop"."orders"/);
     return leave;
   },
   "in the midst of its fill": (_, group, holds) => heldAt(group, holds, "filling", /is being filled/),
-  "while what was recorded is taken in": async (fixture, group, holds) => {
-    await holds.hold("filling");
-    await group.reload(namesAsCards);
-    await reached(group, "cards", /is being filled/);
+  "while what was recorded is taken in": async (fixture, group, holds, shop) => {
+    await shop.commit(...Array.from({ length: 3_000 }, (_, i) => order(1_000 + i)));
+    await fixture.settled(group);
+    const release = await heldAt(group, holds, "filling", /is being filled/);
+    for (const name of ["Eve", "Fay"]) {
+      // A row less and a row more for each order: both times do not fit one pass.
+      await shop.commit(renamed(1, name));
+      await fixture.settled(group);
+    }
     const leave = await reading(fixture, "begin", 'lock table millrace."cards__2_log" in access share mode');
-    await holds.release("filling");
+    await release();
     await reached(group, "cards", /waits for those who hold a lock/);
     return leave;
   },
   "when it waits to be swapped in": async (fixture, group) => {
     const leave = await reading(fixture, "begin", "select * from views.cards");
-    await group.reload(namesAsCards);
+    await group.reload(withNamedCards);
     await reached(group, "cards", /waits for readers/);
     return leave;
   },
@@ -334,7 +391,7 @@ const places: Readonly<Record<string, Bring>> = {
 
 async function heldAt(group: Group, holds: Holds, place: HoldPlace, reason: RegExp): Promise<() => Promise<void>> {
   await holds.hold(place);
-  await group.reload(namesAsCards);
+  await group.reload(withNamedCards);
   await reached(group, "cards", reason);
   return () => holds.release(place);
 }
@@ -345,14 +402,14 @@ for (const [place, bring] of Object.entries(places)) {
       await using fixture = await ViewsFixture.open();
       const { shop, group } = await opened(fixture, [statusView, viewOf("cards", simpleCards, "id")]);
       await using holds = await Holds.open(fixture);
-      const goOn = await bring(fixture, group, holds);
+      const goOn = await bring(fixture, group, holds, shop);
       await shop.commit(order(100, "sent"), renamed(1, "Eve"));
       await fixture.settled(group);
       let next = group;
       if (crash === "the process is killed") {
         await fixture.kill(group);
         await goOn();
-        next = await fixture.group(namesAsCards);
+        next = await fixture.group(withNamedCards);
       } else {
         await holds.cutOthers();
         await goOn();
@@ -360,7 +417,7 @@ for (const [place, bring] of Object.entries(places)) {
       await muchHappens(shop, 200);
       await fixture.settled(next);
       await live(next);
-      await assertRight(fixture, { by_status: byStatus, cards: names });
+      await assertRight(fixture, { by_status: byStatus, cards: namedCards });
       const left = "select from pg_tables where schemaname = 'millrace' and tablename ~ '_pending$'";
       assert.deepEqual(await fixture.rows(left), []);
       assert.deepEqual(await fixture.rows("select from pg_index where not indisvalid"), []);

@@ -132,9 +132,9 @@ export class FixtureStore implements Store {
     throw new Error("no pool here");
   }
 
-  async connect(): Promise<pg.Client> {
+  async connect(name: string): Promise<pg.Client> {
     if (this.#killed) throw new MillraceError("STORE_UNAVAILABLE", "killed");
-    const client = new pg.Client({ connectionString: this.#url });
+    const client = new pg.Client({ connectionString: this.#url, application_name: name });
     client.on("error", () => {});
     await client.connect();
     this.#clients.add(client);

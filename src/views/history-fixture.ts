@@ -40,6 +40,11 @@ export const historyViews: readonly (readonly [name: string, query: string, key:
     "select a.owner, count(*) as n from bank.accounts a join bank.accounts b on b.owner = a.owner group by a.owner",
     ["owner"],
   ],
+  [
+    "largest",
+    "select a.id, a.owner, max(l.amount) as amount from bank.accounts a left join bank.lines l on l.account = a.id group by a.id, a.owner",
+    ["id"],
+  ],
 ];
 
 type Row = string[];

@@ -1,0 +1,32 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { compileView } from "./compile.ts";
+import type { ViewClass } from "./compiled-view.ts";
+import { viewOf } from "./group-fixture.ts";
+import { tableShape } from "./source-fixture.ts";
+import { fillTables, makeTables } from "./versions-build.ts";
+
+const shape = tableShape("shop", "orders", ["id integer", "status text", "amount integer"]);
+
+/** `status` may be NULL, so that a key over it has a type of its own. */
+const views: Readonly<Record<ViewClass, string>> = {
+  linear: "select id, status from shop.orders",
+  additive: "select status, count(*) as n from shop.orders group by status",
+  keyed: "select status, max(amount) as most from shop.orders group by status",
+};
+
+for (const [kind, text] of Object.entries(views)) {
+  test(`a version of the class ${kind} gets its indexes when its rows are there, and all that it needs once`, async () => {
+    const view = await compileView({ view: viewOf("v", text), mirrors: [{ id: 1, shape }], version: 2 });
+    assert.equal(view.class, kind);
+    const [made, [fill, ...filled]] = [makeTables(view), fillTables(view)];
+    assert.equal(fill, view.fill);
+    const indexes = view.create.filter((sql) => /^create (unique )?index/.test(sql));
+    assert.ok(indexes.some((sql) => sql.includes(view.stateTable)));
+    assert.deepEqual(filled, [...indexes, `analyze ${view.stateTable}`]);
+    assert.deepEqual(
+      made.filter((sql) => view.create.includes(sql)),
+      view.create.filter((sql) => !indexes.includes(sql)),
+    );
+  });
+}
