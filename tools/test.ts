@@ -16,6 +16,8 @@ interface Tier {
   readonly files: readonly string[];
   readonly exclude: readonly string[];
   readonly arguments: readonly string[];
+  /** Processes that share the files, for a tier whose runner does not make one for each file. */
+  readonly runners?: number;
   readonly limitMs: number;
   readonly services: boolean;
   readonly environment: Readonly<Record<string, string>>;
@@ -41,7 +43,9 @@ const tiers: Readonly<Record<string, Tier>> = {
       "bench/**/*.test.ts",
     ],
     exclude: processFolders,
+    // A process for each file would spend more time with its imports than with its tests.
     arguments: ["--test-isolation=none"],
+    runners: 2,
     limitMs: 11 * minuteMs,
     services: false,
     environment: {},
@@ -100,11 +104,33 @@ async function main([name = "unit", ...patterns]: readonly string[]): Promise<nu
   if (tier.services) installServices();
   let seed = Number(process.env.MILLRACE_TEST_SEED ?? Date.now() % 1_000_000_000);
   for (;;) {
-    const { code, counts } = await runNodeTests(tier, files, tier.repeats ? seedOf(seed) : {});
+    const environment = tier.repeats ? seedOf(seed) : {};
+    const shares = shareOut(files, tier.runners ?? 1);
+    const results = await Promise.all(shares.map((share) => runNodeTests(tier, share, environment)));
+    const code = results.find((result) => result.code !== 0)?.code ?? 0;
+    const counts = addCounts(results.map((result) => result.counts));
+    if (results.length > 1)
+      console.log(`test: ${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
     leaveCounts(counts);
     if (!tier.repeats || code !== 0) return code;
     seed += 1_000_000;
   }
+}
+
+/** In turn, for neighbours are alike. */
+function shareOut(files: readonly string[], count: number): string[][] {
+  const shares = Array.from({ length: Math.min(count, files.length) }, (): string[] => []);
+  for (const [i, file] of files.entries()) shares[i % shares.length]?.push(file);
+  return shares;
+}
+
+function addCounts(all: readonly TestCounts[]): TestCounts {
+  const sum = (of: (counts: TestCounts) => number): number => all.reduce((total, counts) => total + of(counts), 0);
+  return {
+    passed: sum((each) => each.passed),
+    failed: sum((each) => each.failed),
+    skipped: sum((each) => each.skipped),
+  };
 }
 
 function seedOf(seed: number): Readonly<Record<string, string>> {
