@@ -162,7 +162,7 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
     catchUp: (source) => sources.catchUp(source),
   });
   house.defer(() => group.close());
-  const reader = openReader({ group, store, clock: systemClock });
+  const reader = openReader({ group, store, clock: systemClock, rowCacheBytesMax: settings.rowCacheBytes });
   house.defer(() => reader.close());
   const feeds = openFeeds({ ...tools, views: reader, engine, wire });
   house.defer(() => feeds.close());

@@ -17,6 +17,7 @@ test("an empty environment gives the defaults of the table", () => {
     diskReserveBytes: 256 * 1024 ** 2,
     store: null,
     storePort: { port: 4432, required: false },
+    rowCacheBytes: 64 * 1024 ** 2,
     key: null,
     origins: [],
     idempotencyWindowMs: 86_400_000,
@@ -179,6 +180,19 @@ test("the package manager that runs us is known by what it says", () => {
   assert.deepEqual(readCaller(pnpm), { packageManager: "pnpm", launched: true });
   assert.deepEqual(readCaller({ npm_command: "exec" }), { packageManager: null, launched: true });
   assert.deepEqual(readCaller({}), { packageManager: null, launched: false });
+});
+
+test("the cache of rows is a size, and may be nothing", () => {
+  const read = (text: string) => readSettings("/app", { MILLRACE_ROW_CACHE: text }).rowCacheBytes;
+  assert.equal(read("1GB"), 1024 ** 3);
+  assert.equal(read("0B"), 0);
+  for (const text of ["64", "-1MB", "much"]) {
+    assert.throws(
+      () => read(text),
+      (error) => MillraceError.is(error, "SETTING_INVALID"),
+      text,
+    );
+  }
 });
 
 test("the window of idempotency keys has a unit and its bounds", () => {

@@ -29,6 +29,8 @@ export interface Settings {
   /** `postgres://…` of a store of the user's own; null for the embedded one. */
   readonly store: string | null;
   readonly storePort: PortSetting;
+  /** Of views' rows that are kept in memory by their keys. */
+  readonly rowCacheBytes: number;
   readonly key: string | null;
   readonly origins: readonly string[];
   /** How long an idempotency key is remembered. */
@@ -97,6 +99,13 @@ export const settingsTable = [
     about: "The embedded PostgreSQL, on loopback, by the same rules as `MILLRACE_PORT`.",
   },
   {
+    name: "MILLRACE_ROW_CACHE",
+    form: "size",
+    default: "64MB",
+    about:
+      "Rows of views that are kept in memory for those who read them by their keys. Beyond it, those that are asked for least go. `0B` keeps none.",
+  },
+  {
     name: "MILLRACE_KEY",
     form: "text of 16 characters or more",
     default: null,
@@ -160,6 +169,7 @@ export function readSettings(baseDirectory: string, environment: Environment = p
       read("MILLRACE_STORE"),
     ),
     storePort: port("MILLRACE_STORE_PORT", 4_432, read("MILLRACE_STORE_PORT")),
+    rowCacheBytes: size("MILLRACE_ROW_CACHE", read("MILLRACE_ROW_CACHE") ?? "64MB", 0),
     key: key(read("MILLRACE_KEY")),
     origins: origins(read("MILLRACE_ORIGINS")),
     idempotencyWindowMs: duration("MILLRACE_IDEMPOTENCY_WINDOW", read("MILLRACE_IDEMPOTENCY_WINDOW") ?? "24h", 60_000),

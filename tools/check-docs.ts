@@ -13,7 +13,7 @@ import { seededRandom } from "../src/base/random.ts";
 import { sql, view } from "../src/catalog/definitions.ts";
 import { settingsTable } from "../src/settings.ts";
 import { compileViewSync, loadParser } from "../src/views/compile.ts";
-import { features, keyedFeatures, lawSeed } from "../src/views/law-features.fixture.ts";
+import { features, featureViews, keyedFeatures, lawSeed } from "../src/views/law-features.fixture.ts";
 import { makeTables } from "../src/views/law-generator.fixture.ts";
 
 await loadParser();
@@ -68,7 +68,7 @@ function featureRows(): string {
   const mirrors = makeTables(seededRandom(lawSeed));
   const rows = [...features, ...keyedFeatures].map(({ about, text, key }) => {
     const definition = view("feature", { ...sql``, text }, key === undefined ? {} : { key });
-    const { class: is } = compileViewSync({ view: definition, mirrors, version: 1 });
+    const { class: is } = compileViewSync({ view: definition, mirrors, views: featureViews, version: 1 });
     return `| ${about} | ${is} | \`${text.replaceAll("|", "\\|")}\` |`;
   });
   return ["| what | class | for example |", "| --- | --- | --- |", ...rows].join("\n");

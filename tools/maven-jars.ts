@@ -78,8 +78,12 @@ export function attempt(work: () => void): void {
   }
 }
 
-export function run(program: string, args: readonly string[]): void {
-  const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: "utf8", timeout: 5 * 60_000 });
+export function run(program: string, args: readonly string[], options: { readonly cwd?: string } = {}): void {
+  const { status, stdout, stderr, error } = spawnSync(program, args, {
+    encoding: "utf8",
+    timeout: 5 * 60_000,
+    ...options,
+  });
   if (error) throw error;
   if (status !== 0) throw new Error(`${program} ${args[0]}: ${`${stdout}${stderr}`.trim().slice(-2_000)}`);
 }

@@ -7,6 +7,7 @@ import { existsSync, globSync, mkdirSync, writeFileSync } from "node:fs";
 import { installDebeziumParts } from "./debezium-parts.ts";
 import { findJdk, findKcat, findMaven, findPython, installKafkaParts } from "./kafka-parts.ts";
 import { installOtherPostgres } from "./postgres-parts.ts";
+import { installRegressionSuite } from "./postgres-sources.ts";
 
 interface Service {
   readonly name: string;
@@ -63,6 +64,7 @@ export function installServices(): void {
   installKafkaParts();
   installDebeziumParts();
   installOtherPostgres();
+  installRegressionSuite();
 }
 
 function installPackages(): void {

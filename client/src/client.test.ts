@@ -69,6 +69,87 @@ test("a column that is called like a parameter is filtered all the same", async 
   );
 });
 
+test("every operator of the server can be said, with not, any and all", async () => {
+  await using server = await ScriptedServer.open();
+  server.answers(json([]));
+  await connect(server.url)
+    .view("odd")
+    .rows({
+      where: {
+        a: { match: "^x", imatch: "y$", isdistinct: 5, not: { in: [1, 2], like: "z*" } },
+        b: { fts: "cat&dog", wfts: { query: "cat -dog", config: "english" }, sl: "[1,5)", adj: "[5,6)" },
+        c: { cs: ["x", 'y,"z'], cd: "{a}", ov: { k: [1] }, any: { like: ["a*", "b}"] }, all: { gt: [1, 2] } },
+      },
+    });
+  assert.deepEqual(
+    [...new URL(server.asked[0]?.url ?? "", server.url).searchParams],
+    [
+      ["a", "match.^x"],
+      ["a", "imatch.y$"],
+      ["a", "isdistinct.5"],
+      ["a", "not.like.z*"],
+      ["a", 'not.in.("1","2")'],
+      ["b", "sl.[1,5)"],
+      ["b", "adj.[5,6)"],
+      ["b", "fts.cat&dog"],
+      ["b", "wfts(english).cat -dog"],
+      ["c", 'cs.{"x","y,\\"z"}'],
+      ["c", "cd.{a}"],
+      ["c", 'ov.{"k":[1]}'],
+      ["c", 'like(any).{"a*","b}"}'],
+      ["c", 'gt(all).{"1","2"}'],
+    ],
+  );
+});
+
+test("what a view is searched by is sent with the conditions, to a live view too", async () => {
+  await using server = await ScriptedServer.open();
+  server.answers(json([{ id: "1", _distance: 12.5 }]), problem(400, "VIEW_OPTION_MISSING"));
+  const { view } = connect<{ views: Views }>(server.url);
+  const search = {
+    where: { id: { similar: { text: "smith", threshold: 0.5 }, wordSimilar: "jo", not: { similar: "x" } } },
+    search: "river mil*",
+    near: { lat: 47.07, lon: -1e-7 },
+    within: "5km",
+    bbox: [170, -20, -170, -10.5],
+  } as const;
+  const page = await view("cards").rows({ ...search, highlight: ["status", "note"] });
+  const metres: number | undefined = page[0]?._distance;
+  assert.equal(metres, 12.5);
+  const sent = [
+    ["q", "river mil*"],
+    ["near", "47.07,-0.0000001"],
+    ["within", "5km"],
+    ["bbox", "170,-20,-170,-10.5"],
+    ["id", "similar(0.5).smith"],
+    ["id", "word_similar.jo"],
+    ["id", "not.similar.x"],
+  ];
+  assert.deepEqual(
+    [...new URL(server.asked[0]?.url ?? "", server.url).searchParams],
+    [...sent, ["highlight", "status,note"]],
+  );
+  const live = view("cards").live(search);
+  await assert.rejects(live[Symbol.asyncIterator]().next(), { code: "VIEW_OPTION_MISSING" });
+  assert.deepEqual([...new URL(server.asked[1]?.url ?? "", server.url).searchParams], sent);
+});
+
+test("a selection in the server's grammar is sent as it is, and a count is the page's total", async () => {
+  await using server = await ScriptedServer.open();
+  server.answers(
+    json([{ day: "2026-01-02" }], 206, { "content-range": "0-0/12" }),
+    json([], 200, { "content-range": "*/*" }),
+  );
+  const { view } = connect<{ views: Views }>(server.url);
+  const page = await view("cards").rows<{ day: string }>({ select: "day:at::date", count: "exact" });
+  const day: string | undefined = page[0]?.day;
+  assert.equal(day, "2026-01-02");
+  assert.equal(page.total, 12);
+  assert.equal(server.asked[0]?.headers.prefer, "count=exact");
+  assert.equal(new URL(server.asked[0]?.url ?? "", server.url).searchParams.get("select"), "day:at::date");
+  assert.equal((await view("cards").rows()).total, null);
+});
+
 test("a row is found by its key, part by part, and one that is not there is undefined", async () => {
   await using server = await ScriptedServer.open();
   server.answers(json({ id: "1" }), problem(404, "ROW_NOT_FOUND"), json({}), json([{ n: 1 }]));

@@ -3,7 +3,17 @@ export { type AppTypes, type Client, type ConnectOptions, connect } from "./clie
 export { MillraceClientError } from "./client-error.ts";
 export type { Pace } from "./follow.ts";
 export type { Change, Gap, LiveOptions, LiveRows, LiveStatus, Update } from "./live-rows.ts";
-export type { Comparison, Conditions, RowsQuery, Where } from "./row-query.ts";
+export type {
+  Comparison,
+  Conditions,
+  Contained,
+  Found,
+  Quantified,
+  RowsQuery,
+  Similar,
+  TextSearch,
+  Where,
+} from "./row-query.ts";
 export type {
   EventsPage,
   EventsQuery,

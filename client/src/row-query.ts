@@ -12,7 +12,54 @@ export interface Comparison<Value> {
   /** `*` stands for any text. */
   readonly like?: string;
   readonly ilike?: string;
+  /** A regular expression of PostgreSQL; `imatch` passes over upper and lower case. */
+  readonly match?: string;
+  readonly imatch?: string;
   readonly is?: "null" | "not_null" | "true" | "false" | "unknown";
+  /** As `neq`, but null is a value like others. */
+  readonly isdistinct?: NonNullable<Value>;
+  /** Full text search: the query of `to_tsquery`, plain words, a phrase, or as search engines take it. */
+  readonly fts?: TextSearch;
+  readonly plfts?: TextSearch;
+  readonly phfts?: TextSearch;
+  readonly wfts?: TextSearch;
+  /** Contains, is contained in: an array of the column's elements, an object of json, or PostgreSQL's text of a value. */
+  readonly cs?: Contained;
+  readonly cd?: Contained;
+  /** Has an element or a point in common. */
+  readonly ov?: Contained;
+  /** Ranges: strictly left or right of, not right or left of, adjacent to. */
+  readonly sl?: string;
+  readonly sr?: string;
+  readonly nxr?: string;
+  readonly nxl?: string;
+  readonly adj?: string;
+  /** Resembles a text, in a view with the option `fuzzy`: 30 % unless said, and for a part of the text 60 %. */
+  readonly similar?: Similar;
+  readonly wordSimilar?: Similar;
+  /** Must not hold, each of them. */
+  readonly not?: Omit<Comparison<Value>, "not">;
+  /** Must hold for one of the values, or for all of them. */
+  readonly any?: Quantified<Value>;
+  readonly all?: Quantified<Value>;
+}
+
+export type TextSearch = string | { readonly query: string; readonly config: string };
+
+export type Similar = string | { readonly text: string /** From 0.1 to 1. */; readonly threshold: number };
+
+export type Contained = string | readonly (string | number | boolean)[] | { readonly [key: string]: unknown };
+
+export interface Quantified<Value> {
+  readonly eq?: readonly NonNullable<Value>[];
+  readonly gt?: readonly NonNullable<Value>[];
+  readonly gte?: readonly NonNullable<Value>[];
+  readonly lt?: readonly NonNullable<Value>[];
+  readonly lte?: readonly NonNullable<Value>[];
+  readonly like?: readonly string[];
+  readonly ilike?: readonly string[];
+  readonly match?: readonly string[];
+  readonly imatch?: readonly string[];
 }
 
 export type Where<Row> = {
@@ -23,17 +70,42 @@ export interface Conditions<Row> {
   readonly where?: Where<Row>;
   /** For what `where` cannot say: parameters in PostgREST's grammar, `{ or: "(status.eq.paid,total.gt.100)" }`. */
   readonly filter?: Readonly<Record<string, string>>;
+  /** Words, a "phrase", `or`, `-not`, the beginning of a last word with `*`: in a view with the option `search`. */
+  readonly search?: string;
+  /** Degrees, in a view with the option `geo`: the nearest first, each with its `_distance`. A live view needs `within` too. */
+  readonly near?: { readonly lat: number; readonly lon: number };
+  /** How far from `near`, with its unit: `5km`, `250m`, `2mi`, `1nmi`. */
+  readonly within?: string;
+  /** West, south, east, north in degrees; west is greater than east in a box across the antimeridian. */
+  readonly bbox?: readonly [west: number, south: number, east: number, north: number];
+}
+
+/** What searching adds to a row. */
+export interface Found {
+  /** Metres from `near`. */
+  readonly _distance?: number;
+  /** Of `search`, when it is selected. */
+  readonly _rank?: number;
+  /** Of `similar`, when it is selected. */
+  readonly _similarity?: number;
+  /** HTML by column, with `<mark>` around the words of `search`. */
+  readonly _highlight?: Readonly<Record<string, string>>;
 }
 
 export interface RowsQuery<Row, Column extends keyof Row = keyof Row> extends Conditions<Row> {
-  readonly select?: readonly Column[];
+  /** Columns, or a text in PostgREST's grammar: `"id,day:placed_at::date,data->>city"`. */
+  readonly select?: readonly Column[] | string;
   /** `"total.desc.nullslast"`, in this order; the key comes last by itself. */
   readonly order?: string | readonly string[];
   /** 100 unless said, at most 10,000. */
   readonly limit?: number;
   readonly offset?: number;
+  /** Columns in which the words of `search` are marked, as `_highlight`. */
+  readonly highlight?: readonly string[];
   /** `next` of the page before. */
   readonly cursor?: string;
+  /** Asks for the page's `total`; `estimated` is exact up to 10,000 and the planner's estimate above. */
+  readonly count?: "exact" | "planned" | "estimated";
   /** Waits until the view has what the token names; the client's own tokens are sent without it. */
   readonly after?: string;
   readonly signal?: AbortSignal;
@@ -41,10 +113,14 @@ export interface RowsQuery<Row, Column extends keyof Row = keyof Row> extends Co
 
 type Parameter = readonly [string, string];
 
-const operators = ["eq", "neq", "gt", "gte", "lt", "lte", "like", "ilike", "is"] as const;
+const operators = [
+  ...(["eq", "neq", "gt", "gte", "lt", "lte", "like", "ilike", "match", "imatch", "is", "isdistinct"] as const),
+  ...(["sl", "sr", "nxr", "nxl", "adj"] as const),
+];
 
-export function conditionParameters<Row>({ where = {}, filter = {} }: Conditions<Row>): Parameter[] {
-  const parameters: Parameter[] = [];
+export function conditionParameters<Row>(conditions: Conditions<Row>): Parameter[] {
+  const { where = {}, filter = {} } = conditions;
+  const parameters = findParameters(conditions);
   for (const [column, condition] of Object.entries(where)) {
     if (condition === undefined) continue;
     const name = columnName(column);
@@ -53,31 +129,87 @@ export function conditionParameters<Row>({ where = {}, filter = {} }: Conditions
     } else if (typeof condition !== "object") {
       parameters.push([name, `eq.${String(condition)}`]);
     } else {
-      const comparison = condition as Comparison<unknown>;
-      for (const operator of operators) {
-        const value = comparison[operator];
-        if (value !== undefined) parameters.push([name, `${operator}.${String(value)}`]);
-      }
-      if (comparison.in) parameters.push([name, `in.(${comparison.in.map((one) => quoted(String(one))).join(",")})`]);
+      for (const text of comparisonTexts(condition as Comparison<unknown>)) parameters.push([name, text]);
     }
   }
   return [...parameters, ...Object.entries(filter)];
 }
 
+function findParameters<Row>({ search, near, within, bbox }: Conditions<Row>): Parameter[] {
+  const parameters: Parameter[] = [];
+  if (search !== undefined) parameters.push(["q", search]);
+  if (near) parameters.push(["near", `${degrees(near.lat)},${degrees(near.lon)}`]);
+  if (within !== undefined) parameters.push(["within", within]);
+  if (bbox) parameters.push(["bbox", bbox.map(degrees).join(",")]);
+  return parameters;
+}
+
+/** To a tenth of a millimetre, never with an exponent. */
+function degrees(value: number): string {
+  return value.toFixed(9).replace(/\.?0+$/, "");
+}
+
+/** `gte.5`, one text for each operator. */
+function comparisonTexts(comparison: Comparison<unknown>): string[] {
+  const texts: string[] = [];
+  for (const operator of operators) {
+    const value = comparison[operator];
+    if (value !== undefined) texts.push(`${operator}.${String(value)}`);
+  }
+  if (comparison.in) texts.push(`in.(${list(comparison.in)})`);
+  for (const operator of ["fts", "plfts", "phfts", "wfts"] as const) {
+    const value = comparison[operator];
+    if (typeof value === "string") texts.push(`${operator}.${value}`);
+    else if (value) texts.push(`${operator}(${value.config}).${value.query}`);
+  }
+  for (const [name, operator] of [
+    ["similar", "similar"],
+    ["wordSimilar", "word_similar"],
+  ] as const) {
+    const value = comparison[name];
+    if (typeof value === "string") texts.push(`${operator}.${value}`);
+    else if (value) texts.push(`${operator}(${value.threshold}).${value.text}`);
+  }
+  for (const operator of ["cs", "cd", "ov"] as const) {
+    const value = comparison[operator];
+    if (value !== undefined) texts.push(`${operator}.${containedText(value)}`);
+  }
+  for (const quantifier of ["any", "all"] as const) {
+    for (const [operator, values] of Object.entries({ ...comparison[quantifier] })) {
+      if (values) texts.push(`${operator}(${quantifier}).{${list(values)}}`);
+    }
+  }
+  if (comparison.not) texts.push(...comparisonTexts(comparison.not).map((text) => `not.${text}`));
+  return texts;
+}
+
+function containedText(value: Contained): string {
+  if (typeof value === "string") return value;
+  return Array.isArray(value) ? `{${list(value)}}` : JSON.stringify(value);
+}
+
+function list(values: readonly unknown[]): string {
+  return values.map((one) => quoted(String(one))).join(",");
+}
+
 export function pageParameters<Row, Column extends keyof Row>(query: RowsQuery<Row, Column>): Parameter[] {
   const parameters = conditionParameters(query);
-  if (query.select) parameters.push(["select", query.select.map((one) => columnName(String(one))).join(",")]);
+  if (typeof query.select === "string") parameters.push(["select", query.select]);
+  else if (query.select) parameters.push(["select", query.select.map((one) => columnName(String(one))).join(",")]);
   if (query.order !== undefined)
     parameters.push(["order", typeof query.order === "string" ? query.order : query.order.join(",")]);
   if (query.limit !== undefined) parameters.push(["limit", String(query.limit)]);
   if (query.offset !== undefined) parameters.push(["offset", String(query.offset)]);
   if (query.cursor !== undefined) parameters.push(["cursor", query.cursor]);
+  if (query.highlight) parameters.push(["highlight", query.highlight.join(",")]);
   return parameters;
 }
 
+const searches = ["q", "highlight", "near", "within", "bbox"];
+
 /** Names that are parameters, or that the grammar would cut, stand in double quotes. */
 function columnName(name: string): string {
-  const reserved = ["select", "order", "limit", "offset", "cursor", "after", "and", "or", "q", "near", "within"];
+  const reserved = ["select", "order", "limit", "offset", "cursor", "after", "and", "or", ...searches];
   return /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) && !reserved.includes(name) ? name : quoted(name);
 }
 

@@ -2,7 +2,7 @@
 import { MillraceClientError } from "./client-error.ts";
 import type { Pace } from "./follow.ts";
 import { type LiveOptions, LiveRows } from "./live-rows.ts";
-import { conditionParameters, pageParameters, type RowsQuery } from "./row-query.ts";
+import { conditionParameters, type Found, pageParameters, type RowsQuery } from "./row-query.ts";
 import { jsonOf, type Transport } from "./transport.ts";
 
 export interface Page<Row> extends ReadonlyArray<Row> {
@@ -10,6 +10,8 @@ export interface Page<Row> extends ReadonlyArray<Row> {
   readonly next: string | null;
   /** What these rows show: `after` of a later read. */
   readonly token: string | null;
+  /** How many rows match, of a query with `count`; else null. */
+  readonly total: number | null;
 }
 
 export type Key = string | number | boolean | readonly (string | number | boolean)[];
@@ -26,18 +28,29 @@ export class ViewClient<Row extends object> {
   }
 
   /** Throws `MillraceClientError` (`VIEW_UNKNOWN`, `VIEW_BUILDING`, `COLUMN_UNKNOWN`, `FILTER_INVALID`, …). */
-  async rows<Column extends keyof Row = keyof Row>(
-    query: RowsQuery<Row, Column> = {},
-  ): Promise<Page<Pick<Row, Column>>> {
+  rows<Column extends keyof Row = keyof Row>(
+    query?: RowsQuery<Row, Column> & { readonly select?: readonly Column[] },
+  ): Promise<Page<Pick<Row, Column> & Found>>;
+  /** Of a `select` in PostgREST's grammar nobody but the caller knows what its rows have. */
+  rows<Selected extends object = Record<string, unknown>>(
+    query: RowsQuery<Row> & { readonly select: string },
+  ): Promise<Page<Selected>>;
+  async rows(query: RowsQuery<Row> = {}): Promise<Page<object>> {
     const answer = await this.#transport.read(this.#path(), "views", {
       query: pageParameters(query),
       after: query.after,
+      ...(query.count === undefined ? {} : { headers: { prefer: `count=${query.count}` } }),
       ...(query.signal ? { signal: query.signal } : {}),
     });
     const rows = await jsonOf(answer);
     if (!Array.isArray(rows)) throw new MillraceClientError("ANSWER_INVALID", "the answer is no list of rows");
     const next = nextCursor(answer.headers.get("link"));
-    return Object.assign(rows as Pick<Row, Column>[], { next, token: answer.headers.get("millrace-token") });
+    const total = /\/(\d+)$/.exec(answer.headers.get("content-range") ?? "")?.[1];
+    return Object.assign(rows as object[], {
+      next,
+      token: answer.headers.get("millrace-token"),
+      total: total === undefined ? null : Number(total),
+    });
   }
 
   /** Undefined when there is no such row. A composite key is an array in the order of its columns, the key of a view of one row is `[]`. */

@@ -6,6 +6,8 @@ export type Labels = Readonly<Record<string, string>>;
 
 export interface Counter {
   add(count?: number, labels?: Labels): void;
+  /** For hot paths: the text of the labels is made once. */
+  series(labels: Labels): { add(count?: number): void };
 }
 
 export interface Gauge {
@@ -14,6 +16,7 @@ export interface Gauge {
 
 export interface Histogram {
   observe(value: number, labels?: Labels): void;
+  series(labels: Labels): { observe(value: number): void };
 }
 
 export interface Sample {
@@ -34,8 +37,8 @@ export interface Metrics {
 
 /** For parts that run alone. */
 export const silentMetrics: Metrics = {
-  counter: () => ({ add() {} }),
+  counter: () => ({ add() {}, series: () => ({ add() {} }) }),
   gauge: () => ({ set() {} }),
-  histogram: () => ({ observe() {} }),
+  histogram: () => ({ observe() {}, series: () => ({ observe() {} }) }),
   collect() {},
 };

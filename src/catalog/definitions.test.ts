@@ -66,6 +66,33 @@ test("an option that does not exist is refused with those that do", () => {
   refused("DEFINITION_INVALID", /table "clicks" .*"apendOnly"/, () => postgres("shop", { url, tables: [clicks] }));
   const slotted = { url, tables: ["a"], keepslot: true };
   refused("DEFINITION_INVALID", /source "shop" .*"keepslot"/, () => postgres("shop", slotted));
+  for (const references of [
+    { customer: { view: "customers" } },
+    { customer: { view: "customers", on: {} } },
+    { customer: { view: 5, on: { a: "b" } } },
+    { customer: { view: "customers", on: { a: 1 } } },
+    { customer: { view: "customers", on: { a: "b" }, inner: true } },
+    { "Cust omer": { view: "customers", on: { a: "b" } } },
+    { customer: null },
+  ]) {
+    refused("DEFINITION_INVALID", /view "a"/, () => view("a", sql`select 1`, { references } as never));
+  }
+  const bad: Record<string, RegExp> = {
+    '{"search": []}': /search cannot be used: it names no column/,
+    '{"search": "title"}': /search cannot be used: it takes columns/,
+    '{"search": {"columns": ["a"], "langage": "english"}}': /"langage", which is none/,
+    '{"search": {"columns": ["a"], "language": "klingon"}}': /language "klingon", which is none/,
+    '{"search": [{"column": "a", "weight": "E"}]}': /a weight is A, B, C or D/,
+    '{"search": ["a", "a"]}': /names a column twice/,
+    '{"fuzzy": [5]}': /a column is named by a text/,
+    '{"fuzzy": "a"}': /names no column/,
+    '{"geo": {"lat": "a"}}': /a column is named by a text/,
+    '{"geo": {"lat": "a", "lng": "b"}}': /"lng", which is none/,
+    '{"geo": null}': /geo cannot be used/,
+  };
+  for (const [options, message] of Object.entries(bad)) {
+    refused("DEFINITION_INVALID", message, () => view("a", sql`select 1`, JSON.parse(options)));
+  }
   refused("DEFINITION_INVALID", /view "a" .*"kye"/, () => view("a", sql`select 1`, { kye: "id" } as never));
 });
 

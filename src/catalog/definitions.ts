@@ -7,6 +7,7 @@ import type { TopicDefinition } from "./define/topic.ts";
 import type { ViewDefinition } from "./define/view.ts";
 import type { WebhookDefinition } from "./define/webhook.ts";
 
+export type { FindOptions, SearchColumn, SearchOption, SearchWeight } from "./define/find-options.ts";
 export { mirrorName, quote } from "./define/names.ts";
 export {
   type PostgresDefinition,
@@ -21,6 +22,7 @@ export { patternOf, type TablePattern } from "./define/table-pattern.ts";
 export { type TopicDefinition, type TopicOptions, topic } from "./define/topic.ts";
 export type { AvroInput, JsonSchemaInput, ProtobufInput } from "./define/topic-schema.ts";
 export { type SqlText, sql, type ViewDefinition, type ViewOptions, view } from "./define/view.ts";
+export type { ViewReference, ViewReferenceInput } from "./define/view-references.ts";
 export {
   type WebhookChallenge,
   type WebhookChallengeAnswer,

@@ -3,6 +3,7 @@
 import type { Orphan, SlotWal } from "../capture/slot-look.ts";
 import type { TableStatus } from "../capture/source.ts";
 import type { HookStatus } from "../capture/webhooks/hook-status.ts";
+import type { FindOptions } from "../catalog/definitions.ts";
 import type { BuildProgress, ViewColumn } from "../views/view-info.ts";
 
 export interface List<T> {
@@ -81,6 +82,8 @@ export interface ViewAnswer {
   readonly columns: readonly ViewColumn[];
   readonly key: readonly string[];
   readonly hash: string;
+  /** What it can be searched by. */
+  readonly find?: FindOptions;
   readonly state:
     | { readonly kind: "live"; readonly replacement?: BuildProgress }
     | { readonly kind: "removed" }

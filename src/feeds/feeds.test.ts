@@ -11,7 +11,8 @@ const big: Filter = { kind: "compare", column: "n", operator: "gt", values: ["10
 
 describe("feeds of views", () => {
   let fixture: GroupFixture;
-  let reads: { changes: number; snapshots: number };
+  /** `evaluated` counts each filter of each read of changes. */
+  let reads: { changes: number; snapshots: number; evaluated: number };
   let views: ViewsReader;
   let version = 0;
 
@@ -32,7 +33,7 @@ describe("feeds of views", () => {
         { id: 2, n: 20 },
       ],
     });
-    reads = { changes: 0, snapshots: 0 };
+    reads = { changes: 0, snapshots: 0, evaluated: 0 };
     views = counted(fixture.reader());
   });
 
@@ -45,7 +46,13 @@ describe("feeds of views", () => {
       changesOf: (...given: Parameters<ViewsReader["changesOf"]>) => reader.changesOf(...given),
       changesSince(...given: Parameters<ViewsReader["changesSince"]>) {
         reads.changes++;
+        reads.evaluated++;
         return reader.changesSince(...given);
+      },
+      changesSinceEach(...given: Parameters<ViewsReader["changesSinceEach"]>) {
+        reads.changes++;
+        reads.evaluated += given[2].length;
+        return reader.changesSinceEach(...given);
       },
       snapshot(...given: Parameters<ViewsReader["snapshot"]>) {
         reads.snapshots++;
@@ -119,6 +126,74 @@ describe("feeds of views", () => {
     assert.deepEqual(feeds.open(), { views: 201, topics: 0 });
     await feeds.close();
     assert.equal(fixture.listeners, 0);
+  });
+
+  test("of ten shapes of filter cost one read, ten evaluations and ten encodings per batch, however many they are", async () => {
+    await using feeds = open();
+    const at = (operator: "gte" | "lt", value: number): Filter => {
+      return { kind: "compare", column: "n", operator, values: [String(value)], negated: false };
+    };
+    // Each tenth of a hundred and more: spelt in three ways.
+    const spelt = (tenth: number, way: number): Filter => {
+      const [low, high] = [at("gte", tenth * 10), at("lt", tenth * 10 + 10)];
+      if (way === 0) return { kind: "and", negated: false, of: [low, high] };
+      if (way === 1) return { kind: "and", negated: false, of: [high, low, high] };
+      const outside: Filter = { kind: "and", negated: true, of: [{ kind: "and", negated: false, of: [low, high] }] };
+      return { kind: "or", negated: true, of: [outside] };
+    };
+    const all = await Promise.all(Array.from({ length: 1_000 }, (_, i) => follow(feeds, spelt(i % 10, i % 3))));
+    for (const feed of all) await pull(feed);
+    // Until each filter has been read with once, it is read with alone.
+    await fixture.commit("cards", { upsert: Array.from({ length: 10 }, (_, i) => ({ id: 100 + i, n: i * 10 })) });
+    await Promise.all(all.map(pull));
+    for (let n = 1; n <= 3; n++) {
+      reads = { changes: 0, snapshots: 0, evaluated: 0 };
+      await fixture.commit("cards", { upsert: Array.from({ length: 10 }, (_, i) => ({ id: 100 + i, n: i * 10 + n })) });
+      const frames = await Promise.all(all.map(pull));
+      assert.deepEqual(reads, { changes: 1, snapshots: 0, evaluated: 10 });
+      assert.equal(new Set(frames).size, 10);
+      assert.equal(new Set(frames.map(encodeSse)).size, 10);
+      for (const [i, frame] of frames.entries()) {
+        const id = 100 + (i % 10);
+        const row = { id, n: (i % 10) * 10 + n };
+        assert.deepEqual(JSON.parse(frame.data).changes, [{ op: "upsert", key: { id }, row }]);
+      }
+    }
+    // A row that goes from one shape to another is a delete to those and an upsert to these.
+    reads = { changes: 0, snapshots: 0, evaluated: 0 };
+    await fixture.commit("cards", { upsert: [{ id: 100, n: 15 }] });
+    const [left, entered] = [await pull(all[0] as Feed), await pull(all[1] as Feed)];
+    assert.deepEqual(JSON.parse(left.data).changes, [{ op: "delete", key: { id: 100 } }]);
+    assert.deepEqual(JSON.parse(entered.data).changes, [{ op: "upsert", key: { id: 100 }, row: { id: 100, n: 15 } }]);
+    assert.equal(reads.changes, 1);
+  });
+
+  test("are read alone where they cannot be read together, and one filter that fails ends nobody else", async () => {
+    const failing: Filter = { ...(big as Extract<Filter, { kind: "compare" }>), values: ["5"] };
+    const together: number[] = [];
+    const own = views.changesSince;
+    Object.assign(views, {
+      changesSinceEach: async (_view: string, _from: unknown, filters: readonly Filter[]) => {
+        together.push(filters.length);
+        throw new MillraceError("STORE_UNAVAILABLE", "it is too much");
+      },
+      changesSince: async (...given: Parameters<ViewsReader["changesSince"]>) => {
+        if (isFailing && JSON.stringify(given[2]).includes('"5"')) throw new MillraceError("QUERY_TIMEOUT", "too slow");
+        return await own.apply(views, given);
+      },
+    });
+    let isFailing = false;
+    await using feeds = open();
+    const [all, many, bad] = [await follow(feeds), await follow(feeds, big), await follow(feeds, failing)];
+    for (const feed of [all, many, bad]) await pull(feed);
+    await fixture.commit("cards", { upsert: [{ id: 2, n: 30 }] });
+    for (const feed of [all, many, bad]) assert.match((await pull(feed)).data, /"n":30/);
+    isFailing = true;
+    await fixture.commit("cards", { upsert: [{ id: 2, n: 40 }] });
+    for (const feed of [all, many]) assert.match((await pull(feed)).data, /"n":40/);
+    isFailing = false;
+    assert.match((await until(bad, "changes")).data, /"n":40/);
+    assert.ok(together.includes(3), String(together));
   });
 
   test("tell a row that leaves the filter as a delete, and a batch without changes as progress", async () => {

@@ -1,10 +1,12 @@
-/** All open feeds of the process: one hub per view and filter, and a bound on what they read at once. */
+/** All open feeds of the process: one hub per view and shape of filter, and a bound on what they read at once. */
 import type { Clock } from "../base/clock.ts";
 import type { Engine } from "../engine/engine.ts";
 import { plainReader, type WireReader } from "../schema/registry/wire-reader.ts";
 import { Slots } from "../views/reader-slots.ts";
 import type { ViewsReader } from "../views/view-info.ts";
 import type { Feed, Feeds, TopicFeedRequest, ViewFeedRequest } from "./feed.ts";
+import { type FilterShape, shapeOf } from "./filter-shape.ts";
+import { SharedReads } from "./shared-reads.ts";
 import { TopicFeed, type TopicFeedLimits } from "./topic-feed.ts";
 import { ViewFeed } from "./view-feed.ts";
 import { type HubLimits, RingBudget, ViewHub } from "./view-hub.ts";
@@ -47,6 +49,7 @@ class OpenFeeds implements Feeds {
   readonly #limits: FeedLimits;
   readonly #hubs = new Map<string, ViewHub>();
   readonly #slots: Slots;
+  readonly #reads: SharedReads;
   readonly #budget: RingBudget;
   readonly #viewFeeds = new Set<Feed>();
   readonly #topicFeeds = new Set<Feed>();
@@ -55,14 +58,16 @@ class OpenFeeds implements Feeds {
     this.#options = options;
     this.#limits = { ...defaultFeedLimits, ...options.limits };
     this.#slots = new Slots(this.#limits.reads);
+    this.#reads = new SharedReads(options.views, this.#slots);
     this.#budget = new RingBudget(this.#limits.ringsBytesMax);
   }
 
   async openViewFeed(request: ViewFeedRequest): Promise<Feed> {
     const { views, clock } = this.#options;
     views.info(request.view);
-    const key = JSON.stringify([request.view, request.filter]);
-    const hub = this.#hub(key, request);
+    const shape = shapeOf(request.filter);
+    const key = `${shape.text} ${request.view}`;
+    const hub = this.#hub(key, request.view, shape);
     let feed: Feed | undefined;
     const onClose = () => {
       if (feed) this.#viewFeeds.delete(feed);
@@ -71,7 +76,8 @@ class OpenFeeds implements Feeds {
       if (this.#hubs.get(key) === hub) this.#hubs.delete(key);
     };
     const { retryMs } = this.#limits;
-    feed = await ViewFeed.open({ reader: views, clock, hub, slots: this.#slots, request, retryMs, onClose });
+    const shaped = { ...request, filter: shape.filter };
+    feed = await ViewFeed.open({ reader: views, clock, hub, slots: this.#slots, request: shaped, retryMs, onClose });
     if (request.signal?.aborted !== true) this.#viewFeeds.add(feed);
     return feed;
   }
@@ -96,7 +102,7 @@ class OpenFeeds implements Feeds {
     await Promise.all(feeds.map((feed) => feed.return?.()));
   }
 
-  #hub(key: string, { view, filter }: ViewFeedRequest): ViewHub {
+  #hub(key: string, view: string, shape: FilterShape): ViewHub {
     const found = this.#hubs.get(key);
     if (found) return found;
     const { views, clock } = this.#options;
@@ -104,8 +110,8 @@ class OpenFeeds implements Feeds {
       reader: views,
       clock,
       view,
-      filter,
-      slots: this.#slots,
+      shape,
+      reads: this.#reads,
       budget: this.#budget,
       limits: this.#limits,
     });

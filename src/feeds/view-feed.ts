@@ -9,7 +9,7 @@ import type { ChangesAnswer, GroupPosition, ViewsReader } from "../views/view-in
 import type { Feed, Frame, ViewFeedRequest } from "./feed.ts";
 import { changesFrames, gapFrame, largeFrames, progressFrame } from "./feed-frames.ts";
 import { decodeFeedId } from "./token.ts";
-import type { HubAnswer, ViewHub } from "./view-hub.ts";
+import type { ViewHub } from "./view-hub.ts";
 
 export interface ViewFeedOptions {
   readonly reader: ViewsReader;
@@ -68,13 +68,14 @@ export class ViewFeed implements Feed {
     try {
       for (;;) {
         if (this.#closed) return done;
-        const frame = this.#queue[this.#next] ?? (await this.#fromPages());
+        const frame = this.#queue[this.#next] ?? (this.#pages ? await this.#fromPages(this.#pages) : undefined);
         if (this.#closed) return done;
         if (frame) {
           if (frame === this.#queue[this.#next]) this.#next++;
           return { done: false, value: frame };
         }
-        await this.#advance();
+        const advancing = this.#advance();
+        if (advancing) await advancing;
       }
     } catch (error) {
       const wasClosed = this.#closed;
@@ -103,42 +104,39 @@ export class ViewFeed implements Feed {
     }
     const { hub } = this.#options;
     const answer = hub.after(this.#position);
-    if (answer.kind === "batch") await this.#deliver(answer);
+    if (answer.kind === "batch" && answer.frames !== null) this.#takeBatch(answer.position, answer.frames);
+    else if (answer.kind === "batch") await this.#openLarge(answer.position);
     else if (answer.kind === "behind" || answer.kind === "gap" || !hub.covers(this.#position)) await this.#readFrom();
     else this.#position = hub.position;
     // A resume is always answered.
     if (this.#queue.length === 0 && !this.#pages) this.#enqueue([progressFrame(this.#position)]);
   }
 
-  /** Makes frames, or waits until there may be some. */
-  async #advance(): Promise<void> {
+  /** Takes the frames that there are, at once, or waits until there may be some. */
+  #advance(): Promise<void> | undefined {
     const { hub } = this.#options;
     const answer = hub.after(this.#position);
     switch (answer.kind) {
-      case "batch":
-        await this.#patiently(() => this.#deliver(answer));
-        return;
+      case "batch": {
+        const { position, frames } = answer;
+        if (frames === null) return this.#patiently(() => this.#openLarge(position));
+        this.#takeBatch(position, frames);
+        return undefined;
+      }
       case "progress":
         this.#enqueue([answer.frame]);
         this.#position = answer.position;
-        return;
+        return undefined;
       case "nothing":
-        await this.#sleep();
-        return;
+        return this.#sleep();
       case "behind":
-        await this.#patiently(() => this.#readFrom());
-        return;
+        return this.#patiently(() => this.#readFrom());
       case "gap":
-        await this.#patiently(() => this.#gap(answer.reason, answer.current));
-        return;
+        return this.#patiently(() => this.#gap(answer.reason, answer.current));
     }
   }
 
-  async #deliver({ position, frames }: Extract<HubAnswer, { kind: "batch" }>): Promise<void> {
-    if (frames === null) {
-      await this.#openLarge(position);
-      return;
-    }
+  #takeBatch(position: GroupPosition, frames: readonly Frame[]): void {
     this.#enqueue(this.#unseen(position.batch, frames));
     this.#position = position;
   }
@@ -201,9 +199,8 @@ export class ViewFeed implements Feed {
     if (this.#closed) this.#dropPages();
   }
 
-  async #fromPages(): Promise<Frame | undefined> {
-    if (!this.#pages) return undefined;
-    const { done: ended, value } = await this.#pages.next();
+  async #fromPages(pages: AsyncIterator<Frame, undefined>): Promise<Frame | undefined> {
+    const { done: ended, value } = await pages.next();
     if (ended !== true) return value;
     this.#pages = undefined;
     if (this.#pagesEnd) this.#position = this.#pagesEnd;

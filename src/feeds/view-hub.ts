@@ -1,24 +1,25 @@
 /**
- * What all subscribers of one view with one filter share: each batch is read from the store once and encoded once, and
- * the last of them are held in a ring. A small snapshot is shared as well.
+ * What all subscribers of one view with one shape of filter share: each batch is read from the store once and encoded
+ * once, and the last of them are held in a ring. A small snapshot is shared as well.
  *
  * Always true: the ring has every batch with changes in (floor, position]; whoever stands below the floor reads from the
  * store by itself. Ring and snapshot are bounded, over all hubs of the process by `budget`.
  */
 import type { Clock, Timer } from "../base/clock.ts";
 import { MillraceError } from "../base/errors.ts";
-import type { Slots } from "../views/reader-slots.ts";
-import type { ChangeBatch, Filter, GroupPosition, ViewsReader } from "../views/view-info.ts";
+import type { ChangeBatch, GroupPosition, ViewsReader } from "../views/view-info.ts";
 import type { Frame } from "./feed.ts";
 import { changesFrames, progressFrame, snapshotFrames } from "./feed-frames.ts";
+import type { FilterShape } from "./filter-shape.ts";
+import type { SharedReads } from "./shared-reads.ts";
 
 export interface HubOptions {
   readonly reader: ViewsReader;
   readonly clock: Clock;
   readonly view: string;
-  readonly filter: Filter | null;
-  /** Reads of all hubs and subscribers at once. */
-  readonly slots: Slots;
+  readonly shape: FilterShape;
+  /** Of all hubs. */
+  readonly reads: SharedReads;
   readonly budget: RingBudget;
   readonly limits: HubLimits;
 }
@@ -159,8 +160,8 @@ export class ViewHub {
   }
 
   async #readSnapshot(): Promise<{ snapshot: FeedSnapshot; shared: SharedSnapshot | undefined }> {
-    const { reader, view, filter, limits } = this.#options;
-    const { position, pages } = await reader.snapshot(view, filter);
+    const { reader, view, shape, limits } = this.#options;
+    const { position, pages } = await reader.snapshot(view, shape.filter);
     this.#proven = true;
     const rest = snapshotFrames(position, reader.info(view).key, pages);
     const frames: Frame[] = [];
@@ -212,19 +213,16 @@ export class ViewHub {
     if (this.#reading) return;
     this.#reading = true;
     this.#stopRetry();
-    const { reader, view, filter, slots, clock, limits } = this.#options;
+    const { reader, view, shape, reads, clock, limits } = this.#options;
     try {
       while (!this.#closed && isBehind(this.#position, reader.position())) {
-        const release = await slots.acquire();
-        try {
-          const answer = await reader.changesSince(view, this.#position, filter);
-          if (this.#closed) return;
-          this.#proven = true;
-          if (answer.outcome === "gap") this.#beginAnew(answer.reason, answer.current);
-          else this.#extend(answer.batches, answer.upTo);
-        } finally {
-          release();
-        }
+        const answer = this.#proven
+          ? await reads.changesSince(view, this.#position, shape)
+          : await reads.alone(view, this.#position, shape.filter);
+        if (this.#closed) return;
+        this.#proven = true;
+        if (answer.outcome === "gap") this.#beginAnew(answer.reason, answer.current);
+        else this.#extend(answer.batches, answer.upTo);
         this.#notify();
       }
     } catch (error) {

@@ -57,6 +57,69 @@ test("a column may be called like a word of the grammar", () => {
   });
 });
 
+test("a path leads into a column; keys with other characters stand in double quotes", () => {
+  const path = (steps: string[], text = false) => ({ path: { steps, text } });
+  assert.deepEqual(parseColumnFilter("data->>city", "eq.Graz"), {
+    ...compare("data", "eq", ["Graz"]),
+    ...path(["city"], true),
+  });
+  assert.deepEqual(parseGroupFilter("or", '(data->items->0->>"a.b".not.eq."x,y","d,e"->-1.is.null)'), {
+    kind: "or",
+    negated: false,
+    of: [
+      { ...compare("data", "eq", ["x,y"], true), ...path(["items", "0", "a.b"], true) },
+      { ...compare("d,e", "is", ["null"]), ...path(["-1"]) },
+    ],
+  });
+  for (const field of ["data->", "->a", "data->>a->b", "data->>", 'data->"a', `data${"->a".repeat(40)}`, '"a"b', ""]) {
+    assert.throws(() => parseColumnFilter(field, "eq.1"), isFilterInvalid, field);
+  }
+});
+
+test("any and all take a list in braces, a full text search its configuration in parentheses", () => {
+  assert.deepEqual(parseColumnFilter("a", 'like(all).{x*,"y,}",}'), {
+    ...compare("a", "like", ["x%", "y,}", ""]),
+    quantifier: "all",
+  });
+  assert.deepEqual(parseColumnFilter("a", "not.eq(any).{}"), { ...compare("a", "eq", [], true), quantifier: "any" });
+  assert.deepEqual(parseColumnFilter("a", "fts(english).cat&dog"), {
+    ...compare("a", "fts", ["cat&dog"]),
+    config: "english",
+  });
+  assert.deepEqual(parseGroupFilter("and", "(a.gt(any).{1,2},b.wfts(german).katze,c.plfts.x y)"), {
+    kind: "and",
+    negated: false,
+    of: [
+      { ...compare("a", "gt", ["1", "2"]), quantifier: "any" },
+      { ...compare("b", "wfts", ["katze"]), config: "german" },
+      compare("c", "plfts", ["x y"]),
+    ],
+  });
+  for (const text of [
+    ...["eq(some).{1}", "in(any).{1}", "is(any).{null}", "cs(any).{1}", "eq(any).1", "eq(any){1}", "eq(any.{1}"],
+    ...["eq(any).{1", "eq(any).{1}x", 'eq(any).{"a"b}', "fts().a", "eq(english).a", "eq().a", "fts(english)"],
+  ]) {
+    assert.throws(() => parseColumnFilter("a", text), isFilterInvalid, text);
+  }
+  assert.throws(() => parseColumnFilter("a", `eq(any).{${"1,".repeat(1_500)}1}`), isFilterInvalid);
+});
+
+test("inside parentheses an array or an object in braces is one value", () => {
+  assert.deepEqual(parseGroupFilter("and", '(tags.cs.{a,"b)",c},doc.cs.{"a":{"b":"}"}},x.eq.{a,y.eq.{b}c)'), {
+    kind: "and",
+    negated: false,
+    of: [
+      compare("tags", "cs", ['{a,"b)",c}']),
+      compare("doc", "cs", ['{"a":{"b":"}"}}']),
+      compare("x", "eq", ["{a"]),
+      compare("y", "eq", ["{b}c"]),
+    ],
+  });
+  assert.deepEqual(parseColumnFilter("span", "ov.[1,5)"), compare("span", "ov", ["[1,5)"]));
+  const open = Array.from({ length: 499 }, () => `a.eq.{${"x".repeat(24)}`).join(",");
+  assert.throws(() => parseGroupFilter("or", `(${open})`), isFilterInvalid);
+});
+
 test("an operator that is not known is refused with the one that was meant", () => {
   assert.throws(
     () => parseColumnFilter("status", "equ.paid"),
@@ -92,7 +155,21 @@ test("depth and length of a filter have bounds", () => {
 });
 
 test("any text is a filter or FILTER_INVALID", () => {
-  const pieces = fc.constantFrom(...'()",.\\*', "and", "or", "not.", "eq.", "in.(", "is.null", "a", "é", "\u{1f600}");
+  const pieces = fc.constantFrom(
+    ...'()",.\\*{}',
+    "->",
+    "(any).",
+    "fts(",
+    "and",
+    "or",
+    "not.",
+    "eq.",
+    "in.(",
+    "is.null",
+    "a",
+    "é",
+    "\u{1f600}",
+  );
   const text = fc.oneof(
     fc.string(),
     fc.string({ unit: "binary" }),
@@ -145,6 +222,7 @@ test("every filter that is printed with its texts in quotes reads back as itself
 
 function print(filter: Filter): string {
   const not = filter.negated ? "not." : "";
+  if (filter.kind !== "compare" && !("of" in filter)) throw new Error("terms that search have their own tests");
   if (filter.kind !== "compare") return `${not}${filter.kind}(${filter.of.map(print).join(",")})`;
   const values = filter.values.map(quoted);
   return `${quoted(filter.column)}.${not}${filter.operator}.${filter.operator === "in" ? `(${values.join(",")})` : values[0]}`;

@@ -1,29 +1,49 @@
 /**
  * Filters in PostgREST's grammar (docs.postgrest.org, "Horizontal filtering"), parsed into the `Filter` of the views.
  *
- *     <column>=[not.]<operator>.<value>        ?status=eq.paid&total=gte.10
+ *     <field>=[not.]<operator>.<value>        ?status=eq.paid&total=gte.10&data->>city=eq.Graz
  *     [not.]and=(<term>,…)  [not.]or=(<term>,…)
- *     term  = <column>.[not.]<operator>.<value> | [not.]and(<term>,…) | [not.]or(<term>,…)
+ *     term  = <field>.[not.]<operator>.<value> | [not.]and(<term>,…) | [not.]or(<term>,…)
+ *     field = <column> with `->key`, `->0` and a last `->>key` behind it
  *     in    = in.(a,b,"c,d")        is = is.null | is.not_null | is.true | is.false | is.unknown
+ *     similar = similar.smith | similar(0.5).smith | word_similar.smith
+ *     any   = eq(any).{a,b,"c,d"}   all = like(all).{a*,*b}        fts = fts.a&b | fts(english).a&b
  *
  * A value at the top is taken to its end, as it is; inside parentheses it ends at `,` or `)` unless it stands in double
- * quotes, where `\` keeps the next character. In like and ilike `*` stands for `%`. A column in double quotes may have
- * any character. Throws `FILTER_INVALID`, and nothing else.
+ * quotes, where `\` keeps the next character, or in braces. In like and ilike `*` stands for `%`. A column or key in double
+ * quotes may have any character. Throws `FILTER_INVALID`, and nothing else.
  */
 import { MillraceError } from "../base/errors.ts";
-import type { Filter, FilterOperator } from "../views/view-info.ts";
+import type { Field, Filter, FilterOperator } from "../views/view-info.ts";
+import { similarOperator } from "./find-parameters.ts";
 import { nearest } from "./nearest.ts";
+import { brief, TextScanner } from "./text-scanner.ts";
 
-const operators: readonly FilterOperator[] = ["eq", "neq", "gt", "gte", "lt", "lte", "in", "like", "ilike", "is"];
+const searches: readonly FilterOperator[] = ["fts", "plfts", "phfts", "wfts"];
+const quantified: readonly FilterOperator[] = ["eq", "gt", "gte", "lt", "lte", "like", "ilike", "match", "imatch"];
+const operators: readonly FilterOperator[] = [
+  ...(["eq", "neq", "gt", "gte", "lt", "lte", "in", "like", "ilike", "match", "imatch", "is", "isdistinct"] as const),
+  ...searches,
+  ...(["cs", "cd", "ov", "sl", "sr", "nxr", "nxl", "adj"] as const),
+];
 const isValues = ["null", "not_null", "true", "false", "unknown"];
 const depthMax = 16;
 const conditionsMax = 500;
 const valuesMax = 1_000;
+const similarLengthMax = 1_000;
+/** Characters behind open braces, all of them together: what looks ahead must not be quadratic. */
+const lookedMax = 100_000;
+/** What ends a name or an operator that stands in no quotes. */
+const wordEnds = '.,()"';
 
-/** `status=eq.paid`: `column` is the parameter's name. */
-export function parseColumnFilter(column: string, text: string): Filter {
-  const parser = new FilterParser(text, `the filter on "${column}"`);
-  return parser.condition(parser.unquoteColumn(column), "end");
+/** `status=eq.paid`, `data->>city=eq.Graz`: `field` is the parameter's name. */
+export function parseColumnFilter(field: string, text: string): Filter {
+  const where = `the filter on ${brief(field)}`;
+  const name = new FilterParser(field, where);
+  const of = name.field("");
+  if (of === null) throw name.invalid("has no column");
+  name.expectEnd();
+  return new FilterParser(text, where).condition(of, "end");
 }
 
 /** `and=(…)`, `or=(…)`, `not.and=(…)`, `not.or=(…)`: `name` is one of the four. */
@@ -43,160 +63,165 @@ export function allOf(filters: readonly Filter[]): Filter | null {
   return filters.length === 1 ? first : { kind: "and", negated: false, of: filters };
 }
 
-class FilterParser {
-  readonly #text: string;
-  readonly #where: string;
-  #at = 0;
+class FilterParser extends TextScanner {
   #depth = 0;
   #conditions = 0;
+  #looked = 0;
 
   constructor(text: string, where: string) {
-    this.#text = text;
-    this.#where = where;
+    super(text, (what, hint) => {
+      return new MillraceError("FILTER_INVALID", `${where} ${what}`, {
+        hint: hint ?? "Values with commas, parentheses or quotes stand in double quotes inside parentheses.",
+      });
+    });
   }
 
   /** `[not.]<operator>.<value>`, up to the end of the text or of the term. */
-  condition(column: string, until: "end" | "term"): Filter {
-    if (++this.#conditions > conditionsMax) throw this.#invalid(`has more than ${conditionsMax} conditions`);
-    const negated = this.#take("not.");
-    const operator = this.#operator();
-    const values = operator === "in" ? this.#list() : [until === "end" ? this.#rest() : this.#value()];
+  condition(field: Field, until: "end" | "term"): Filter {
+    if (++this.#conditions > conditionsMax) throw this.invalid(`has more than ${conditionsMax} conditions`);
+    const negated = this.take("not.");
+    const similar = this.#similar(field, negated, until);
+    if (similar) return similar;
+    const { operator, ...modifier } = this.#operator();
+    const values = this.#values(operator, modifier.quantifier !== undefined, until);
     if (until === "end") this.expectEnd();
-    const [value = ""] = values;
     if (operator === "is") {
-      const known = value.toLowerCase();
+      const known = (values[0] ?? "").toLowerCase();
       if (!isValues.includes(known)) {
-        throw this.#invalid(`has is.${brief(value)}; is takes ${isValues.join(", ")}`);
+        throw this.invalid(`has is.${brief(values[0] ?? "")}; is takes ${isValues.join(", ")}`);
       }
       return known === "not_null"
-        ? { kind: "compare", column, operator, values: ["null"], negated: !negated }
-        : { kind: "compare", column, operator, values: [known], negated };
+        ? { kind: "compare", ...field, operator, values: ["null"], negated: !negated }
+        : { kind: "compare", ...field, operator, values: [known], negated };
     }
     const patterns = operator === "like" || operator === "ilike";
-    return { kind: "compare", column, operator, values: patterns ? [value.replaceAll("*", "%")] : values, negated };
+    const read = patterns ? values.map((value) => value.replaceAll("*", "%")) : values;
+    return { kind: "compare", ...field, operator, values: read, negated, ...modifier };
+  }
+
+  #similar({ column, path }: Field, negated: boolean, until: "end" | "term"): Filter | null {
+    const found = similarOperator(this.text, this.at);
+    if (found === null) return null;
+    if (path)
+      throw this.invalid("compares a place inside a column with similar", "A fuzzy index is of a whole column.");
+    this.at = found.end;
+    const text = until === "end" ? this.#rest() : this.#value();
+    if (text.length > similarLengthMax) throw this.invalid(`compares more than ${similarLengthMax} characters`);
+    return { kind: "similar", column, text, part: found.part, threshold: found.threshold, negated };
+  }
+
+  #values(operator: FilterOperator, quantifier: boolean, until: "end" | "term"): string[] {
+    if (operator === "in") return this.#list("(", ")");
+    if (quantifier) return this.#list("{", "}");
+    return [until === "end" ? this.#rest() : this.#value()];
   }
 
   group(kind: "and" | "or", negated: boolean): Filter {
-    if (++this.#depth > depthMax) throw this.#invalid(`is nested deeper than ${depthMax}`);
-    if (!this.#take("(")) throw this.#invalid(`needs "(" at ${this.#here()}`);
+    if (++this.#depth > depthMax) throw this.invalid(`is nested deeper than ${depthMax}`);
+    if (!this.take("(")) throw this.invalid(`needs "(" at ${this.here()}`);
     const of = [this.#term()];
-    while (this.#take(",")) of.push(this.#term());
-    if (!this.#take(")")) throw this.#invalid(`needs "," or ")" at ${this.#here()}`);
+    while (this.take(",")) of.push(this.#term());
+    if (!this.take(")")) throw this.invalid(`needs "," or ")" at ${this.here()}`);
     this.#depth--;
     return { kind, negated, of };
   }
 
-  /** A whole parameter name: a column, in double quotes or not. */
-  unquoteColumn(name: string): string {
-    if (!name.startsWith('"')) return name;
-    const inner = new FilterParser(name, this.#where);
-    const column = inner.#quoted();
-    inner.expectEnd();
-    return column;
-  }
-
-  expectEnd(): void {
-    if (this.#at < this.#text.length) throw this.#invalid(`ends before ${this.#here()}`);
-  }
-
   #term(): Filter {
-    const start = this.#at;
-    const negated = this.#take("not.");
-    if (this.#take("and(")) return this.#groupAfterName("and", negated);
-    if (this.#take("or(")) return this.#groupAfterName("or", negated);
-    this.#at = start;
-    const column = this.#text[this.#at] === '"' ? this.#quoted() : this.#word();
-    if (column === "" || !this.#take(".")) {
-      throw this.#invalid(`needs column.operator.value at ${this.#here(start)}`);
-    }
-    return this.condition(column, "term");
+    const start = this.at;
+    const negated = this.take("not.");
+    if (this.take("and(")) return this.#groupAfterName("and", negated);
+    if (this.take("or(")) return this.#groupAfterName("or", negated);
+    this.at = start;
+    const field = this.field(wordEnds);
+    if (field === null || !this.take(".")) throw this.invalid(`needs column.operator.value at ${this.here(start)}`);
+    return this.condition(field, "term");
   }
 
   #groupAfterName(kind: "and" | "or", negated: boolean): Filter {
-    this.#at--;
+    this.at--;
     return this.group(kind, negated);
   }
 
-  #operator(): FilterOperator {
-    const word = this.#word();
+  /** `eq.`, `eq(any).`, `fts(english).` */
+  #operator(): { operator: FilterOperator; quantifier?: "any" | "all"; config?: string } {
+    const word = this.word(wordEnds);
     const operator = operators.find((one) => one === word);
-    if (operator !== undefined && this.#take(".")) return operator;
-    if (operator !== undefined) throw this.#invalid(`needs a value after ${operator}.`);
-    const meant = nearest(word, operators);
-    throw this.#invalid(
-      `has no operator that is known at ${brief(word)}`,
-      meant === undefined
-        ? `Write it as operator.value with one of ${operators.join(", ")}; for example status=eq.paid.`
-        : `Did you mean ${meant}?`,
+    if (operator === undefined) {
+      const meant = nearest(word, operators);
+      throw this.invalid(
+        `has no operator that is known at ${brief(word)}`,
+        meant === undefined
+          ? `Write it as operator.value with one of ${operators.join(", ")}; for example status=eq.paid.`
+          : `Did you mean ${meant}?`,
+      );
+    }
+    const modifier = this.take("(") ? this.#modifier(operator) : {};
+    if (!this.take(".")) throw this.invalid(`needs a value after ${operator}.`);
+    return { operator, ...modifier };
+  }
+
+  #modifier(operator: FilterOperator): { quantifier?: "any" | "all"; config?: string } {
+    const word = this.word(wordEnds);
+    if (!this.take(")")) throw this.invalid(`needs ")" at ${this.here()}`);
+    if (searches.includes(operator)) {
+      if (word === "") throw this.invalid(`names no configuration in ${operator}()`, `Write ${operator}(english).a&b.`);
+      return { config: word };
+    }
+    if (quantified.includes(operator) && (word === "any" || word === "all")) return { quantifier: word };
+    throw this.invalid(
+      `has ${operator}(${word.slice(0, 30)})`,
+      `(any) and (all) stand behind ${quantified.join(", ")}; a configuration behind ${searches.join(", ")}.`,
     );
   }
 
-  #list(): string[] {
-    if (!this.#take("(")) throw this.#invalid(`needs in.(a,b,c)`);
-    if (this.#take(")")) return [];
-    const values = [this.#value()];
-    while (this.#take(",")) {
-      if (values.length >= valuesMax) throw this.#invalid(`lists more than ${valuesMax} values`);
-      values.push(this.#value());
+  #list(open: "(" | "{", close: ")" | "}"): string[] {
+    if (!this.take(open)) throw this.invalid(`needs a list as ${open}a,b,c${close}`);
+    if (this.take(close)) return [];
+    const values = [this.#listed(close)];
+    while (this.take(",")) {
+      if (values.length >= valuesMax) throw this.invalid(`lists more than ${valuesMax} values`);
+      values.push(this.#listed(close));
     }
-    if (!this.#take(")")) throw this.#invalid(`needs "," or ")" at ${this.#here()}`);
+    if (!this.take(close)) throw this.invalid(`needs "," or "${close}" at ${this.here()}`);
     return values;
   }
 
-  /** Up to `,` or `)`, or a text in double quotes. */
-  #value(): string {
-    if (this.#text[this.#at] === '"') return this.#quoted();
-    const start = this.#at;
-    while (this.#at < this.#text.length && this.#text[this.#at] !== "," && this.#text[this.#at] !== ")") this.#at++;
-    return this.#text.slice(start, this.#at);
+  #listed(close: string): string {
+    return this.text[this.at] === '"' ? this.quoted() : this.word(`,${close}`);
   }
 
-  #quoted(): string {
-    const start = this.#at++;
-    let value = "";
-    for (;;) {
-      const character = this.#text[this.#at++];
-      if (character === undefined) throw this.#invalid(`has a quote that is not closed at ${this.#here(start)}`);
-      if (character === '"') return value;
-      if (character !== "\\") {
-        value += character;
-        continue;
+  /** Up to `,` or `)`, or a text in double quotes, or an array or object in braces. */
+  #value(): string {
+    if (this.text[this.at] === '"') return this.quoted();
+    const braces = this.text[this.at] === "{" ? this.#braces() : null;
+    return braces ?? this.word(",)");
+  }
+
+  /** Null when they are not closed, or something stands behind them: then they are characters like others. */
+  #braces(): string | null {
+    let depth = 0;
+    let inQuotes = false;
+    for (let i = this.at; i < this.text.length; i++) {
+      if (++this.#looked > lookedMax) throw this.invalid("has too many braces that are not closed");
+      const character = this.text[i];
+      if (character === "\\") i++;
+      else if (character === '"') inQuotes = !inQuotes;
+      else if (inQuotes) continue;
+      else if (character === "{") depth++;
+      else if (character === "}" && --depth === 0) {
+        const end = this.text[i + 1];
+        if (end !== undefined && end !== "," && end !== ")") return null;
+        const value = this.text.slice(this.at, i + 1);
+        this.at = i + 1;
+        return value;
       }
-      const kept = this.#text[this.#at++];
-      if (kept === undefined) throw this.#invalid(`has a quote that is not closed at ${this.#here(start)}`);
-      value += kept;
     }
+    return null;
   }
 
   #rest(): string {
-    const value = this.#text.slice(this.#at);
-    this.#at = this.#text.length;
+    const value = this.text.slice(this.at);
+    this.at = this.text.length;
     return value;
   }
-
-  #word(): string {
-    const start = this.#at;
-    while (this.#at < this.#text.length && !'.,()"'.includes(this.#text[this.#at] as string)) this.#at++;
-    return this.#text.slice(start, this.#at);
-  }
-
-  #take(text: string): boolean {
-    if (!this.#text.startsWith(text, this.#at)) return false;
-    this.#at += text.length;
-    return true;
-  }
-
-  #here(at = this.#at): string {
-    return at >= this.#text.length ? "its end" : `${brief(this.#text.slice(at))} (character ${at + 1})`;
-  }
-
-  #invalid(what: string, hint?: string): MillraceError {
-    return new MillraceError("FILTER_INVALID", `${this.#where} ${what}`, {
-      hint: hint ?? "Values with commas, parentheses or quotes stand in double quotes inside parentheses.",
-    });
-  }
-}
-
-function brief(text: string): string {
-  return JSON.stringify(text.length > 30 ? `${text.slice(0, 30)}…` : text);
 }

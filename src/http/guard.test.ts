@@ -108,7 +108,7 @@ test("a page may send every header that a request can have, and read those of th
   });
   const allowed = String(preflight.headers["access-control-allow-headers"]).split(", ");
   for (const { name } of headers) assert.ok(allowed.includes(name), `${name} is not allowed`);
-  assert.match(String(preflight.headers["access-control-expose-headers"]), /ETag, Idempotent-Replayed/);
+  assert.match(String(preflight.headers["access-control-expose-headers"]), /Content-Range, ETag, Idempotent-Replayed/);
 });
 
 test("with a key, everything but health, readiness and the interface's description needs it", async () => {

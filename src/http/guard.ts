@@ -25,8 +25,9 @@ export interface Guard {
 }
 
 const requestHeaders =
-  "Authorization, Content-Encoding, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Millrace-After, Millrace-Key";
-const answerHeaders = "ETag, Idempotent-Replayed, Link, Location, Millrace-Token, Retry-After";
+  "Authorization, Content-Encoding, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Millrace-After, Millrace-Key, Prefer, Range, Range-Unit";
+const answerHeaders =
+  "Content-Range, ETag, Idempotent-Replayed, Link, Location, Millrace-Token, Preference-Applied, Range-Unit, Retry-After";
 
 /** Throws `KEY_REQUIRED` and `SETTING_INVALID`. */
 export function openGuard(settings: GuardSettings): Guard {
@@ -47,15 +48,19 @@ export function openGuard(settings: GuardSettings): Guard {
     return bearer !== undefined && timingSafeEqual(digest(bearer), keyHash);
   };
 
+  let admittedHost: string | undefined;
   return {
     admit(method, headers) {
-      const host = hostNameOf(headers.host);
+      // Most requests name the host that the one before them named.
+      const isAdmitted = headers.host !== undefined && headers.host === admittedHost;
+      const host = isAdmitted ? "" : hostNameOf(headers.host);
       // Beyond loopback the bearer is asked for, which no browser sends by itself: names need no guarding there.
-      if (loopback && !isLoopbackHost(host) && !hosts.has(host)) {
+      if (loopback && !isAdmitted && !isLoopbackHost(host) && !hosts.has(host)) {
         throw new MillraceError("REQUEST_FORBIDDEN", `the host name ${JSON.stringify(host)} is foreign to this door`, {
           hint: "Use 127.0.0.1 or localhost; a proxy's public origin goes into MILLRACE_ORIGINS.",
         });
       }
+      admittedHost = headers.host;
       const origin = headers.origin;
       if (origin === undefined) {
         refuseCrossSite(method, headers, loopback);

@@ -77,8 +77,9 @@ export function hookRoutes({ hooks }: Pick<HttpDoorDependencies, "hooks">): read
   ];
 }
 
-function pick({ method, search, headers, guard }: Call) {
-  return { method, search, headers, guard };
+function pick(call: Call) {
+  const { method, search, headers } = call;
+  return { method, search, headers, guard: () => call.guard() };
 }
 
 function replyOf({ name, definition }: Hook, answer: HookAnswer): Reply {

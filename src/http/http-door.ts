@@ -10,7 +10,6 @@ import type { Duplex } from "node:stream";
 import { MillraceError } from "../base/errors.ts";
 import { listen } from "../base/listen.ts";
 import type { Counter, Histogram } from "../base/metrics.ts";
-import { bodyPieces } from "./body-pieces.ts";
 import type { HttpDoorDependencies } from "./door-dependencies.ts";
 import { defaultHttpLimits, type HttpLimits } from "./door-settings.ts";
 import { EventStreams } from "./event-streams.ts";
@@ -21,8 +20,8 @@ import { internalProblem, problemOf, rawProblem } from "./problem.ts";
 import { parseQueryString } from "./query-string.ts";
 import { registryProblemOf } from "./registry-answers.ts";
 import { type AnswerContext, writeBody, writeFeedHead } from "./reply.ts";
-import { readBody } from "./request-body.ts";
-import type { Call, Reply } from "./route.ts";
+import { Abort, type CallTools, type Exchange, RequestCall } from "./request-call.ts";
+import type { Reply } from "./route.ts";
 import { Router } from "./router.ts";
 import { createRoutes } from "./routes.ts";
 import { answerFile } from "./static-files.ts";
@@ -49,12 +48,10 @@ interface Connection {
   readonly exchanges: Set<Exchange>;
 }
 
-interface Exchange {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-  /** Aborted when the peer is gone or the door closes. */
-  readonly abort: AbortController;
-  readonly awaitsContinue: boolean;
+/** What is counted of requests with the same method, route and status. */
+interface Counted {
+  readonly requests: ReturnType<Counter["series"]>;
+  readonly seconds: ReturnType<Histogram["series"]>;
 }
 
 class Door implements HttpDoor {
@@ -69,6 +66,9 @@ class Door implements HttpDoor {
   readonly #connections = new Map<Duplex, Connection>();
   readonly #requests: Counter;
   readonly #seconds: Histogram;
+  /** By method, route and status. */
+  readonly #counted = new Map<string, Map<string, Map<number, Counted>>>();
+  readonly #callTools: CallTools;
   #closing: Promise<void> | null = null;
 
   constructor(deps: HttpDoorDependencies) {
@@ -77,6 +77,8 @@ class Door implements HttpDoor {
     this.#guard = openGuard(deps.settings);
     this.#router = new Router(createRoutes(deps, this.#limits));
     this.#streams = new EventStreams({ ...deps, limits: this.#limits });
+    const isClosing = () => this.#closing !== null;
+    this.#callTools = { guard: this.#guard, limits: this.#limits, clock: deps.clock, isClosing };
     this.#requests = deps.metrics.counter("millrace_http_requests_total", "Requests answered.");
     this.#seconds = deps.metrics.histogram(
       "millrace_http_request_seconds",
@@ -170,17 +172,19 @@ class Door implements HttpDoor {
       request.socket.destroy();
       return;
     }
-    const exchange: Exchange = { request, response, awaitsContinue, abort: new AbortController() };
+    const exchange: Exchange = { request, response, awaitsContinue, abort: new Abort() };
     connection.exchanges.add(exchange);
-    connection.last = connection.last
-      .then(() => this.#serve(exchange))
-      .finally(() => connection.exchanges.delete(exchange));
+    // Never in this very turn, in which Node has not seen yet whether the request has a body.
+    connection.last = connection.last.then(() => this.#serve(exchange, connection));
   }
 
   /** Never rejects. */
-  async #serve(exchange: Exchange): Promise<void> {
+  async #serve(exchange: Exchange, connection: Connection): Promise<void> {
     const { request, response } = exchange;
-    if (request.socket.destroyed) return;
+    if (request.socket.destroyed) {
+      connection.exchanges.delete(exchange);
+      return;
+    }
     const startedMs = this.#deps.clock.monotonicMs();
     const context = {
       method: request.method ?? "GET",
@@ -192,26 +196,43 @@ class Door implements HttpDoor {
     const seen: { route: string; feed: boolean } = { route: "none", feed: false };
     try {
       if (!isHook(request.url ?? "/")) context.cors = this.#guard.admit(context.method, request.headers);
-      const reply = await this.#answer(exchange, seen);
+      const answer = this.#answer(exchange, seen);
+      // What is in memory is answered without another turn.
+      const reply = answer instanceof Promise ? await answer : answer;
       if (request.socket.destroyed) return;
       if (this.#closing) response.setHeader("connection", "close");
       if (reply.kind === "feed") {
         seen.feed = true;
         await this.#serveFeed(exchange, reply, context);
-      } else await writeBody(response, reply, context);
+      } else {
+        const writing = writeBody(response, reply, context);
+        if (writing) await writing;
+      }
     } catch (error) {
       await this.#answerError(exchange, error, context);
     } finally {
-      const labels = { method: knownMethod(context.method), route: seen.route };
-      this.#requests.add(1, { ...labels, status: String(response.statusCode) });
-      if (!seen.feed) this.#seconds.observe((this.#deps.clock.monotonicMs() - startedMs) / 1000, labels);
+      const counted = this.#countedOf(context.method, seen.route, response.statusCode);
+      counted.requests.add();
+      if (!seen.feed) counted.seconds.observe((this.#deps.clock.monotonicMs() - startedMs) / 1000);
       // A body that nobody read would be taken for the next request.
       if (!request.complete && response.writableEnded && !response.destroyed) closeAfter(request, response);
+      connection.exchanges.delete(exchange);
     }
   }
 
-  async #answer(exchange: Exchange, seen: { route: string }): Promise<Reply> {
-    const { request, abort } = exchange;
+  #countedOf(given: string, route: string, status: number): Counted {
+    // Methods of nobody are one, so that what is kept is bounded by the routes.
+    const method = knownMethod(given);
+    const byRoute = entryOf(this.#counted, method, () => new Map<string, Map<number, Counted>>());
+    const byStatus = entryOf(byRoute, route, () => new Map<number, Counted>());
+    return entryOf(byStatus, status, () => ({
+      requests: this.#requests.series({ method, route, status: String(status) }),
+      seconds: this.#seconds.series({ method, route }),
+    }));
+  }
+
+  #answer(exchange: Exchange, seen: { route: string }): Promise<Reply> | Reply {
+    const { request } = exchange;
     const method = request.method ?? "GET";
     if (this.#closing) throw new MillraceError("SHUTTING_DOWN", "Millrace is stopping");
     if (request.rawHeaders.length / 2 > this.#limits.headerCountMax) {
@@ -222,36 +243,24 @@ class Door implements HttpDoor {
     }
     const { path, search } = splitTarget(request.url ?? "/");
     if (method === "OPTIONS") return { kind: "body", status: 204, type: null, body: "", headers: this.#options(path) };
-    const file = await answerFile(this.#deps.files, method, path);
-    if (file) {
+    if (this.#deps.files === null || isInterface(path)) return this.#handle(exchange, seen, path, search);
+    return answerFile(this.#deps.files, method, path).then((file) => {
+      if (!file) return this.#handle(exchange, seen, path, search);
       seen.route = "console";
       return file;
-    }
+    });
+  }
+
+  #handle(exchange: Exchange, seen: { route: string }, path: string, search: string): Promise<Reply> | Reply {
+    const { request } = exchange;
+    const method = request.method ?? "GET";
     const { route, segments } = this.#router.match(method, path);
     seen.route = route.path;
     if (route.access === "key") this.#guard.authenticate(request.headers, route);
     const query = parseQueryString(search);
     checkParameters(route, query);
-    const call: Call = {
-      method,
-      headers: request.headers,
-      segments,
-      query,
-      trusted: this.#guard.holdsKey(request.headers),
-      signal: abort.signal,
-      closing: () => this.#closing !== null,
-      search,
-      guard: () => void this.#guard.admit(method, request.headers),
-      pieces: () => {
-        if (exchange.awaitsContinue) exchange.response.writeContinue();
-        return bodyPieces(request, this.#limits, this.#deps.clock);
-      },
-      body: (limits) => {
-        if (exchange.awaitsContinue) exchange.response.writeContinue();
-        return readBody(request, limits ? { ...this.#limits, ...limits } : this.#limits, this.#deps.clock);
-      },
-    };
-    return await route.handle(call);
+    const target = { method, headers: request.headers, segments, query, search };
+    return route.handle(new RequestCall(exchange, this.#callTools, target));
   }
 
   #options(path: string): Record<string, string> {
@@ -288,24 +297,29 @@ class Door implements HttpDoor {
     }
     const form = isRegistry(splitTarget(request.url ?? "/").path) ? registryProblemOf : problemOf;
     const { status, headers, body } = form(error, 1 + this.#deps.random.below(4));
-    await writeBody(
-      response,
-      {
-        kind: "body",
-        status,
-        type: headers["content-type"] ?? "application/problem+json",
-        body,
-        headers: {
-          ...headers,
-          ...(error.code === "METHOD_NOT_ALLOWED" ? { allow: String(error.details.allow) } : {}),
-          ...(typeof error.details.acceptEncoding === "string"
-            ? { "accept-encoding": error.details.acceptEncoding }
-            : {}),
-          ...(this.#closing || !request.complete ? { connection: "close" } : {}),
+    try {
+      await writeBody(
+        response,
+        {
+          kind: "body",
+          status,
+          type: headers["content-type"] ?? "application/problem+json",
+          body,
+          headers: {
+            ...headers,
+            ...(error.code === "METHOD_NOT_ALLOWED" ? { allow: String(error.details.allow) } : {}),
+            ...(typeof error.details.acceptEncoding === "string"
+              ? { "accept-encoding": error.details.acceptEncoding }
+              : {}),
+            ...(typeof error.details.contentRange === "string" ? { "content-range": error.details.contentRange } : {}),
+            ...(this.#closing || !request.complete ? { connection: "close" } : {}),
+          },
         },
-      },
-      context,
-    ).catch(() => response.destroy());
+        context,
+      );
+    } catch {
+      response.destroy();
+    }
   }
 }
 
@@ -339,6 +353,18 @@ function splitTarget(target: string): { path: string; search: string } {
   return { path: path === "" ? "/" : path, search: question < 0 ? "" : relative.slice(question + 1) };
 }
 
+const knownMethods = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]);
+
 function knownMethod(method: string): string {
-  return ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"].includes(method) ? method : "other";
+  return knownMethods.has(method) ? method : "other";
+}
+
+/** The entry of a key, made where there is none. */
+function entryOf<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {
+  let value = map.get(key);
+  if (value === undefined) {
+    value = make();
+    map.set(key, value);
+  }
+  return value;
 }

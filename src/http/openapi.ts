@@ -76,10 +76,13 @@ const columnFilters: Schema = {
 
 function responses(route: Route): Schema {
   const answers: Record<string, Schema> = {};
-  for (const [status, { about, type, schema }] of Object.entries(route.answers)) {
+  for (const [status, { about, type, schema, also = {} }] of Object.entries(route.answers)) {
+    const forms = { [type ?? "application/json"]: schema, ...also };
     answers[status] = {
       description: about,
-      ...(schema ? { content: { [type ?? "application/json"]: { schema } } } : {}),
+      ...(schema
+        ? { content: Object.fromEntries(Object.entries(forms).map(([form, of]) => [form, { schema: of }])) }
+        : {}),
     };
   }
   const byStatus = new Map<number, ErrorCode[]>();

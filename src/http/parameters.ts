@@ -7,7 +7,7 @@ import type { Route } from "./route.ts";
 
 /** A misspelt parameter is refused, never ignored. Throws `REQUEST_INVALID`. */
 export function checkParameters(route: Route, query: readonly QueryParameter[]): void {
-  if (route.openQuery) return;
+  if (route.openQuery || query.length === 0) return;
   const known = route.parameters.filter((one) => one.in === "query").map((one) => one.name);
   const seen = new Set<string>();
   for (const { name } of query) {

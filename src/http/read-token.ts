@@ -2,7 +2,7 @@
 import { MillraceError } from "../base/errors.ts";
 import type { SourceStatus } from "../capture/source.ts";
 import { foreignToken } from "../catalog/source-token.ts";
-import { decodeToken, encodeToken, type TopicToken } from "../feeds/token.ts";
+import { decodeToken, encodeToken, type Token, type TopicToken } from "../feeds/token.ts";
 import type { GroupPosition, Views } from "../views/view-info.ts";
 import { queryValue } from "./parameters.ts";
 import type { Call, Parameter } from "./route.ts";
@@ -13,15 +13,24 @@ export const afterParameters: readonly Parameter[] = [
   { name: "Millrace-After", in: "header", about: "The same as after=.", schema: string },
 ];
 
-/** Throws `TOKEN_INVALID`, `TOKEN_FOREIGN`, `TOKEN_TIMEOUT`, `SOURCE_UNKNOWN`. */
-export async function waitForViews(
+/** Undefined when there is nothing to wait for. Throws `TOKEN_INVALID`, `TOKEN_FOREIGN`, `TOKEN_TIMEOUT`, `SOURCE_UNKNOWN`. */
+export function waitForViews(
+  call: Call,
+  views: Views,
+  sources: { status(name: string): SourceStatus | undefined },
+  waitMs: number,
+): Promise<void> | undefined {
+  const token = tokenOf(call);
+  return token === null ? undefined : waitForToken(token, call, views, sources, waitMs);
+}
+
+async function waitForToken(
+  token: Token,
   call: Call,
   views: Views,
   sources: { status(name: string): SourceStatus | undefined },
   waitMs: number,
 ): Promise<void> {
-  const token = tokenOf(call);
-  if (token === null) return;
   switch (token.kind) {
     case "group":
       await views.waitFor(
@@ -57,8 +66,14 @@ export function topicTokenOf(call: Call): TopicToken | null {
   });
 }
 
-export function groupToken(position: GroupPosition): string {
-  return encodeToken({ kind: "group", generation: position.generation, batch: position.batch });
+let lastToken = { generation: -1, batch: -1, text: "" };
+
+export function groupToken({ generation, batch }: GroupPosition): string {
+  // Between two batches all readers are told the same.
+  if (lastToken.generation !== generation || lastToken.batch !== batch) {
+    lastToken = { generation, batch, text: encodeToken({ kind: "group", generation, batch }) };
+  }
+  return lastToken.text;
 }
 
 function tokenOf(call: Call) {

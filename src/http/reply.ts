@@ -16,39 +16,52 @@ export interface AnswerContext {
   readonly cors: Readonly<Record<string, string>>;
 }
 
-/** Resolves when the answer was handed to the socket. */
-export async function writeBody(
+/** Hands the answer to the socket: at once, or, where it is compressed first, when that is done. */
+export function writeBody(
   response: ServerResponse,
   reply: Extract<Reply, { kind: "body" }>,
   context: AnswerContext,
-): Promise<void> {
+): Promise<void> | undefined {
   const headers: Record<string, string | number> = {
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
     ...reply.headers,
     ...context.cors,
   };
+  if (reply.headers?.vary !== undefined) vary(headers, reply.headers.vary, context.cors.vary);
   if (matches(context, headers.etag)) {
     response.writeHead(304, headers).end();
-    return;
+    return undefined;
   }
   if (reply.type === null) {
     response.writeHead(reply.status, headers).end();
-    return;
+    return undefined;
   }
   headers["content-type"] = reply.type;
-  // A text goes out together with the head, in one write.
-  let body = reply.body;
-  let bytes = Buffer.byteLength(body);
-  if (gzipPays(bytes, reply.type, context)) {
-    headers["content-encoding"] = "gzip";
-    headers.vary = headers.vary === undefined ? "Accept-Encoding" : `${headers.vary}, Accept-Encoding`;
-    body = await compress(body, { level: constants.Z_BEST_SPEED });
-    bytes = body.length;
-    if (response.destroyed) return;
-  }
+  const bytes = Buffer.byteLength(reply.body);
+  if (gzipPays(bytes, reply.type, context)) return writeCompressed(response, reply, headers, context.method);
   headers["content-length"] = bytes;
-  response.writeHead(reply.status, headers).end(context.method === "HEAD" ? undefined : body);
+  // A text goes out together with the head, in one write.
+  response.writeHead(reply.status, headers).end(context.method === "HEAD" ? undefined : reply.body);
+  return undefined;
+}
+
+async function writeCompressed(
+  response: ServerResponse,
+  reply: Extract<Reply, { kind: "body" }>,
+  headers: Record<string, string | number>,
+  method: string,
+): Promise<void> {
+  headers["content-encoding"] = "gzip";
+  vary(headers, String(headers.vary ?? ""), "Accept-Encoding");
+  const body = await compress(reply.body, { level: constants.Z_BEST_SPEED });
+  if (response.destroyed) return;
+  headers["content-length"] = body.length;
+  response.writeHead(reply.status, headers).end(method === "HEAD" ? undefined : body);
+}
+
+function vary(headers: Record<string, string | number>, ...names: readonly (string | undefined)[]): void {
+  headers.vary = names.filter((one) => one !== undefined && one !== "").join(", ");
 }
 
 /** A feed's head. */
@@ -74,7 +87,11 @@ function matches({ method, headers }: AnswerContext, etag: string | number | und
 
 /** On this machine bytes are free and the processor is not; behind a proxy on it they are not free after all. */
 function gzipPays(bytes: number, type: string, { headers, peer, gzipBytesMin }: AnswerContext): boolean {
-  if (bytes < gzipBytesMin || !/^(text\/|application\/(json|problem\+json|javascript))/.test(type)) return false;
+  if (
+    bytes < gzipBytesMin ||
+    !/^(text\/|application\/(json|problem\+json|javascript|x-ndjson|vnd\.pgrst\.object\+json))/.test(type)
+  )
+    return false;
   const accepted = (headers["accept-encoding"] ?? "")
     .split(",")
     .some((one) => /^\s*(gzip|\*)\s*($|;)/i.test(one) && !/;\s*q=0(\.0*)?\s*$/i.test(one));

@@ -38,7 +38,16 @@ export interface Route {
   readonly bodyRequired?: boolean;
   /** By status; a null schema has no body. */
   readonly answers: Readonly<
-    Record<number, { readonly about: string; readonly type?: string; readonly schema?: Schema }>
+    Record<
+      number,
+      {
+        readonly about: string;
+        readonly type?: string;
+        readonly schema?: Schema;
+        /** Other media types that Accept can ask for. */
+        readonly also?: Readonly<Record<string, Schema>>;
+      }
+    >
   >;
   readonly errors: readonly ErrorCode[];
   readonly handle: (call: Call) => Promise<Reply> | Reply;

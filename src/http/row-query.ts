@@ -1,45 +1,63 @@
-/** The query string of a view: filters, `order`, `select`, `limit`, `offset`, `cursor`. Throws `REQUEST_INVALID` and `FILTER_INVALID`. */
+/** The query string of a view: filters, `order`, `select`, `limit`, `offset`, `cursor`, and what searches. Throws `REQUEST_INVALID` and `FILTER_INVALID`. */
 import { MillraceError } from "../base/errors.ts";
-import type { Filter, RowQuery } from "../views/view-info.ts";
+import type { Embedded, Filter, RowQuery, Selected } from "../views/view-info.ts";
 import { allOf, parseColumnFilter, parseGroupFilter } from "./filter-grammar.ts";
+import { findParameters, parseFind, parseFindFilters } from "./find-parameters.ts";
 import type { QueryParameter } from "./query-string.ts";
+import { windowOf } from "./row-range.ts";
+import { embeddedOf, parseOrder, parseSelect } from "./select-grammar.ts";
 
 /** Names that are no columns. A column of such a name is filtered through `and=(…)`. */
-export const viewParameters = ["select", "order", "limit", "offset", "cursor", "after"] as const;
-/** Kept for searching: refused, so that a column of this name is never filtered by accident. */
-const reserved = ["q", "near", "within"];
+export const viewParameters = ["select", "order", "limit", "offset", "cursor", "after", ...findParameters] as const;
 const groups = ["and", "or", "not.and", "not.or"];
 
 const limitDefault = 100;
 const offsetMax = 1_000_000_000;
+const embeddedRowsMax = 10_000;
 
-export function parseRowQuery(parameters: readonly QueryParameter[], limits: { readonly rowsMax: number }): RowQuery {
+/** `range` is the header, which narrows `limit` and `offset`. Throws `RANGE_NOT_SATISFIABLE` too. */
+export function parseRowQuery(
+  all: readonly QueryParameter[],
+  limits: { readonly rowsMax: number },
+  range?: string,
+): RowQuery {
+  const { select, own: parameters } = parseEmbedded(all);
   const single = singleParameters(parameters);
   const cursor = single.get("cursor") ?? null;
-  const offset = integer(single, "offset", 0, 0, offsetMax);
+  const asked = {
+    offset: integer(single, "offset", 0, 0, offsetMax),
+    limit: single.has("limit") ? integer(single, "limit", 0, 1, limits.rowsMax) : null,
+  };
+  const { offset, limit } = windowOf(asked, range);
   if (cursor !== null && single.has("offset")) {
     throw new MillraceError("REQUEST_INVALID", "cursor and offset cannot be used together");
   }
+  if (cursor !== null && offset > 0) {
+    throw new MillraceError("REQUEST_INVALID", "cursor and Range cannot be used together");
+  }
+  const { filters, find } = parseFind(single);
   return {
-    filter: parseFilter(parameters),
+    filter: parseFilter(parameters, filters),
     order: parseOrder(single.get("order") ?? ""),
-    select: parseSelect(single.get("select")),
-    limit: integer(single, "limit", Math.min(limitDefault, limits.rowsMax), 1, limits.rowsMax),
+    select,
+    limit: Math.min(limit ?? limitDefault, limits.rowsMax),
     offset,
     cursor,
+    ...(find === null ? {} : { find }),
   };
 }
 
 /** For what takes a filter and `after=` only; other parameters that would be ignored are refused. */
 export function parseFilterOnly(parameters: readonly QueryParameter[]): Filter | null {
-  const refused = parameters.find(({ name }) => name !== "after" && viewParameters.some((one) => one === name));
+  const known: readonly string[] = ["after", ...findParameters];
+  const refused = parameters.find(({ name }) => !known.includes(name) && viewParameters.some((one) => one === name));
   if (refused) throw new MillraceError("REQUEST_INVALID", `"${refused.name}" has no meaning for a live view`);
-  singleParameters(parameters);
-  return parseFilter(parameters);
+  return parseFilter(parameters, parseFindFilters(singleParameters(parameters)));
 }
 
 /** For one row by its key: `select` and `after`. */
-export function parseRowSelect(parameters: readonly QueryParameter[]): readonly string[] | null {
+export function parseRowSelect(parameters: readonly QueryParameter[]): readonly Selected[] | null {
+  if (parameters.length === 0) return null;
   const refused = parameters.find(({ name }) => name !== "after" && name !== "select");
   if (refused) {
     throw new MillraceError("REQUEST_INVALID", `"${refused.name}" has no meaning for one row`, {
@@ -49,15 +67,63 @@ export function parseRowSelect(parameters: readonly QueryParameter[]): readonly 
   return parseSelect(singleParameters(parameters).get("select"));
 }
 
-function parseFilter(parameters: readonly QueryParameter[]): Filter | null {
-  const filters: Filter[] = [];
+/** The selection with what parameters say of its relations (`lines.order=…`, `lines.sku=eq.a`), and those that are left. */
+function parseEmbedded(parameters: readonly QueryParameter[]): {
+  readonly select: readonly Selected[] | null;
+  readonly own: readonly QueryParameter[];
+} {
+  return narrow(parseSelect(parameters.find(({ name }) => name === "select")?.value), parameters);
+}
+
+function narrow(
+  select: readonly Selected[] | null,
+  parameters: readonly QueryParameter[],
+): { readonly select: readonly Selected[] | null; readonly own: readonly QueryParameter[] } {
+  const embedded = embeddedOf(select);
+  if (embedded.length === 0) return { select, own: parameters };
+  const own = new Set(parameters);
+  const narrowed = new Map<Selected, Embedded>();
+  for (const one of embedded) {
+    const prefix = `${one.alias ?? one.relation}.`;
+    const of = parameters.filter((parameter) => own.has(parameter) && parameter.name.startsWith(prefix));
+    const presence = parameters.filter(({ name, value }) => `${name}.` === prefix && /^(not\.)?is\.null$/.test(value));
+    for (const parameter of [...of, ...presence]) own.delete(parameter);
+    narrowed.set(
+      one,
+      embeddedBy(
+        one,
+        of.map(({ name, value }) => ({ name: name.slice(prefix.length), value })),
+        presence.map(({ value }) => value === "is.null"),
+      ),
+    );
+  }
+  return { select: select?.map((one) => narrowed.get(one) ?? one) ?? null, own: [...own] };
+}
+
+/** `absent` has what was said of the relation itself: `customer=is.null` and `customer=not.is.null`. */
+function embeddedBy(embedded: Embedded, parameters: readonly QueryParameter[], absent: readonly boolean[]): Embedded {
+  const { select, own } = narrow(embedded.select, parameters);
+  const known = ["order", "limit", "offset"];
+  const name = embedded.alias ?? embedded.relation;
+  const refused = own.find((one) => viewParameters.some((two) => two === one.name) && !known.includes(one.name));
+  if (refused) throw new MillraceError("REQUEST_INVALID", `"${name}.${refused.name}" has no meaning`);
+  const single = singleParameters(own);
+  return {
+    ...embedded,
+    select,
+    inner: embedded.inner || absent.includes(false),
+    ...(absent.includes(true) ? { absent: true } : {}),
+    filter: parseFilter(own, []),
+    order: parseOrder(single.get("order") ?? ""),
+    limit: single.has("limit") ? integer(single, "limit", 0, 1, embeddedRowsMax) : null,
+    offset: integer(single, "offset", 0, 0, offsetMax),
+  };
+}
+
+function parseFilter(parameters: readonly QueryParameter[], found: readonly Filter[]): Filter | null {
+  const filters: Filter[] = [...found];
   for (const { name, value } of parameters) {
     if (viewParameters.some((one) => one === name)) continue;
-    if (reserved.includes(name)) {
-      throw new MillraceError("FILTER_INVALID", `"${name}" is kept for searching`, {
-        hint: `A column of this name is filtered with and=(${name}.eq.…).`,
-      });
-    }
     if (name === "") throw new MillraceError("FILTER_INVALID", "a filter has no column");
     filters.push(groups.includes(name) ? parseGroupFilter(name, value) : parseColumnFilter(name, value));
   }
@@ -84,54 +150,4 @@ function integer(single: ReadonlyMap<string, string>, name: string, fallback: nu
     });
   }
   return value;
-}
-
-/** `total.desc.nullslast,id` */
-function parseOrder(text: string): RowQuery["order"] {
-  if (text === "") return [];
-  return splitColumns(text, "order").map(({ column, rest }) => {
-    const words = rest === "" ? [] : rest.slice(1).split(".");
-    let [descending, nulls]: [boolean, "first" | "last" | null] = [false, null];
-    words.forEach((word, i) => {
-      if (i === 0 && (word === "asc" || word === "desc")) descending = word === "desc";
-      else if (i === words.length - 1 && word === "nullsfirst") nulls = "first";
-      else if (i === words.length - 1 && word === "nullslast") nulls = "last";
-      else {
-        throw new MillraceError("REQUEST_INVALID", `order has ${JSON.stringify(word.slice(0, 40))} after "${column}"`, {
-          hint: "Write order=column.desc.nullslast; asc and desc, nullsfirst and nullslast are known.",
-        });
-      }
-    });
-    return { column, descending, nulls };
-  });
-}
-
-function parseSelect(text: string | undefined): readonly string[] | null {
-  if (text === undefined || text === "" || text === "*") return null;
-  return splitColumns(text, "select").map(({ column, rest }) => {
-    if (rest !== "" || /[:()]/.test(column)) {
-      throw new MillraceError("REQUEST_INVALID", `select has ${JSON.stringify(`${column}${rest}`.slice(0, 60))}`, {
-        hint: "select takes names of columns, with commas between; no aliases, casts or embedded resources.",
-      });
-    }
-    return column;
-  });
-}
-
-/** Columns with commas between; one in double quotes may have any character, and `\` keeps the next one. */
-function splitColumns(text: string, parameter: string): { column: string; rest: string }[] {
-  const columns: { column: string; rest: string }[] = [];
-  const form = /(?:"((?:[^"\\]|\\.)*)"|([^",.]*))((?:\.[^",]*)?)(,|$)/sy;
-  for (let more = true; more; ) {
-    const match = form.exec(text);
-    const column = match?.[1]?.replaceAll(/\\(.)/gs, "$1") ?? match?.[2] ?? "";
-    if (!match || column === "" || columns.length >= 200) {
-      throw new MillraceError("REQUEST_INVALID", `${parameter} is ${JSON.stringify(text.slice(0, 60))}`, {
-        hint: `Write ${parameter}=column,column; a name with other characters stands in double quotes.`,
-      });
-    }
-    columns.push({ column, rest: match[3] ?? "" });
-    more = match[4] === ",";
-  }
-  return columns;
 }

@@ -154,6 +154,12 @@ export const components = {
     columns: array(object({ name: string, type: string, nullable: boolean })),
     key: array(string),
     hash: string,
+    "references?": array(object({ name: string, view: string, on: { type: "object", additionalProperties: string } })),
+    "find?": object({
+      search: nullable(object({ columns: array(object({ column: string, weight: string })), language: string })),
+      fuzzy: array(string),
+      geo: nullable(object({ lat: string, lon: string })),
+    }),
     state: object({
       kind: { enum: ["building", "live", "failed", "removed"] },
       "reason?": string,

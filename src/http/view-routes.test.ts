@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Agent, type IncomingMessage, request } from "node:http";
 import { test } from "node:test";
 import { MillraceError } from "../base/errors.ts";
 import { encodeToken } from "../feeds/token.ts";
@@ -34,12 +35,16 @@ function rowsOf(rows: readonly string[], next: string | null = null) {
 test("views are listed with their states, and a failed one says why", async () => {
   const error = new MillraceError("VIEW_FAILED", "division by zero", { hint: "Look at the row." });
   const views = partial<Views>("views", {
-    list: () => [orderCards, { ...orderCards, name: "broken", state: { kind: "failed", error } }],
+    list: () => [
+      { ...orderCards, references: [{ name: "customer", view: "people", on: [["a", "b"]] }] },
+      { ...orderCards, name: "broken", state: { kind: "failed", error } },
+    ],
   });
   await using door = await openTestDoor({ views });
   const list = (await ask(door, "/v1/views")).json() as { items: ViewInfo[]; next: null };
   assert.equal(list.next, null);
-  assert.deepEqual(list.items[0], orderCards);
+  const references = [{ name: "customer", view: "people", on: { a: "b" } }];
+  assert.deepEqual(list.items[0], { ...orderCards, references });
   assert.deepEqual(list.items[1]?.state, {
     kind: "failed",
     error: { code: "VIEW_FAILED", message: "division by zero", hint: "Look at the row.", action: "call-operator" },
@@ -85,6 +90,13 @@ test("the next page is linked with the same filters and the cursor", async () =>
   );
 });
 
+test("behind a range the next page is as long", async () => {
+  const { views } = rowsOf(['{"id":1}'], "next");
+  await using door = await openTestDoor({ views });
+  const answer = await ask(door, "/v1/views/order_cards?limit=50", { headers: { range: "0-9" } });
+  assert.equal(answer.headers.link, '<?limit=10&cursor=next>; rel="next"');
+});
+
 test("an answer that the client has already is 304, until the rows change", async () => {
   const rows = ['{"id":1}'];
   const { views } = rowsOf(rows);
@@ -99,22 +111,155 @@ test("an answer that the client has already is 304, until the rows change", asyn
   assert.equal((await ask(door, "/v1/views/order_cards", { headers: { "if-none-match": etag } })).status, 200);
 });
 
+test("rows are answered in the form that Accept asks for, with an ETag of their own", async () => {
+  const asked: RowQuery[] = [];
+  const views = partial<Views>("views", {
+    rows: async (_view, query) => {
+      asked.push(query);
+      if (query.form !== "cells") return { rows: ['{"id":1}'], next: null, position };
+      return { rows: ['["1",null,"","a \\"b\\",\\nc"]'], columns: ["id", "n", "x,y", "z"], next: null, position };
+    },
+  });
+  await using door = await openTestDoor({ views });
+  const get = (accept: string) => ask(door, "/v1/views/order_cards?limit=9", { headers: { accept } });
+  const answers = [
+    ["application/json", "application/json", '[{"id":1}]\n'],
+    ["text/html, */*;q=0.1", "application/json", '[{"id":1}]\n'],
+    ["application/x-ndjson", "application/x-ndjson", '{"id":1}\n'],
+    ["application/vnd.pgrst.object+json", "application/vnd.pgrst.object+json", '{"id":1}\n'],
+    ["text/csv;q=0.9, application/json;q=0.8", "text/csv; charset=utf-8", 'id,n,"x,y",z\r\n1,,"","a ""b"",\nc"\r\n'],
+  ] as const;
+  const tags = new Set<unknown>();
+  for (const [accept, type, body] of answers) {
+    const answer = await get(accept);
+    assert.deepEqual([answer.status, answer.headers["content-type"], answer.text], [200, type, body]);
+    assert.equal(answer.headers.vary, "Accept, Prefer, Range");
+    tags.add(answer.headers.etag);
+  }
+  assert.equal(tags.size, 4);
+  assert.deepEqual(
+    asked.map(({ limit, form }) => [limit, form]),
+    [
+      [9, undefined],
+      [9, undefined],
+      [9, undefined],
+      [2, undefined],
+      [9, "cells"],
+    ],
+  );
+  const refused = await get("image/png, text/csv;q=0");
+  assert.equal(refused.status, 406);
+  assert.equal((refused.json() as { code: string }).code, "MEDIA_TYPE_UNACCEPTABLE");
+  const origin = { accept: "text/csv", origin: "http://localhost:1", "accept-encoding": "gzip" };
+  assert.equal(
+    (await ask(door, "/v1/views/order_cards", { headers: origin })).headers.vary,
+    "Accept, Prefer, Range, Origin",
+  );
+});
+
+test("one object is answered when exactly one row matches, else 406", async () => {
+  for (const rows of [[], ['{"id":1}', '{"id":2}']]) {
+    await using door = await openTestDoor({ views: rowsOf(rows).views });
+    const headers = { accept: "application/vnd.pgrst.object+json" };
+    const answer = await ask(door, "/v1/views/order_cards", { headers });
+    assert.equal(answer.status, 406);
+    assert.equal((answer.json() as { code: string }).code, "ROW_NOT_SINGLE");
+  }
+});
+
+test("a count is told in Content-Range, with 206 where there are more rows, also to HEAD", async () => {
+  const asked: RowQuery[] = [];
+  let total: number | undefined = 7;
+  const views = partial<Views>("views", {
+    rows: async (_view, query) => {
+      asked.push(query);
+      const rows = query.offset >= 7 ? [] : ['{"id":1}', '{"id":2}'];
+      return { rows, next: null, position, ...(total === undefined ? {} : { total }) };
+    },
+  });
+  await using door = await openTestDoor({ views });
+  const get = async (path: string, headers: Record<string, string>, method = "GET") => {
+    const { status, headers: answered } = await ask(door, `/v1/views/order_cards${path}`, { headers, method });
+    return [status, answered["content-range"], answered["preference-applied"]];
+  };
+  assert.deepEqual(await get("?offset=3&limit=2", { prefer: "count=exact" }), [206, "3-4/7", "count=exact"]);
+  assert.deepEqual(await get("", { prefer: "count=planned", range: "3-4" }, "HEAD"), [206, "3-4/7", "count=planned"]);
+  assert.deepEqual(await get("?offset=7", { prefer: "count=exact" }), [200, "*/7", "count=exact"]);
+  assert.deepEqual(await get("?offset=8", { prefer: "count=exact" }), [416, "*/7", undefined]);
+  assert.deepEqual(await get("?cursor=x", { prefer: "count=exact" }), [200, "*/7", "count=exact"]);
+  total = 2;
+  assert.deepEqual(await get("", { prefer: "count=estimated, handling=strict" }), [
+    200,
+    "0-1/2",
+    "count=estimated, handling=strict",
+  ]);
+  total = undefined;
+  assert.deepEqual(await get("?offset=3", {}), [200, "3-4/*", undefined]);
+  assert.deepEqual(
+    asked.map((query) => query.count),
+    ["exact", "planned", "exact", "exact", "exact", "estimated", undefined],
+  );
+  assert.deepEqual([asked[1]?.offset, asked[1]?.limit], [3, 2]);
+  assert.deepEqual(await get("", { prefer: "count=all, return=minimal" }), [200, "0-1/*", undefined]);
+  const strict = await ask(door, "/v1/views/order_cards", { headers: { prefer: "count=all, handling=strict" } });
+  assert.equal(strict.status, 400);
+  const problem = strict.json() as { code: string; detail: string };
+  assert.equal(problem.code, "PREFERENCE_INVALID");
+  assert.match(problem.detail, /"count=all"/);
+});
+
 test("one row is read by its key; parts of a composite key are percent-encoded each", async () => {
   const keys: (readonly string[])[] = [];
   const views = partial<Views>("views", {
     row: async (_view, key, select) => {
       keys.push(key);
-      return { row: key[0] === "none" ? undefined : `{"selected":${JSON.stringify(select)}}`, position };
+      const body = `{"selected":${JSON.stringify(select)}}\n`;
+      return { row: key[0] === "none" ? null : { body, bytes: body.length, tag: "1f" }, position };
     },
   });
   await using door = await openTestDoor({ views });
   const answer = await ask(door, "/v1/views/order_cards/a%2Cb,c%2Fd,?select=id,total");
   assert.equal(answer.text, '{"selected":["id","total"]}\n');
+  assert.equal(answer.headers.etag, 'W/"1f"');
   assert.equal(answer.headers["millrace-token"], token);
   assert.deepEqual(keys[0], ["a,b", "c/d", ""]);
   const missing = await ask(door, "/v1/views/order_cards/none");
   assert.equal(missing.status, 404);
   assert.equal((missing.json() as { code: string }).code, "ROW_NOT_FOUND");
+});
+
+test("a row that is in memory is answered by its tag and its position, and the connection stays open", async () => {
+  const body = '{"id":7}\n';
+  let reads = 0;
+  const views = partial<Views>("views", {
+    row: (_view, key) => {
+      reads++;
+      const row = key[0] === "7" ? { body, bytes: body.length, tag: "7f" } : null;
+      return { row, position };
+    },
+  });
+  await using door = await openTestDoor({ views });
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  try {
+    const get = async (path: string, headers: Record<string, string> = {}) => {
+      const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+        request({ port: door.port, path, headers, agent }, resolve).on("error", reject).end();
+      });
+      const chunks: Buffer[] = [];
+      for await (const chunk of answer) chunks.push(chunk as Buffer);
+      return { status: answer.statusCode, headers: answer.headers, text: Buffer.concat(chunks).toString() };
+    };
+    const first = await get("/v1/views/order_cards/7");
+    assert.deepEqual([first.status, first.text, first.headers["millrace-token"]], [200, body, token]);
+    const again = await get("/v1/views/order_cards/7", { "if-none-match": String(first.headers.etag) });
+    assert.deepEqual([again.status, again.text, again.headers["millrace-token"]], [304, "", token]);
+    const none = await get("/v1/views/order_cards/8");
+    assert.equal(none.status, 404);
+    for (const one of [first, again, none]) assert.equal(one.headers.connection, "keep-alive");
+    assert.equal(reads, 3);
+  } finally {
+    agent.destroy();
+  }
 });
 
 test("a read with a token waits until the group has it, by parameter or by header", async () => {

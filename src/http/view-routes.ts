@@ -1,27 +1,69 @@
 /** `/v1/views`, `/v1/explain` and `/v1/query`. */
 import { createHash } from "node:crypto";
 import { MillraceError } from "../base/errors.ts";
-import type { GroupPosition, ViewInfo } from "../views/view-info.ts";
+import type { GroupPosition, RowAnswer, ViewInfo } from "../views/view-info.ts";
 import type { HttpDoorDependencies } from "./door-dependencies.ts";
 import type { HttpLimits } from "./door-settings.ts";
+import { parsePreferences } from "./preferences.ts";
 import { errorJson } from "./problem.ts";
 import { decodeSegment } from "./query-string.ts";
 import { afterParameters, groupToken, waitForViews } from "./read-token.ts";
 import { jsonOf, mediaTypeOf, textOf } from "./request-body.ts";
-import { type Call, json, jsonText, type Parameter, type Route, text } from "./route.ts";
+import { type Call, json, jsonText, type Parameter, type Reply, type Route, text } from "./route.ts";
+import { acceptedForm, rowFormTypes, rowsBody } from "./row-form.ts";
 import { parseFilterOnly, parseRowQuery, parseRowSelect } from "./row-query.ts";
+import { rangeAnswer } from "./row-range.ts";
 import { anything, array, integer, list, object, ref, string } from "./schemas.ts";
 
 const readErrors = ["VIEW_UNKNOWN", "VIEW_BUILDING", "VIEW_FAILED", "COLUMN_UNKNOWN", "STORE_UNAVAILABLE"] as const;
 const tokenErrors = ["TOKEN_INVALID", "TOKEN_FOREIGN", "TOKEN_TIMEOUT", "SOURCE_UNKNOWN"] as const;
 
+const rowErrors = [
+  "VIEW_OPTION_MISSING",
+  "FILTER_INVALID",
+  "PATH_INVALID",
+  "CAST_FAILED",
+  "RELATION_UNKNOWN",
+  "RELATION_AMBIGUOUS",
+  "RANGE_NOT_SATISFIABLE",
+  "ROW_NOT_SINGLE",
+  "MEDIA_TYPE_UNACCEPTABLE",
+  "PREFERENCE_INVALID",
+] as const;
+
+const otherForms = { [rowFormTypes.lines]: string, "text/csv": string, [rowFormTypes.object]: ref("Row") };
+
+const rowHeaders: readonly Parameter[] = [
+  { name: "Prefer", in: "header", about: "count=exact, planned or estimated; handling=strict.", schema: string },
+  { name: "Range", in: "header", about: "0-24: these rows, as limit and offset.", schema: string },
+];
+
+const findRouteParameters: readonly Parameter[] = [
+  { name: "q", in: "query", about: 'Words, with the option search: "a phrase", or, -not, begin*.', schema: string },
+  { name: "highlight", in: "query", about: "Columns to mark the words of q in, as _highlight.", schema: string },
+  {
+    name: "near",
+    in: "query",
+    about: "lat,lon with the option geo: the nearest first, with _distance.",
+    schema: string,
+  },
+  { name: "within", in: "query", about: "5km; m, km, mi and nmi are known. Needs near.", schema: string },
+  { name: "bbox", in: "query", about: "minlon,minlat,maxlon,maxlat, with the option geo.", schema: string },
+];
+
 const rowParameters: readonly Parameter[] = [
-  { name: "select", in: "query", about: "Columns, with commas between; all of them when left out.", schema: string },
+  {
+    name: "select",
+    in: "query",
+    about: "*,name:column,column::text,data->key,relation(column), with commas between; all columns when left out.",
+    schema: string,
+  },
   { name: "order", in: "query", about: "total.desc.nullslast,id", schema: string },
   { name: "limit", in: "query", about: "At most 10,000; 100 when left out.", schema: integer },
   { name: "offset", in: "query", about: "Rows to pass over.", schema: integer },
   { name: "cursor", in: "query", about: "From the Link header of the page before.", schema: string },
   { name: "and", in: "query", about: "(a.eq.1,or(b.is.null,c.gt.5)); or= and not.and= likewise.", schema: string },
+  ...findRouteParameters,
   ...afterParameters,
 ];
 
@@ -46,22 +88,52 @@ export function viewRoutes(
       method: "GET",
       path: "/v1/views/{view}",
       operation: "readRows",
-      about: "Rows of a view: filtered, ordered, page by page.",
+      about: "Rows of a view: filtered, ordered, page by page; as JSON, lines of JSON, CSV or one object.",
       access: "key",
-      parameters: rowParameters,
+      parameters: [...rowParameters, ...rowHeaders],
       openQuery: true,
       answers: {
-        200: { about: "The rows; Link has the next page.", schema: array(ref("Row")) },
+        200: {
+          about: "The rows; Link has the next page, Content-Range their places.",
+          schema: array(ref("Row")),
+          also: otherForms,
+        },
+        206: {
+          about: "As 200, where the rows were counted and there are more.",
+          schema: array(ref("Row")),
+          also: otherForms,
+        },
         304: { about: "The rows are those of the ETag that was sent." },
       },
-      errors: [...readErrors, ...tokenErrors, "FILTER_INVALID"],
+      errors: [...readErrors, ...tokenErrors, ...rowErrors],
       handle: async (call) => {
         const view = viewOf(call);
-        const query = parseRowQuery(call.query, limits);
+        const form = acceptedForm(call.headers.accept);
+        const { count, applied } = parsePreferences(call.headers.prefer);
+        const query = parseRowQuery(call.query, limits, call.headers.range);
         await waitForViews(call, views, sources, limits.tokenWaitMs);
-        const { rows, next, position } = await views.rows(view, query);
-        const body = `[${rows.join(",\n")}]\n`;
-        return jsonText(body, 200, { ...readHeaders(position, body), ...(next === null ? {} : linkTo(call, next)) });
+        const answer = await views.rows(view, {
+          ...query,
+          // A second row is what says that the first one is not the only one.
+          ...(form === "object" ? { limit: Math.min(query.limit, 2) } : {}),
+          ...(form === "csv" ? { form: "cells" } : {}),
+          ...(count === null ? {} : { count }),
+        });
+        const body = rowsBody(form, answer.rows, answer.columns ?? [], view);
+        const range = rangeAnswer(query.cursor === null ? query.offset : null, answer.rows.length, answer.total);
+        return {
+          kind: "body",
+          status: range.status,
+          type: rowFormTypes[form],
+          body,
+          headers: {
+            ...readHeaders(answer.position, tagOf(form === "json" ? body : `${form}\n${body}`)),
+            ...range.headers,
+            vary: "Accept, Prefer, Range",
+            ...(applied === null ? {} : { "preference-applied": applied }),
+            ...(answer.next === null ? {} : linkTo(call, answer.next, query.limit)),
+          },
+        };
       },
     },
     {
@@ -79,18 +151,19 @@ export function viewRoutes(
         304: { about: "The row is that of the ETag that was sent." },
       },
       errors: [...readErrors, ...tokenErrors, "KEY_INVALID", "ROW_NOT_FOUND"],
-      handle: async (call) => {
+      // Without a promise where the row is in memory: it is answered in the turn in which it was asked for.
+      handle: (call) => {
         const view = viewOf(call);
         const key = (call.segments.key ?? "").split(",").map(decodeSegment);
         const select = parseRowSelect(call.query);
-        await waitForViews(call, views, sources, limits.tokenWaitMs);
-        const { row, position } = await views.row(view, key, select);
-        if (row === undefined) {
-          throw new MillraceError("ROW_NOT_FOUND", `view "${view}" has no row with the key ${JSON.stringify(key)}`, {
-            details: { token: groupToken(position) },
-          });
-        }
-        return jsonText(`${row}\n`, 200, readHeaders(position, row));
+        const read = () => {
+          const answer = views.row(view, key, select);
+          return answer instanceof Promise
+            ? answer.then((one) => rowReply(view, key, one))
+            : rowReply(view, key, answer);
+        };
+        const waiting = waitForViews(call, views, sources, limits.tokenWaitMs);
+        return waiting ? waiting.then(read) : read();
       },
     },
     {
@@ -101,11 +174,12 @@ export function viewRoutes(
       access: "key",
       parameters: [
         { name: "Last-Event-ID", in: "header", about: "The id of the last event that was seen.", schema: string },
+        ...findRouteParameters.filter(({ name }) => name !== "highlight"),
         ...afterParameters,
       ],
       openQuery: true,
       answers: { 200: { about: "The feed.", type: "text/event-stream", schema: string } },
-      errors: [...readErrors, ...tokenErrors, "FILTER_INVALID"],
+      errors: [...readErrors, ...tokenErrors, "FILTER_INVALID", "VIEW_OPTION_MISSING"],
       handle: async (call) => {
         const view = viewOf(call);
         const filter = parseFilterOnly(call.query);
@@ -150,9 +224,22 @@ export function viewRoutes(
   return routes;
 }
 
+function rowReply(view: string, key: readonly string[], { row, position }: RowAnswer): Reply {
+  if (row !== null) return jsonText(row.body, 200, readHeaders(position, row.tag));
+  throw new MillraceError("ROW_NOT_FOUND", `view "${view}" has no row with the key ${JSON.stringify(key)}`, {
+    details: { token: groupToken(position) },
+  });
+}
+
 export function viewJson(view: ViewInfo): Record<string, unknown> {
-  const { state } = view;
-  return { ...view, state: state.kind === "failed" ? { kind: state.kind, error: errorJson(state.error) } : state };
+  const { state, references } = view;
+  return {
+    ...view,
+    ...(references && {
+      references: references.map(({ name, view: to, on }) => ({ name, view: to, on: Object.fromEntries(on) })),
+    }),
+    state: state.kind === "failed" ? { kind: state.kind, error: errorJson(state.error) } : state,
+  };
 }
 
 /** What `EventSource` sends when it comes back, as the text that an id is. */
@@ -162,17 +249,22 @@ export function lastEventIdOf(call: Call): string | null {
   return value === undefined || value === "" ? null : value;
 }
 
-function readHeaders(position: GroupPosition, body: string): Record<string, string> {
-  const hash = createHash("sha256").update(body).digest("base64url").slice(0, 22);
-  return { "millrace-token": groupToken(position), etag: `W/"${hash}"`, "cache-control": "no-cache" };
+function tagOf(body: string): string {
+  return createHash("sha256").update(body).digest("base64url").slice(0, 22);
+}
+
+function readHeaders(position: GroupPosition, tag: string): Record<string, string> {
+  return { "millrace-token": groupToken(position), etag: `W/"${tag}"`, "cache-control": "no-cache" };
 }
 
 /** The same address with the cursor of the next page, relative to this one. */
-function linkTo(call: Call, cursor: string): Record<string, string> {
+function linkTo(call: Call, cursor: string, limit: number): Record<string, string> {
   const search = new URLSearchParams();
   for (const { name, value } of call.query) {
     if (name !== "cursor" && name !== "offset" && name !== "after") search.append(name, value);
   }
+  // A range says how many, and the next page has none.
+  if (call.headers.range !== undefined) search.set("limit", String(limit));
   search.append("cursor", cursor);
   // Header values are bytes of ASCII: URLSearchParams has encoded everything else.
   return { link: `<?${search}>; rel="next"` };

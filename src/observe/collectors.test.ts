@@ -41,7 +41,7 @@ test("a source's lag is told in bytes and seconds, and left out while it is not 
 
 test("views tell their states and their group's batch", () => {
   const metrics = new MetricsRegistry();
-  const views: Pick<Views, "list" | "position"> = {
+  const views: Pick<Views, "list" | "position" | "rowCache"> = {
     list: () => [
       {
         name: "order_cards",
@@ -56,11 +56,15 @@ test("views tell their states and their group's batch", () => {
       },
     ],
     position: () => ({ generation: 2, batch: 41 }),
+    rowCache: () => [{ view: "order_cards", hits: 7, misses: 2, bytes: 480 }],
   };
   collectViews(metrics, views as Views);
   const text = metrics.render();
   assert.match(text, /millrace_view_state\{state="live",view="order_cards"\} 1/);
   assert.match(text, /millrace_view_changes_total\{view="order_cards"\} 9/);
+  assert.match(text, /millrace_view_row_hits_total\{view="order_cards"\} 7/);
+  assert.match(text, /millrace_view_row_misses_total\{view="order_cards"\} 2/);
+  assert.match(text, /millrace_view_row_bytes\{view="order_cards"\} 480/);
   assert.match(text, /millrace_views_batch\{group="main"\} 41/);
   assert.match(text, /millrace_views_generation\{group="main"\} 2/);
 });

@@ -3,7 +3,7 @@ import type { Clock } from "../base/clock.ts";
 import type { Metrics, Sample } from "../base/metrics.ts";
 import type { SourceStatus } from "../capture/source.ts";
 import type { Answer, Engine, PartitionOffsets } from "../engine/engine.ts";
-import type { Views } from "../views/view-info.ts";
+import type { RowCacheFigures, Views } from "../views/view-info.ts";
 
 /** Sizes and offsets of every topic. Where an engine has to ask for them, those of the look before are told. */
 export function collectLog(metrics: Metrics, engine: Engine): void {
@@ -130,6 +130,26 @@ export function collectViews(metrics: Metrics, views: Views): void {
   );
   metrics.collect("counter", "millrace_view_changes_total", "Change rows written since the start.", () =>
     views.list().map((view) => ({ labels: { view: view.name }, value: view.changes })),
+  );
+  const perCache = (pick: (figures: RowCacheFigures) => number) => () =>
+    views.rowCache().map((figures) => ({ labels: { view: figures.view }, value: pick(figures) }));
+  metrics.collect(
+    "counter",
+    "millrace_view_row_hits_total",
+    "Reads by key that were answered from memory.",
+    perCache(({ hits }) => hits),
+  );
+  metrics.collect(
+    "counter",
+    "millrace_view_row_misses_total",
+    "Reads by key that the store answered, to be kept in memory.",
+    perCache(({ misses }) => misses),
+  );
+  metrics.collect(
+    "gauge",
+    "millrace_view_row_bytes",
+    "What is kept in memory of a view's rows.",
+    perCache(({ bytes }) => bytes),
   );
   metrics.collect("gauge", "millrace_views_batch", "The number of the last committed batch.", () => [
     { labels: { group: "main" }, value: views.position().batch },

@@ -35,6 +35,18 @@ test("a histogram's buckets are cumulative and end with +Inf", () => {
   ]);
 });
 
+test("a series counts as its labels do", () => {
+  const metrics = new MetricsRegistry();
+  const requests = metrics.counter("millrace_requests_total", "Requests.");
+  const series = requests.series({ b: "2", a: "1" });
+  series.add();
+  series.add(3);
+  requests.add(1, { a: "1", b: "2" });
+  metrics.histogram("millrace_seconds", "How long.", [1]).series({ a: "1" }).observe(0.5);
+  assert.match(metrics.render(), /millrace_requests_total\{a="1",b="2"\} 5\n/);
+  assert.match(metrics.render(), /millrace_seconds_bucket\{a="1",le="1"\} 1\n/);
+});
+
 test("quotes, backslashes and line breaks in labels are escaped", () => {
   const metrics = new MetricsRegistry();
   metrics.gauge("millrace_odd", "Odd.").set(1, { name: 'a"b\\c\nd' });

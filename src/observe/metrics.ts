@@ -31,13 +31,17 @@ export class MetricsRegistry implements Metrics {
 
   counter(name: string, help: string): Counter {
     const values = new Map<string, number>();
+    const add = (key: string, count: number) => {
+      if (this.#hasRoom(values, key)) values.set(key, (values.get(key) ?? 0) + count);
+    };
     return this.#register(name, {
       kind: "counter",
       help,
       handle: {
-        add: (count = 1, labels) => {
-          const key = this.#room(values, labels);
-          if (key !== undefined) values.set(key, (values.get(key) ?? 0) + count);
+        add: (count = 1, labels) => add(labelText(labels), count),
+        series(labels: Labels) {
+          const key = labelText(labels);
+          return { add: (count = 1) => add(key, count) };
         },
       },
       print: (metric, lines) => printValues(metric, values, lines),
@@ -51,8 +55,8 @@ export class MetricsRegistry implements Metrics {
       help,
       handle: {
         set: (value, labels) => {
-          const key = this.#room(values, labels);
-          if (key !== undefined) values.set(key, value);
+          const key = labelText(labels);
+          if (this.#hasRoom(values, key)) values.set(key, value);
         },
       },
       print: (metric, lines) => printValues(metric, values, lines),
@@ -61,22 +65,26 @@ export class MetricsRegistry implements Metrics {
 
   histogram(name: string, help: string, buckets: readonly number[]): Histogram {
     const series = new Map<string, Series>();
+    const observe = (key: string, value: number) => {
+      if (!this.#hasRoom(series, key)) return;
+      let one = series.get(key);
+      if (!one) {
+        one = { counts: new Array<number>(buckets.length + 1).fill(0), sum: 0 };
+        series.set(key, one);
+      }
+      const found = buckets.findIndex((bound) => value <= bound);
+      const bucket = found < 0 ? buckets.length : found;
+      one.counts[bucket] = (one.counts[bucket] ?? 0) + 1;
+      one.sum += value;
+    };
     return this.#register(name, {
       kind: "histogram",
       help,
       handle: {
-        observe: (value, labels) => {
-          const key = this.#room(series, labels);
-          if (key === undefined) return;
-          let one = series.get(key);
-          if (!one) {
-            one = { counts: new Array<number>(buckets.length + 1).fill(0), sum: 0 };
-            series.set(key, one);
-          }
-          const found = buckets.findIndex((bound) => value <= bound);
-          const bucket = found < 0 ? buckets.length : found;
-          one.counts[bucket] = (one.counts[bucket] ?? 0) + 1;
-          one.sum += value;
+        observe: (value, labels) => observe(labelText(labels), value),
+        series(labels: Labels) {
+          const key = labelText(labels);
+          return { observe: (value) => observe(key, value) };
         },
       },
       print: (metric, lines) => {
@@ -126,11 +134,10 @@ export class MetricsRegistry implements Metrics {
     return family.handle;
   }
 
-  #room(values: ReadonlyMap<string, unknown>, labels: Labels | undefined): string | undefined {
-    const key = labelText(labels);
-    if (values.has(key) || values.size < labelSetsMax) return key;
+  #hasRoom(values: ReadonlyMap<string, unknown>, key: string): boolean {
+    if (values.has(key) || values.size < labelSetsMax) return true;
     this.#dropped++;
-    return undefined;
+    return false;
   }
 }
 

@@ -1,4 +1,5 @@
 /** What a failed batch, or a failed build, means: whose fault it is, and what is to be done. Pure. */
+import { MillraceError } from "../base/errors.ts";
 import { PipelineError } from "./applier-pipeline.ts";
 import type { StoredError } from "./bookkeeping.ts";
 import { serverError } from "./reader-errors.ts";
@@ -43,6 +44,9 @@ export type BuildFailure =
 /** Of what a build does on its own connection. */
 export function classifyBuildFailure(error: unknown): BuildFailure {
   const message = error instanceof Error ? error.message : String(error);
+  if (MillraceError.is(error, "VIEW_OPTION_INVALID") || MillraceError.is(error, "STORE_EXTENSION_MISSING")) {
+    return { kind: "failed", error: { code: error.code, message, ...(error.hint ? { hint: error.hint } : {}) } };
+  }
   const sqlState = serverError(error)?.sqlState ?? "";
   if (sqlState === "" || againStates.has(sqlState) || storeClasses.has(sqlState.slice(0, 2))) {
     return { kind: "again", message };

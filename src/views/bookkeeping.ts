@@ -45,6 +45,7 @@ export interface StoredError {
   readonly code: string;
   readonly message: string;
   readonly sqlState?: string;
+  readonly hint?: string;
 }
 
 export interface MirrorRow {
@@ -63,6 +64,8 @@ export interface VersionRow {
   readonly version: number;
   readonly hash: string;
   readonly definition: ViewDefinition;
+  /** The views that it reads, and those below them, as they were when the version began. */
+  readonly reads: readonly ViewDefinition[];
   readonly state: VersionState;
   readonly error: StoredError | null;
 }
@@ -176,7 +179,11 @@ export async function readBookkeeping(client: Client, group: string, row: GroupR
       lsn: s.lsn,
     })),
     mirrors: mirrors.rows,
-    versions: versions.rows,
+    versions: versions.rows.map(({ definition: { reads = [], ...definition }, ...row }) => ({
+      ...row,
+      definition,
+      reads,
+    })),
   };
 }
 
@@ -265,11 +272,16 @@ export function writeVersion(group: string, row: VersionRow): PipelineStatement 
       row.name,
       row.version,
       row.hash,
-      JSON.stringify(row.definition),
+      JSON.stringify({ ...withoutReferences(row.definition), reads: row.reads.map(withoutReferences) }),
       row.state,
       row.error === null ? null : JSON.stringify(row.error),
     ],
   };
+}
+
+/** What references name stands in the text as well; as objects they would hold all that is below them. */
+function withoutReferences(definition: ViewDefinition): ViewDefinition {
+  return { ...definition, sql: { ...definition.sql, references: [] } };
 }
 
 export function forgetVersion(group: string, name: string, version: number): PipelineStatement {

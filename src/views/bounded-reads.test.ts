@@ -22,6 +22,11 @@ const cases: readonly { readonly about: string; readonly text: string; readonly 
     is: "additive",
     text: "select c.region, count(*) as n, sum(o.n) as s from orders o join customers c on c.id = o.customer_id group by c.region",
   },
+  {
+    about: "a rollup over a join",
+    is: "additive",
+    text: "select c.region, c.id, count(*) as n, sum(o.n) as s from orders o join customers c on c.id = o.customer_id group by rollup (c.region, c.id)",
+  },
   { about: "distinct", is: "additive", text: "select distinct o.customer_id from orders o" },
   { about: "a union", is: "additive", text: "select customer_id from orders union select id from customers" },
   {
@@ -38,6 +43,11 @@ const cases: readonly { readonly about: string; readonly text: string; readonly 
     about: "a left join",
     is: "keyed",
     text: "select c.id, o.id as order_id, o.n from customers c left join orders o on o.customer_id = c.id",
+  },
+  {
+    about: "a natural left join",
+    is: "keyed",
+    text: "select * from (select id as customer_id, name from customers) c natural left join (select customer_id, id, n from orders) o",
   },
   {
     about: "exists",
@@ -58,6 +68,11 @@ const cases: readonly { readonly about: string; readonly text: string; readonly 
     about: "the first rows of each group",
     is: "keyed",
     text: "select * from (select id, customer_id, row_number() over (partition by customer_id order by n desc, id) as rn from orders) q where rn <= 3",
+  },
+  {
+    about: "ranks by a column that is not shown",
+    is: "keyed",
+    text: "select id, row_number() over (partition by customer_id order by n desc, id) as rn from orders",
   },
   {
     about: "distinct on",

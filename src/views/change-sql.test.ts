@@ -60,6 +60,45 @@ describe("change rows", () => {
     assert.deepEqual(changesOf(await reader.changesSince("cells", start, filter("eq", "99"))), []);
   });
 
+  test("are filtered by every operator that rows are filtered by", async () => {
+    await fixture.createView("wide", {
+      columns: [column("id", "integer"), column("tags", "text[]"), column("doc", "jsonb", true), column("t", "text")],
+      key: ["id"],
+    });
+    const from = await fixture.commit("wide", { upsert: [{ id: 1, tags: ["a"], doc: { k: "v" }, t: "cats" }] });
+    await fixture.commit("wide", { upsert: [{ id: 1, tags: ["b"], doc: { k: "w" }, t: "dogs" }] });
+    const reader = fixture.reader();
+    const filters: Filter[] = [
+      { kind: "compare", column: "tags", operator: "cs", values: ["{b}"], negated: false },
+      {
+        kind: "compare",
+        column: "doc",
+        path: { steps: ["k"], text: true },
+        operator: "eq",
+        values: ["w"],
+        negated: false,
+      },
+      { kind: "compare", column: "t", operator: "wfts", config: "english", values: ["dog"], negated: false },
+      { kind: "compare", column: "t", operator: "match", quantifier: "any", values: ["^d", "^x"], negated: false },
+    ];
+    for (const one of filters) {
+      const entered = changesOf(await reader.changesSince("wide", from, one));
+      assert.deepEqual(
+        entered.map(([, op]) => op),
+        ["upsert"],
+        JSON.stringify(one),
+      );
+      const left = changesOf(await reader.changesSince("wide", from, { ...one, negated: true } as Filter));
+      assert.deepEqual(
+        left.map(([, op]) => op),
+        ["delete"],
+        JSON.stringify(one),
+      );
+      const { pages } = await reader.snapshot("wide", one);
+      assert.equal((await Array.fromAsync(pages)).flat().length, 1);
+    }
+  });
+
   test("are a gap when they are no longer kept, of another generation, or ahead of the store", async () => {
     await using other = await GroupFixture.open();
     await other.createView("cells", { columns, key: ["a", "b"] });

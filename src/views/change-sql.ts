@@ -2,9 +2,10 @@
  * Reads of a view's change rows as SQL. The filter is evaluated on old and new rows alike: a row that leaves the filter
  * has only its old image in the answer, which is a delete to who filters (`change-net.ts`).
  */
+import { keyOrder, orderSql } from "./row-cursor.ts";
 import { filterSql, Parameters } from "./row-filter.ts";
 import { jsonObject } from "./row-json.ts";
-import { keyColumns, keyOrder, orderSql, type ReadableView, type Statement } from "./row-sql.ts";
+import { keyColumns, type ReadableView, type Statement } from "./row-sql.ts";
 import type { Filter } from "./view-info.ts";
 
 /** As PostgreSQL answers them: `w` is −1 for an old image (without its row) and 1 for a new one. */
@@ -34,18 +35,52 @@ export function changesSql(
 ): Statement {
   const parameters = new Parameters();
   const where = filterSql(view, filter, "v", parameters);
+  return boundedSql(view, { parameters, from: "", where, hits: false }, bounds, positionSql);
+}
+
+/**
+ * The same for several filters at once: the rows that any of them keeps, each with `hits`, the numbers of those that keep
+ * it with commas between. Each filter is evaluated once on each row.
+ */
+export function changesEachSql(
+  view: ReadableView,
+  filters: readonly (Filter | null)[],
+  bounds: ChangeBounds,
+  positionSql: string,
+): Statement {
+  const parameters = new Parameters();
+  const hits = filters.map((filter, i) => `case when ${filterSql(view, filter, "v", parameters)} then ${i} end`);
+  // The offset keeps the planner from putting the expression in both places where it is used.
+  const from = `cross join lateral (select array_to_string(array[${hits.join(", ")}], ',') as hits offset 0) as h `;
+  return boundedSql(view, { parameters, from, where: "h.hits <> ''", hits: true }, bounds, positionSql);
+}
+
+interface Looked {
+  readonly parameters: Parameters;
+  readonly from: string;
+  readonly where: string;
+  /** `from` has them as `h.hits`. */
+  readonly hits: boolean;
+}
+
+function boundedSql(
+  view: ReadableView,
+  { parameters, from, where, hits }: Looked,
+  bounds: ChangeBounds,
+  positionSql: string,
+): Statement {
   const after = parameters.addNumber(bounds.after);
   const limit = parameters.addNumber(bounds.rowsMax + 1);
   const rowsMax = parameters.addNumber(bounds.rowsMax);
   const bytesMax = parameters.addNumber(bounds.bytesMax);
-  const order = changeOrder(view);
+  const order = changeOrder(view, parameters);
   const text =
-    `select p.generation, p.batch as current, p.oldest_batch as oldest, q.batch, q.w, q.key, q.row, q.cut ` +
+    `select p.generation, p.batch as current, p.oldest_batch as oldest, q.batch, q.w, q.key, q.row, q.cut${hits ? ", q.hits" : ""} ` +
     `from (${positionSql}) as p(generation, batch, oldest_batch) left join lateral (` +
     `select d.*, bool_or(d.n > ${rowsMax} or d.before >= ${bytesMax}) over () as cut from (` +
     `select c.*, sum(c.bytes) over (order by c.n rows unbounded preceding) - c.bytes as before from (` +
     `select b.*, octet_length(b.key) + coalesce(octet_length(b.row), 0) as bytes from (` +
-    `select ${changeColumns(view)}, row_number() over (${order}) as n from ${view.logTable} as v ` +
+    `select ${changeColumns(view)}${hits ? ", h.hits" : ""}, row_number() over (${order}) as n from ${view.logTable} as v ${from}` +
     `where v.batch > ${after} and v.batch <= p.batch and ${where} ${order} limit ${limit}) as b) as c) as d` +
     `) as q on q.n <= ${rowsMax} and q.before < ${bytesMax} order by q.n`;
   return { text, parameters };
@@ -58,7 +93,7 @@ export function changesOfSql(view: ReadableView, filter: Filter | null, batch: n
   const one = parameters.addNumber(batch);
   const text =
     `select ${changeColumns(view)} from ${view.logTable} as v ` +
-    `where v.batch = ${one} and ${where} ${changeOrder(view)}`;
+    `where v.batch = ${one} and ${where} ${changeOrder(view, parameters)}`;
   return { text, parameters };
 }
 
@@ -68,7 +103,7 @@ function changeColumns(view: ReadableView): string {
 }
 
 /** The same for everybody who reads a batch, so that its frames can be counted. */
-function changeOrder(view: ReadableView): string {
-  const key = orderSql(keyOrder(view), "v").replace(/^order by /, "");
+function changeOrder(view: ReadableView, parameters: Parameters): string {
+  const key = orderSql(keyOrder(view), "v", parameters).replace(/^order by /, "");
   return `order by v.batch${key === "" ? "" : `, ${key}`}, v.w`;
 }

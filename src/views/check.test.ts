@@ -49,10 +49,49 @@ test("views that read each other in a circle are refused, naming the circle", as
   );
   assert.deepEqual(
     checked.map(({ error }) => error?.code),
-    ["VIEW_CYCLE", "VIEW_CYCLE", "VIEW_CYCLE", "VIEW_CYCLE", "VIEW_UNSUPPORTED"],
+    ["VIEW_CYCLE", "VIEW_CYCLE", "VIEW_CYCLE", "VIEW_CYCLE", "VIEW_CYCLE"],
   );
   assert.match(checked[1]?.error?.message ?? "", /"a" reads "b" reads "c" reads "a"/);
   assert.match(checked[3]?.error?.message ?? "", /"self" reads "self"/);
+});
+
+test("a reference is checked against the other view: its name, its columns and its key", async () => {
+  const refer = (name: string, to: string, on: Record<string, string>, reference = "customer") =>
+    view(name, { ...sql``, text: "select id, place from orders" }, { references: { [reference]: { view: to, on } } });
+  const checked = await checkDefinitions(
+    [
+      define("people", "select id, place as city from customers"),
+      refer("good", "people", { place: "id" }),
+      refer("no_view", "peopel", { place: "id" }),
+      refer("no_column", "people", { plaec: "id" }),
+      refer("no_other", "people", { place: "citi" }),
+      refer("no_key", "people", { place: "city" }),
+      refer("taken", "people", { place: "id" }, "place"),
+      refer("itself", "itself", { place: "id" }, "parent"),
+    ],
+    shapes,
+  );
+  const told = checked.map(({ error }) =>
+    error === null ? null : `${error.code} ${error.message} ${error.hint ?? ""}`,
+  );
+  for (const [i, form] of [
+    null,
+    null,
+    /"peopel".*"people"/,
+    /"plaec".*"place"/,
+    /"citi".*"city"/,
+    /"id"/,
+    /column/,
+    null,
+  ].entries()) {
+    if (form === null) assert.equal(told[i], null);
+    else assert.match(told[i] ?? "", new RegExp(`^VIEW_OPTION_INVALID .*${form.source}`, "s"));
+  }
+  assert.deepEqual(checked[1]?.compiled?.create.slice(-1), ['create index on millrace."good__1" ("place")']);
+  assert.notEqual(
+    checked[1]?.compiled?.hash,
+    (await checkDefinitions([define("good", "select id, place from orders")], shapes))[0]?.compiled?.hash,
+  );
 });
 
 test("a join without an index and a column carried as text are warned of", async () => {

@@ -2,6 +2,7 @@
 import { MillraceError } from "../base/errors.ts";
 import { mirrorName, type ViewDefinition } from "../catalog/definitions.ts";
 import type { TableShape } from "../schema/table-shape.ts";
+import { referenceError } from "./check-references.ts";
 import { compileViewSync, loadParser } from "./compile.ts";
 import type { CompiledView, MirrorBinding } from "./compiled-view.ts";
 import { circlesAmong } from "./graph.ts";
@@ -23,15 +24,22 @@ export async function checkDefinitions(
   await loadParser();
   const mirrors = shapes.map((shape, i): MirrorBinding => ({ id: i + 1, shape }));
   const circles = circlesAmong(views);
-  return views.map((view) => {
+  const checked = views.map((view): CheckedView => {
     const circle = circles.get(view.name);
     if (circle !== undefined) return { view, compiled: null, error: circle, warnings: [] };
     try {
-      const compiled = compileViewSync({ view, mirrors, version: 1 });
+      const compiled = compileViewSync({ view, mirrors, views, version: 1 });
       return { view, compiled, error: null, warnings: warningsFor(compiled, mirrors) };
     } catch (error) {
       return { view, compiled: null, error: MillraceError.from(error), warnings: [] };
     }
+  });
+  const compiled = new Map(checked.flatMap((one) => (one.compiled ? [[one.view.name, one.compiled]] : [])));
+  return checked.map((one) => {
+    const { view, error } = one;
+    if (!one.compiled || error !== null || view.references === undefined) return one;
+    const wrong = referenceError(one.compiled, view.references, views, compiled);
+    return wrong === null ? one : { ...one, compiled: null, error: wrong };
   });
 }
 

@@ -189,7 +189,6 @@ test("a column name that fits two tables is refused until it says which", () => 
 
 test("what cannot be kept up to date is refused, saying what would help", () => {
   const cases: readonly (readonly [string, RegExp])[] = [
-    ["select o.id from orders o natural join lines l", /natural/],
     ["select id from orders order by id", /order by[\s\S]*when reading/],
     ["select id from orders limit 3", /limit/],
     ["select id, row_number() over (order by id) as r from orders", /window functions/],
@@ -213,7 +212,6 @@ test("what cannot be kept up to date is refused, saying what would help", () => 
     ["select * from generate_series(1, 3) g", /functions in FROM/],
     ["select * from (values (1)) x (a)", /VALUES/],
     ["with recursive t as (select 1 as a union all select a from t) select a from t", /recursive/],
-    ["select status, count(*) as n from orders group by rollup (status)", /grouping sets/],
     ["select o from orders o", /whole rows/],
     ["select id from orders where id = $1", /no parameters/],
     ["select id, (1, 2) as r from orders", /row values/],
@@ -224,7 +222,6 @@ test("what cannot be kept up to date is refused, saying what would help", () => 
     ["select id, status as id from orders", /two columns .*"id"/],
     ["select id, status as w from orders", /cannot be called "w"/],
     ["select id, status as _millrace_n from orders", /cannot be called/],
-    ["select v.id from views.other v", /another view, "other"[\s\S]*subquery/],
     ["select sum(doc -> 'a') as s from lines", /jsonb/],
     [
       "select sum(width_bucket) as s from (select coalesce(doc, doc) -> 'x' as width_bucket from lines) x",

@@ -8,15 +8,18 @@ import { bindAdditive, isAdditive } from "./compile/additive.ts";
 import { usedColumns } from "./compile/contribution.ts";
 import { distinctAsGroups } from "./compile/distinct.ts";
 import { explainPlan } from "./compile/explain.ts";
+import { withFind } from "./compile/find-columns.ts";
 import type { Binding } from "./compile/from.ts";
 import { viewHash } from "./compile/hash.ts";
+import { Inlining } from "./compile/inlining.ts";
 import { joinOrder } from "./compile/join-order.ts";
 import { chooseKey } from "./compile/key.ts";
 import { Untraceable } from "./compile/keyed/alternative.ts";
 import { compileKeyed, type ProbedIndex } from "./compile/keyed/compile-keyed.ts";
 import { bindLinear } from "./compile/linear.ts";
 import { type Plan, planAdditive, planLinear, withKey } from "./compile/plan.ts";
-import { loadParser, SourceText } from "./compile/source-text.ts";
+import { withReferences } from "./compile/references.ts";
+import { loadParser, type SourceText } from "./compile/source-text.ts";
 import { makeState } from "./compile/state.ts";
 import { tableLabel } from "./compile/tables.ts";
 import { makeTerms, type Term } from "./compile/terms.ts";
@@ -26,7 +29,7 @@ export { loadParser } from "./compile/source-text.ts";
 
 /**
  * Throws `VIEW_SQL_INVALID`, `VIEW_UNKNOWN_TABLE`, `VIEW_UNKNOWN_COLUMN`, `VIEW_COLUMN_AMBIGUOUS`, `VIEW_KEY_INVALID`,
- * `VIEW_KEY_NOT_UNIQUE`, `VIEW_UNSUPPORTED`; where a place in the SQL is meant, the message shows it with a caret and
+ * `VIEW_KEY_NOT_UNIQUE`, `VIEW_CYCLE`, `VIEW_OPTION_INVALID`, `VIEW_UNSUPPORTED`; where a place in the SQL is meant, the message shows it with a caret and
  * `details` has `line` and `character`.
  */
 export async function compileView(request: CompileRequest): Promise<CompiledView> {
@@ -36,7 +39,12 @@ export async function compileView(request: CompileRequest): Promise<CompiledView
 
 /** As `compileView`, once `loadParser` has resolved. */
 export function compileViewSync(request: CompileRequest): CompiledView {
-  const source = new SourceText(request.view.name, request.view.sql.text);
+  const inlining = new Inlining(request.views ?? [], (view, source) => compileSource({ ...request, view }, source));
+  const source = inlining.sourceOf(request.view);
+  return withReferences(withFind(compileSource(request, source), request.view, source), request.view, source);
+}
+
+function compileSource(request: CompileRequest, source: SourceText): CompiledView {
   try {
     return compilePlanned(request, source);
   } catch (cause) {

@@ -9,7 +9,7 @@
  * that did not change left out. State tables are `millrace."<name>__<version>"`, change rows
  * `millrace."<name>__<version>_log"`, both in group main.
  */
-import type { ViewDefinition } from "../catalog/definitions.ts";
+import type { FindOptions, ViewDefinition } from "../catalog/definitions.ts";
 import type { TableShape } from "../schema/table-shape.ts";
 
 export const hiddenKey = "_millrace_offset";
@@ -25,6 +25,8 @@ export interface CompileRequest {
   readonly view: ViewDefinition;
   /** Every captured table, found by source, schema and table. */
   readonly mirrors: readonly MirrorBinding[];
+  /** Those that it may read. */
+  readonly views?: readonly ViewDefinition[];
   readonly version: number;
 }
 
@@ -49,6 +51,8 @@ export interface CompiledView {
   readonly query: string;
   readonly key: readonly string[];
   readonly publicColumns: readonly string[];
+  /** What it can be searched by: hidden columns of the state table, with indexes (`find/find-columns.ts`). */
+  readonly find?: FindOptions;
   /** Mirrors read, each with the columns that the view uses. */
   readonly uses: readonly { readonly mirrorId: number; readonly columns: readonly string[] }[];
   /** Quoted and qualified. */

@@ -1,25 +1,7 @@
 /** Which views read which: found from definitions alone, so that a circle is named before anything is compiled. */
 import { MillraceError } from "../base/errors.ts";
 import type { ViewDefinition } from "../catalog/definitions.ts";
-import { SourceText } from "./compile/source-text.ts";
-
-/**
- * Names of views that a view reads, by `${other}` or as `views.other`. `loadParser` must have resolved. Throws
- * `VIEW_SQL_INVALID`, `VIEW_UNSUPPORTED`.
- */
-export function viewsRead(view: ViewDefinition): string[] {
-  const names = new Set(view.sql.references.flatMap(({ to }) => (to.kind === "view" ? [to.name] : [])));
-  collect(new SourceText(view.name, view.sql.text).statement, names);
-  return [...names];
-}
-
-function collect(node: unknown, names: Set<string>): void {
-  if (typeof node !== "object" || node === null) return;
-  if ("schemaname" in node && "relname" in node && node.schemaname === "views" && typeof node.relname === "string") {
-    names.add(node.relname);
-  }
-  for (const child of Object.values(node)) collect(child, names);
-}
+import { viewsRead } from "./compile/inlining.ts";
 
 /** The error of each view that stands in a circle, by name. `loadParser` must have resolved. */
 export function circlesAmong(views: readonly ViewDefinition[]): ReadonlyMap<string, MillraceError> {

@@ -127,6 +127,31 @@ test("a view that is defined anew is read and kept right as it was, until its ne
   assert.ok(watch.seen.has("cards/1"));
 });
 
+test("a view over a view changes with it, and is right as it was until then, after a restart as well", async () => {
+  await using fixture = await ViewsFixture.open();
+  const upper = viewOf("upper", "select c.id from views.cards c", "id");
+  const { shop, group } = await opened(fixture, [cardsView, upper]);
+  await shop.commit(order(40, "paid"));
+  await fixture.settled(group);
+  await assertRight(fixture, { upper: `select id from (${cards}) c` });
+  await using holds = await Holds.open(fixture);
+  const paid = `${cards} where o.status = 'paid'`;
+  await holds.hold("filling");
+  await group.reload([viewOf("cards", paid, "id"), upper]);
+  await reached(group, "cards", /is being filled/);
+  await fixture.kill(group);
+  const next = await fixture.group([viewOf("cards", paid, "id"), upper]);
+  await reached(next, "cards", /is being filled/);
+  await shop.commit(order(41, "late"));
+  await fixture.settled(next);
+  assert.equal(next.readable("upper").version, 1);
+  await assertRight(fixture, { upper: `select id from (${cards}) c` });
+  await holds.release("filling");
+  await live(next);
+  assert.equal(next.readable("upper").version, 2);
+  await assertRight(fixture, { upper: `select id from (${paid}) c` });
+});
+
 test("a definition that goes back to what is read needs no building, and one that changes on ends what is being built", async () => {
   await using fixture = await ViewsFixture.open();
   const { shop, group } = await opened(fixture, [statusView, cardsView]);

@@ -273,6 +273,7 @@ export class GroupBuilds {
     await this.#discard();
     this.#failures.set(view.name, failure);
     if (progress) state.builds.set(view.name, progress);
+    state.changed();
     this.#after(pauseMs, () => {
       failure.waiting = false;
       this.#becomeDue();

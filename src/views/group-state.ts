@@ -147,6 +147,8 @@ export class GroupState implements Reached {
       columns: live?.columns ?? (compiled?.publicColumns ?? []).map(unknownType),
       key: compiled?.key ?? planned.definition.key ?? [],
       hash: compiled?.hash ?? "",
+      ...(compiled?.find === undefined ? {} : { find: compiled.find }),
+      ...(planned.definition.references === undefined ? {} : { references: planned.definition.references }),
       state: this.#stateOf(entry),
       rowsEstimated: entry.rowsEstimated,
       changes: entry.changes,
@@ -187,7 +189,8 @@ export class GroupState implements Reached {
     if (entry.live && state.kind !== "failed") return entry.live;
     if (state.kind === "failed") {
       if (state.error.code === "VIEW_FAILED") throw state.error;
-      throw new MillraceError("VIEW_FAILED", `view "${name}" does not compile: ${state.error.message}`, {
+      const what = state.error.code === "STORE_EXTENSION_MISSING" ? "cannot be built" : "does not compile";
+      throw new MillraceError("VIEW_FAILED", `view "${name}" ${what}: ${state.error.message}`, {
         ...(state.error.hint === undefined ? {} : { hint: state.error.hint }),
         details: { view: name, code: state.error.code },
         cause: state.error,

@@ -3,7 +3,11 @@
  * built by `group-builds.ts`; those that nobody defines any more go or are kept.
  */
 
+import type { FindOptions } from "../catalog/definitions.ts";
 import { forgetVersion, type VersionRow, writeMirrorState, writeVersion } from "./bookkeeping.ts";
+import type { CompiledView } from "./compiled-view.ts";
+import { findRelation, type LiveFind } from "./find/find-columns.ts";
+import { findSchemas } from "./find/find-extensions.ts";
 import { type GroupContext, transact, tryOnce } from "./group-context.ts";
 import { dropStatements, setMirror } from "./group-mirrors.ts";
 import type { ViewEntry } from "./group-state.ts";
@@ -86,7 +90,13 @@ export async function liveView(
     columns: columns as unknown as ViewColumn[],
     key: compiled.key,
     compiled,
+    ...(compiled.find === undefined ? {} : { find: await liveFind(applier, compiled, compiled.find) }),
   };
+}
+
+async function liveFind(applier: GroupContext["applier"], view: CompiledView, options: FindOptions): Promise<LiveFind> {
+  const query = (sql: string, values: readonly unknown[]) => applier.query(sql, values);
+  return { options, relation: findRelation(view), schemas: await findSchemas(query, options) };
 }
 
 /** PostgreSQL's own estimates of how many rows the views have. */

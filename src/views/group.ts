@@ -22,6 +22,7 @@ import { defaultBound } from "./inputs.ts";
 import type { RowsBound } from "./inputs-rows.ts";
 import type { GroupViews, LiveView } from "./live-view.ts";
 import { defaultRetention, type RetentionLimits } from "./retention.ts";
+import { type Relation, relationsOf } from "./row-relations.ts";
 import type { GroupPosition, ViewInfo, WaitTarget } from "./view-info.ts";
 
 export interface GroupSource {
@@ -133,6 +134,10 @@ export class Group implements GroupViews {
 
   readable(view: string): LiveView {
     return this.#state.readable(view);
+  }
+
+  relations(view: string): readonly Relation[] {
+    return relationsOf(view, this.#definitions);
   }
 
   compiled(view: string): CompiledView | null {

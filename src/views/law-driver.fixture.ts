@@ -9,6 +9,7 @@ import { mirrorName, quote, type ViewDefinition } from "../catalog/definitions.t
 import { pinnedSession } from "../store/session.ts";
 import { compileView } from "./compile.ts";
 import { type CompiledView, hiddenKey, type MirrorBinding, weightColumn } from "./compiled-view.ts";
+import { featureViews } from "./law-features.fixture.ts";
 
 export type LawRow = Readonly<Record<string, string | null>>;
 
@@ -69,7 +70,7 @@ export class LawDriver {
 
   /** `change` may break the compiled view, to see that the law notices. */
   async define(view: ViewDefinition, change = (compiled: CompiledView) => compiled): Promise<CompiledView> {
-    const compiled = change(await compileView({ view, mirrors: this.#mirrors, version: 1 }));
+    const compiled = change(await compileView({ view, mirrors: this.#mirrors, views: featureViews, version: 1 }));
     for (const { mirrorId, columns } of compiled.mirrorIndexes) {
       const mirror = this.#mirrors.find((one) => one.id === mirrorId);
       assert.ok(mirror);

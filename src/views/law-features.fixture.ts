@@ -1,5 +1,7 @@
 /** For tests: one query per feature of view SQL, over the tables of `makeTables`. */
 
+import { sql, type ViewDefinition, view } from "../catalog/definitions.ts";
+
 /** Of the tables that the queries read. */
 export const lawSeed = 7;
 
@@ -8,6 +10,13 @@ export interface LawFeature {
   readonly text: string;
   readonly key?: readonly string[];
 }
+
+/** Views that features read, as `views.<name>`. */
+export const featureViews: readonly ViewDefinition[] = Object.entries({
+  flagged: "select id, a, t, n from t0 where f is not false",
+  per_a: "select a, count(*) as rows, sum(n) as total, max(t) as last from t0 group by a",
+  pairs: "select f.id, p.rows, p.total from views.flagged f left join views.per_a p on p.a = f.a",
+}).map(([name, text]) => view(name, { ...sql``, text }));
 
 /** Over `t0 (id, a, b, n, m, t, f)`, `audit.t1 (k, "K 2", …)`, `t2 (id, …)` and the keyless `t3`. */
 export const features: readonly LawFeature[] = [
@@ -31,10 +40,23 @@ export const features: readonly LawFeature[] = [
   },
   { about: "a star over using", text: "select l.*, r.id as other from t0 l join t2 r using (id)" },
   {
+    about: "a natural join",
+    text: "select * from t0 natural join (select a, id as other, t as rt from t2 where f) r",
+  },
+  {
+    about: "a natural join of a keyless table with itself",
+    text: "select t, f, count(*) as n from (select t, f, a from t3) x natural join t3 y group by t, f",
+  },
+  {
     about: "parts told apart by a constant",
     text: "select 'a' as kind, id, t from t0 union all select 'b', id, t from t2",
     key: ["id", "kind"],
   },
+  {
+    about: "a view over a view",
+    text: "select flagged.id, flagged.t || '!' as t from views.flagged where views.flagged.a > 0",
+  },
+  { about: "groups of a view", text: "select a, count(*) as n, sum(n) as s from views.flagged as v group by a" },
   {
     about: "a CTE read twice",
     text: "with c as (select id, a, t from t0 where f is not false) select p.id, q.id as other from c p join c q on p.a = q.id",
@@ -83,6 +105,30 @@ export const features: readonly LawFeature[] = [
     about: "GROUP BY an expression, its name and its place",
     text: "select coalesce(t, 'none') as tag, a % 2 as odd, b, count(*) as n from t3 group by tag, 2, b",
   },
+  {
+    about: "grouping sets, with the row of all rows",
+    text: "select a, t, grouping(a, t) as level, count(*) as n, sum(m) as s, avg(n) as v from t3 group by grouping sets ((a, t), (t), ())",
+  },
+  {
+    about: "a rollup of what is never NULL",
+    text: "select coalesce(t, 'none') as tag, f is true as yes, count(*) as n from t3 group by rollup (tag, yes)",
+  },
+  {
+    about: "a cube over a join, with having",
+    text: "select o.t, r.f, grouping(r.f, o.t) as level, count(*) as n, sum(r.b) as s from t0 o join t2 r on r.a = o.a group by cube (o.t, r.f) having count(*) > 1 or grouping(o.t) = 1",
+  },
+  {
+    about: "a rollup of a union, and columns computed from what it leaves out",
+    text: "select k, grouping(k) as level, coalesce(k::text, 'all') as label, case when grouping(k) = 1 then sum(v) end as everything, sum(v) / count(*) as share from (select a as k, m as v from t0 union all select a, b from t2) u group by rollup (k)",
+  },
+  {
+    about: "sets that are multiplied, each once",
+    text: "select a % 2 as odd, f, t, grouping(f, t) as level, count(*) as n from t3 group by distinct odd, rollup (f), rollup ((f, t))",
+  },
+  {
+    about: "columns of a table whose primary key is in each set",
+    text: "select o.id, o.t, r.f, grouping(r.f) as level, count(*) as n from t0 o join t3 r on r.a = o.id group by o.id, rollup (r.f)",
+  },
 ];
 
 /** Those whose query is run again for the keys that a batch reaches. */
@@ -110,6 +156,15 @@ export const keyedFeatures: readonly LawFeature[] = [
   },
   { about: "a right join", text: "select o.id, r.id as rid, o.t from t0 o right join t2 r on o.a = r.id and r.a > 0" },
   { about: "a full join", text: "select o.id, r.id as rid, o.n, r.n as rn from t0 o full join t2 r on o.a = r.id" },
+  {
+    about: "natural left and right joins",
+    text: "select id, other, t, n from t0 natural left join (select a, t, id as other from t2) r natural right join (select id as other, n as rn from t2) s",
+    key: ["id", "other"],
+  },
+  {
+    about: "a natural full join",
+    text: "select id, lt, rt from (select id, t as lt from t0) l natural full join (select id, t as rt from t2) r",
+  },
   { about: "a full join using", text: "select id, o.t, r.t as rt from t0 o full join t2 r using (id)" },
   {
     about: "left joins in a row",
@@ -146,6 +201,22 @@ export const keyedFeatures: readonly LawFeature[] = [
     about: "windows that share a partition",
     text: "select id, t, a, sum(b) over w as run, lag(id) over w as before, count(*) over (partition by t) as n from t0 window w as (partition by t order by id)",
   },
+  {
+    about: "ranks by a column that is not shown",
+    text: "select id, row_number() over w as rn, sum(b) over w as run from t0 window w as (partition by a order by n desc nulls last, id)",
+  },
+  {
+    about: "ranks of groups by a column that is not shown",
+    text: "select o.id, sum(r.b) as s, rank() over (partition by o.a order by sum(r.b)) as place from t0 o join t2 r on r.a = o.b group by o.id, o.a",
+  },
+  {
+    about: "the first of each, without what they are the first of",
+    text: "select distinct on (o.a) r.id, o.id as other, o.t is distinct from r.t as unlike from t0 o join t2 r on r.a = o.a order by o.a, o.n, o.id, r.id",
+  },
+  {
+    about: "the last rows of each group, without the group",
+    text: "with w as (select id, a, t, row_number() over (partition by a, t order by n desc nulls last, id) as rn from t0) select q.id, q.rn from w q where rn <= 2",
+  },
   { about: "distinct on", text: "select distinct on (a) a, id, t from t0 order by a, n desc nulls last, id" },
   {
     about: "lateral",
@@ -177,8 +248,25 @@ export const keyedFeatures: readonly LawFeature[] = [
     text: "select o.id, o.n, s.avg from t0 o join (select a, avg(n) as avg from t0 group by a) s on s.a = o.a where o.n > s.avg",
   },
   {
+    about: "a rollup beside rows, with its greatest",
+    text: "select r.id, s.level, s.a as sum_of, s.n, s.hi from t2 r left join (select a, grouping(a) as level, count(*) as n, max(b) as hi from t0 group by rollup (a)) s on s.a = r.a or s.level = 1",
+    key: ["id", "sum_of", "level"],
+  },
+  {
     about: "values",
     text: "select o.id, v.name from t0 o left join (values (1, 'one'), (2, 'two')) v (id, name) on v.id = o.a",
     key: ["id", "name"],
+  },
+  {
+    about: "an outer join of tables whose columns their aliases rename",
+    text: "select x.one, y.three, y.n from t0 x (one, two) left join t2 y (three) on y.three = x.two",
+  },
+  {
+    about: "a view over a group and a table",
+    text: "select o.id, p.rows, p.last from t2 o left join views.per_a p on p.a = o.a",
+  },
+  {
+    about: "a view over views over views",
+    text: "select x.id, x.total, y.t from views.pairs x join views.flagged y using (id)",
   },
 ];

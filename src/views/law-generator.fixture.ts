@@ -167,18 +167,31 @@ function makeAdditive(random: Random, mirrors: readonly MirrorBinding[]): LawQue
   })).filter((group, i, all) => all.findIndex((other) => other.sql === group.sql) === i);
   const aggregates = Array.from({ length: 1 + random.below(4) }, (_, i) => `${aggregate(random, sources)} as x${i}`);
   const by = groups.map((group, i) => pick(random, [group.sql, group.name, String(i + 1)]));
+  const sets = groups.length > 0 && chance(random, 0.3) ? groupingForm(random, by) : null;
+  // What tells a NULL of the table from one that stands for all.
+  const level = sets === null ? [] : [`grouping(${groups.map((group) => group.sql).join(", ")}) as level`];
   const described =
     /^(?!.*\.n$)/.test(groups[0]?.sql ?? ".n") && chance(random, 0.3)
       ? [`coalesce((${groups[0]?.sql})::text, 'none') as described`]
       : [];
-  const items = [...groups.map((group) => `${group.sql} as ${group.name}`), ...aggregates, ...described];
+  const items = [...groups.map((group) => `${group.sql} as ${group.name}`), ...aggregates, ...level, ...described];
   const having = chance(random, 0.2)
     ? ` having ${pick(random, ["count(*) > 1", "sum(1) filter (where true) >= 2", `${aggregate(random, sources)} is not null`])}`
     : "";
   return {
-    text: `select ${items.join(", ")} ${from}${by.length === 0 ? "" : ` group by ${by.join(", ")}`}${having}`,
+    text: `select ${items.join(", ")} ${from}${by.length === 0 ? "" : ` group by ${sets ?? by.join(", ")}`}${having}`,
     kind: "additive",
   };
+}
+
+function groupingForm(random: Random, by: readonly string[]): string {
+  const [first = "", ...rest] = by;
+  return pick(random, [
+    `rollup (${by.join(", ")})`,
+    `cube (${by.join(", ")})`,
+    `grouping sets ((${by.join(", ")}), ())`,
+    rest.length === 0 ? "grouping sets ((), 1)" : `${first}, cube (${rest.join(", ")})`,
+  ]);
 }
 
 const derivedColumns = [

@@ -134,7 +134,10 @@ function windows(random: Random, mirrors: readonly MirrorBinding[]): string {
     `first_value(o.a) over (${partition} ${order} rows between 1 preceding and current row)`,
   ]);
   const from = `from ${source.named}${chance(random, 0.4) ? ` where ${predicate(random, [source])}` : ""}`;
-  const inner = `select ${keysOf([source]).join(", ")}, o.a, o.t, o.f, ${call} as v, row_number() over (${partition} ${order}) as rn ${from}`;
+  const select = (others: string) =>
+    `select ${keysOf([source]).join(", ")}, ${others}${call} as v, row_number() over (${partition} ${order}) as rn ${from}`;
+  if (chance(random, 0.3)) return select("");
+  const inner = select("o.a, o.t, o.f, ");
   return chance(random, 0.5) ? inner : `select * from (${inner}) q where rn <= 2`;
 }
 

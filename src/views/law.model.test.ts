@@ -307,6 +307,29 @@ test("a value that is only written otherwise is a change", async () => {
   });
 });
 
+test("the row of the grouping set () is there before there are rows, and when they have gone", async () => {
+  const random = seededRandom(5);
+  const mirrors = makeTables(random);
+  const keyless = mirrors.find(({ shape }) => shape.key === null);
+  assert.ok(keyless);
+  const queries = [
+    "select t, grouping(t) as level, count(*) as n, sum(a) as s, avg(n) as m from t3 group by rollup (t) having count(*) < 3",
+    "select k, grouping(k) as level, coalesce(k, -1) as label, count(*) as n, sum(v) as s from (select a as k, n as v from t3 union all select a, m from t0) u group by grouping sets ((), k)",
+  ];
+  await withDatabase(async (client) => {
+    const driver = await LawDriver.create(client, mirrors);
+    for (const [i, text] of queries.entries()) await driver.define(definition(`v${i}`, text));
+    const rows = async () =>
+      Promise.all([0, 1].map(async (i) => (await client.query(`select level, n, s from views.v${i}`)).rows));
+    const none = [[{ level: 1, n: "0", s: null }], [{ level: 1, n: "0", s: null }]];
+    assert.deepEqual(await rows(), none);
+    await driver.batch(Array.from({ length: 5 }, () => makeBatch(random, [keyless], 20)).flat());
+    assert.notDeepEqual(await rows(), none);
+    await driver.batch([{ op: "truncate", mirrorId: keyless.id }]);
+    assert.deepEqual(await rows(), none);
+  });
+});
+
 test("a group that would have fewer rows than none stops the batch", async () => {
   const mirrors = makeTables(seededRandom(5));
   await withDatabase(async (client) => {

@@ -3,6 +3,8 @@
  * stand in the store, and how to wait. `group.ts` implements it; nothing here touches the store.
  */
 import type { CompiledView } from "./compiled-view.ts";
+import type { LiveFind } from "./find/find-columns.ts";
+import type { Relation } from "./row-relations.ts";
 import type { GroupPosition, ViewColumn, ViewInfo, WaitTarget } from "./view-info.ts";
 
 /** One version of a view that can be read. Immutable: a rebuild or a new definition makes another one. */
@@ -23,6 +25,8 @@ export interface LiveView {
   /** Empty for a view of exactly one row. */
   readonly key: readonly string[];
   readonly compiled: CompiledView;
+  /** Absent when its definition has no options for searching. */
+  readonly find?: LiveFind;
 }
 
 export interface GroupViews {
@@ -31,6 +35,8 @@ export interface GroupViews {
   info(view: string): ViewInfo;
   /** Throws `VIEW_UNKNOWN`, `VIEW_BUILDING` with the progress in its details, `VIEW_FAILED`. A removed view that `start` keeps is answered. */
   readable(view: string): LiveView;
+  /** How the view's rows belong to those of others; none for a view that nobody knows. */
+  relations(view: string): readonly Relation[];
   /** The compiled form, whatever the view's state; null when it does not compile (`info().state` has the error) or was removed. */
   compiled(view: string): CompiledView | null;
   /** The position of the last committed batch that this process knows. */

@@ -21,6 +21,14 @@ export function isAboutValues(error: ServerError): boolean {
   return error.sqlState.startsWith("22") || error.sqlState === "42883" || error.sqlState === "42725";
 }
 
+/**
+ * Perhaps the request's own words: a cast that there is not, a text search query or the name of a configuration that
+ * cannot be read. Otherwise a bug.
+ */
+export function isAboutWords(error: ServerError): boolean {
+  return ["42846", "42601", "42602", "42704"].includes(error.sqlState);
+}
+
 /** A table or column went away between naming and reading: the view was swapped. */
 export function isAboutNames(error: ServerError): boolean {
   return ["42P01", "42703", "3F000", "0A000"].includes(error.sqlState);
@@ -33,6 +41,12 @@ export function readFailed(error: unknown): MillraceError {
   if (server && ["57014", "25P03", "25P04"].includes(server.sqlState)) {
     return new MillraceError("QUERY_TIMEOUT", "the read took longer than the store allows", {
       hint: "Narrow it with a filter, or order by a column of the key.",
+      cause: error,
+    });
+  }
+  if (server?.sqlState.startsWith("54")) {
+    return new MillraceError("REQUEST_INVALID", `the answer is more than the store can make: ${server.message}`, {
+      hint: "Select fewer columns, or fewer rows of related views with limit.",
       cause: error,
     });
   }

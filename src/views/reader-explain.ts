@@ -1,5 +1,6 @@
 /** A compiled view as text for people: class, key, indexes, and the statements that keep it. */
 import type { CompiledView } from "./compiled-view.ts";
+import { findIndexes, findTables } from "./find/find-columns.ts";
 import type { ViewInfo } from "./view-info.ts";
 
 export function explainView(info: ViewInfo, compiled: CompiledView | null): string {
@@ -16,6 +17,14 @@ export function explainView(info: ViewInfo, compiled: CompiledView | null): stri
     section("how it is kept", [compiled.explanation]),
     section("query over the mirrors", [compiled.query]),
     section("tables and indexes", compiled.create),
+    ...(compiled.find === undefined
+      ? []
+      : [
+          section(
+            "what it is searched by",
+            [...findTables(compiled, {}), ...findIndexes(compiled, {})].filter(isTable),
+          ),
+        ]),
     section("indexes on mirrors", indexes),
     ...compiled.terms.map((term) => {
       return section(`delta term: mirror ${term.mirrorId}, ${term.place} it takes the batch`, [term.sql]);
@@ -23,6 +32,11 @@ export function explainView(info: ViewInfo, compiled: CompiledView | null): stri
     ...(compiled.recompute.length === 0 ? [] : [section("the query for the keys that were found", compiled.recompute)]),
     section("merge", [compiled.merge("$batch")]),
   ].join("\n")}\n`;
+}
+
+/** The functions that they need are the same for all views. */
+function isTable(sql: string): boolean {
+  return !sql.includes(" function ");
 }
 
 function stateText(info: ViewInfo): string {

@@ -6,14 +6,18 @@ import pg from "pg";
 import { type TestDatabase, testDatabase } from "../../test/support/postgres.ts";
 import { type Clock, systemClock } from "../base/clock.ts";
 import { MillraceError } from "../base/errors.ts";
-import { quote } from "../catalog/definitions.ts";
+import { type FindOptions, quote, type ViewDefinition } from "../catalog/definitions.ts";
+import { findIndexes, findRelation, findTables, type LiveFind } from "./find/find-columns.ts";
+import { makeExtensions } from "./find/find-extensions.ts";
 import type { GroupViews, LiveView } from "./live-view.ts";
 import { openReader, type ReaderLimits } from "./reader.ts";
+import { relationsOf } from "./row-relations.ts";
 import type { GroupPosition, ViewColumn, ViewInfo, ViewState, ViewsReader } from "./view-info.ts";
 
 export interface FixtureView {
   readonly columns: readonly ViewColumn[];
   readonly key: readonly string[];
+  readonly find?: FindOptions;
 }
 
 export type FixtureRow = Readonly<Record<string, unknown>>;
@@ -33,6 +37,8 @@ export class GroupFixture implements AsyncDisposable {
   readonly #views = new Map<string, { live: LiveView; state: ViewState }>();
   readonly #listeners = new Set<() => void>();
   #position: GroupPosition = { generation: 1, batch: 0 };
+  /** Whose references relate the views. */
+  definitions: readonly Pick<ViewDefinition, "name" | "references">[] = [];
   /** Batches are told to readers; off, the test calls `wake`. */
   wakes = true;
 
@@ -58,12 +64,13 @@ export class GroupFixture implements AsyncDisposable {
     return new GroupFixture(database, admin, options.poolSize ?? 6, options.clock ?? systemClock);
   }
 
-  reader(limits?: Partial<ReaderLimits>): ViewsReader {
+  reader(limits?: Partial<ReaderLimits>, rowCacheBytesMax?: number): ViewsReader {
     return openReader({
       group: this.group,
       store: { readers: this.pool },
       clock: this.clock,
       ...(limits ? { limits } : {}),
+      ...(rowCacheBytesMax === undefined ? {} : { rowCacheBytesMax }),
     });
   }
 
@@ -94,8 +101,19 @@ export class GroupFixture implements AsyncDisposable {
       columns: view.columns,
       key: view.key,
       compiled: undefined as never,
+      ...(view.find ? { find: await this.#makeFind(name, version, names, view.find) } : {}),
     };
     this.#views.set(name, { live, state: { kind: "live" } });
+  }
+
+  async #makeFind(name: string, version: number, names: string, options: FindOptions): Promise<LiveFind> {
+    const query = async (sql: string, values: readonly unknown[]) => (await this.admin.query(sql, [...values])).rows;
+    const schemas = await makeExtensions(query, name, options);
+    const stateTable = `millrace.${quote(`${name}__${version}`)}`;
+    const publicView = `create or replace view views.${quote(name)} as select ${names} from ${stateTable}`;
+    const tables = { name, version, stateTable, publicView, find: options };
+    for (const sql of [...findTables(tables, schemas), ...findIndexes(tables, schemas)]) await this.admin.query(sql);
+    return { options, relation: findRelation(tables), schemas };
   }
 
   setState(name: string, state: ViewState): void {
@@ -113,14 +131,19 @@ export class GroupFixture implements AsyncDisposable {
     const match = view.key.map((one) => `s.${quote(one)} is not distinct from k.${quote(one)}`).join(" and ") || "true";
     const there = `exists (select from jsonb_populate_recordset(null::${view.stateTable}, $1) as k where ${match})`;
     await this.#inTransaction(async () => {
-      await this.admin.query(`create temporary table olds (like ${view.stateTable}) on commit drop`);
-      await this.admin.query(`create temporary table news (like ${view.stateTable}) on commit drop`);
-      await this.admin.query(`insert into olds select s.* from ${view.stateTable} as s where ${there}`, [gone]);
+      await this.admin.query(
+        `create temporary table olds on commit drop as select ${names} from ${view.stateTable} with no data`,
+      );
+      await this.admin.query(
+        `create temporary table news on commit drop as select ${names} from ${view.stateTable} with no data`,
+      );
+      await this.admin.query(`insert into olds select ${names} from ${view.stateTable} as s where ${there}`, [gone]);
       await this.admin.query(`delete from ${view.stateTable} as s where ${there}`, [gone]);
-      await this.admin.query(`insert into news select * from jsonb_populate_recordset(null::${view.stateTable}, $1)`, [
-        JSON.stringify(change.upsert ?? []),
-      ]);
-      await this.admin.query(`insert into ${view.stateTable} select * from news`);
+      await this.admin.query(
+        `insert into news select ${names} from jsonb_populate_recordset(null::${view.stateTable}, $1)`,
+        [JSON.stringify(change.upsert ?? [])],
+      );
+      await this.admin.query(`insert into ${view.stateTable} (${names}) select ${names} from news`);
       for (const [w, from, without] of [
         [-1, "olds", "news"],
         [1, "news", "olds"],
@@ -197,6 +220,7 @@ export class GroupFixture implements AsyncDisposable {
         if (state.kind === "failed") throw state.error;
         return live;
       },
+      relations: (name) => relationsOf(name, this.definitions),
       compiled: () => null,
       position: () => this.#position,
       positionSql: "select generation, batch, oldest_batch from millrace.fixture_group",

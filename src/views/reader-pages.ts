@@ -8,7 +8,7 @@
 import type { Pool, PoolClient } from "pg";
 import type { Clock, Timer } from "../base/clock.ts";
 import { MillraceError } from "../base/errors.ts";
-import { acquireReader } from "./reader-session.ts";
+import { acquireReader, setLocally } from "./reader-session.ts";
 import { Slots } from "./reader-slots.ts";
 import type { Statement } from "./row-sql.ts";
 
@@ -74,6 +74,7 @@ export class PagedReads {
     };
     try {
       await client.query("begin isolation level repeatable read read only");
+      await setLocally(client, statement.parameters.settings);
       const { rows } = await client.query<Head>(headSql);
       const head = rows[0];
       if (!head) throw new MillraceError("STORE_UNAVAILABLE", "the store has no row for this group");

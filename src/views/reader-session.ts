@@ -3,6 +3,7 @@
  * PostgreSQL may have other defaults.
  */
 import type { Pool, PoolClient } from "pg";
+import type { FindSettings } from "./find/find-settings.ts";
 import { readFailed } from "./reader-errors.ts";
 
 const settings: Readonly<Record<string, string>> = {
@@ -35,6 +36,25 @@ export async function withReader<T>(pool: Pool, work: (client: PoolClient) => Pr
   } finally {
     client.release(broken);
   }
+}
+
+/** Runs a statement; in a transaction of its own where it needs settings. */
+export async function withSettings<T>(client: PoolClient, settings: FindSettings, work: () => Promise<T>): Promise<T> {
+  if (settings.values.length === 0) return await work();
+  await client.query("begin read only");
+  try {
+    await setLocally(client, settings);
+    const result = await work();
+    await client.query("commit");
+    return result;
+  } catch (error) {
+    await client.query("rollback").catch(() => {});
+    throw error;
+  }
+}
+
+export async function setLocally(client: PoolClient, { values }: FindSettings): Promise<void> {
+  for (const [name, value] of values) await client.query("select set_config($1, $2, true)", [name, value]);
 }
 
 /** Throws `STORE_UNAVAILABLE`. The caller releases it. */

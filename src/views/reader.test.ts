@@ -50,6 +50,10 @@ describe("reading views", () => {
     return rows.map((row) => JSON.parse(row).id);
   }
 
+  async function rowOf(view: string, key: string[], select: string[] | null = null): Promise<string | undefined> {
+    return (await reader.row(view, key, select)).row?.body;
+  }
+
   async function refusal(work: Promise<unknown>, code: ErrorCode, message: RegExp): Promise<MillraceError> {
     const error = await work.then(
       () => assert.fail("it was not refused"),
@@ -102,7 +106,7 @@ describe("reading views", () => {
     await refusal(ids(compare("total", "in", "1", "x")), "FILTER_INVALID", /column "total".*"x"/);
     await refusal(ids(compare("at", "lt", "2026-02-30")), "FILTER_INVALID", /column "at"/);
     await refusal(ids(compare("id", "eq", "99999999999999999999")), "FILTER_INVALID", /column "id"/);
-    await refusal(ids(compare("doc", "eq", "{}")), "FILTER_INVALID", /operator does not exist/);
+    await refusal(ids(compare("doc", "eq", "{}")), "FILTER_INVALID", /column "doc": json has no such operator/);
     await refusal(ids(compare("id", "like", "1%")), "FILTER_INVALID", /"like" cannot be used on column "id"/);
     await refusal(ids(compare("status", "like", "paid\\")), "FILTER_INVALID", /escape/);
     await refusal(ids(compare("id", "is", "true")), "FILTER_INVALID", /boolean/);
@@ -151,13 +155,13 @@ describe("reading views", () => {
   });
 
   test("a row is found by its key, and a key that cannot be cast is refused", async () => {
-    assert.match((await reader.row("orders", ["2"], null)).row ?? "", /"id":2/);
-    assert.equal((await reader.row("orders", ["2"], ["status"])).row, '{"status":"open"}');
-    assert.equal((await reader.row("orders", ["4"], null)).row, undefined);
-    assert.equal((await reader.row("orders", ["3000000000"], null)).row, undefined);
-    await refusal(reader.row("orders", ["two"], null), "KEY_INVALID", /part "id".*"two"/);
-    await refusal(reader.row("orders", ["1", "2"], null), "KEY_INVALID", /1 parts, not 2/);
-    await refusal(reader.row("orders", ["\0"], null), "KEY_INVALID", /NUL/);
+    assert.match((await rowOf("orders", ["2"])) ?? "", /"id":2/);
+    assert.equal(await rowOf("orders", ["2"], ["status"]), '{"status":"open"}\n');
+    assert.equal(await rowOf("orders", ["4"]), undefined);
+    assert.equal(await rowOf("orders", ["3000000000"]), undefined);
+    await refusal(rowOf("orders", ["two"]), "KEY_INVALID", /part "id".*"two"/);
+    await refusal(rowOf("orders", ["1", "2"]), "KEY_INVALID", /1 parts, not 2/);
+    await refusal(rowOf("orders", ["\0"]), "KEY_INVALID", /NUL/);
   });
 
   test("a composite key is taken part by part, and a view of one row has none", async () => {
@@ -173,9 +177,9 @@ describe("reading views", () => {
       ],
     });
     await fixture.commit("totals", { upsert: [{ n: 5 }] });
-    assert.match((await reader.row("pairs", ["x,y", "1"], null)).row ?? "", /"n":1/);
-    assert.equal((await reader.row("pairs", ["x", "1"], null)).row, undefined);
-    assert.equal((await reader.row("totals", [], null)).row, '{"n":"5"}');
+    assert.match((await rowOf("pairs", ["x,y", "1"])) ?? "", /"n":1/);
+    assert.equal(await rowOf("pairs", ["x", "1"]), undefined);
+    assert.equal(await rowOf("totals", []), '{"n":"5"}\n');
     assert.deepEqual((await reader.rows("totals", all)).rows, ['{"n":"5"}']);
   });
 
@@ -184,7 +188,7 @@ describe("reading views", () => {
     fixture.setState("pairs", { kind: "building", reason: "first snapshot", rowsDone: 0, rowsEstimated: null });
     await refusal(reader.rows("pairs", all), "VIEW_BUILDING", /pairs/);
     fixture.setState("pairs", { kind: "failed", error: new MillraceError("VIEW_FAILED", "the cast failed") });
-    await refusal(reader.row("pairs", ["a", "1"], null), "VIEW_FAILED", /cast/);
+    await refusal(rowOf("pairs", ["a", "1"]), "VIEW_FAILED", /cast/);
     fixture.setState("pairs", { kind: "live" });
     await using other = await GroupFixture.open();
     await other.createView("orders", orders);
@@ -214,7 +218,7 @@ describe("reading views", () => {
       const { rows, position } = await reader.rows("counter", all);
       if (rows.length > 0) assert.equal(JSON.parse(rows[0] ?? "").n, String(position.batch));
       const single = await reader.row("counter", ["1"], null);
-      if (single.row) assert.equal(JSON.parse(single.row).n, String(single.position.batch));
+      if (single.row) assert.equal(JSON.parse(single.row.body).n, String(single.position.batch));
       reads++;
     }
     await writer;

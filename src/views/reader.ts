@@ -8,19 +8,22 @@
 import type { Clock } from "../base/clock.ts";
 import { MillraceError } from "../base/errors.ts";
 import type { Store } from "../store/store.ts";
-import { ChangeNet, type NetChange } from "./change-net.ts";
-import { type ChangeRow, changesOfSql, changesSql } from "./change-sql.ts";
+import { ChangeNet } from "./change-net.ts";
+import { type ChangeBounds, type ChangeRow, changesEachSql, changesOfSql, changesSql } from "./change-sql.ts";
 import type { GroupViews, LiveView } from "./live-view.ts";
-import { isAboutNames, isAboutValues, readFailed, serverError } from "./reader-errors.ts";
+import { ReadsByKey } from "./reader-by-key.ts";
+import { answersOfEach, boundedAnswer, viewChange } from "./reader-changes.ts";
+import { isAboutNames, isAboutValues, isAboutWords, readFailed, serverError } from "./reader-errors.ts";
 import { explainView } from "./reader-explain.ts";
 import { PagedReads, type PageLimits } from "./reader-pages.ts";
+import { gapReason, type PositionRow, positionOf, preparedName } from "./reader-position.ts";
 import { runQuery } from "./reader-query.ts";
-import { withReader } from "./reader-session.ts";
+import { withReader, withSettings } from "./reader-session.ts";
 import { encodeCursor } from "./row-cursor.ts";
 import type { ValueOrigin } from "./row-filter.ts";
-import { rowSql, rowsSql, type Statement, snapshotSql } from "./row-sql.ts";
+import { withRelations } from "./row-relations.ts";
+import { countMax, plannedSql, type ReadableView, rowsSql, type Statement, snapshotSql } from "./row-sql.ts";
 import type {
-  ChangeBatch,
   ChangesAnswer,
   Filter,
   GroupPosition,
@@ -43,9 +46,12 @@ export interface ReaderOptions {
   readonly store: Pick<Store, "readers">;
   readonly clock: Clock;
   readonly limits?: Partial<ReaderLimits>;
+  /** Of rows that are kept in memory by their keys; 0 keeps none. */
+  readonly rowCacheBytesMax?: number;
 }
 
 const megabyte = 1024 * 1024;
+const rowCacheBytesDefault = 64 * megabyte;
 
 export const defaultReaderLimits: Omit<ReaderLimits, "slots"> = {
   bufferBytesMax: 64 * megabyte,
@@ -58,16 +64,13 @@ export const defaultReaderLimits: Omit<ReaderLimits, "slots"> = {
   changesBytesMax: 8 * megabyte,
 };
 
-interface PositionRow {
-  readonly generation: string;
-  readonly batch: string;
-}
-
 interface FoundRow extends PositionRow {
   readonly row: string | null;
   readonly place: readonly (string | null)[];
   /** The answer ends early, at its bound of bytes. */
   readonly cut: boolean;
+  /** Of a query that counts. */
+  readonly total?: string;
 }
 
 interface ChangeHead {
@@ -91,8 +94,9 @@ class Reader implements ViewsReader {
   readonly #clock: Clock;
   readonly #limits: ReaderLimits;
   readonly #pages: PagedReads;
+  readonly #byKey: ReadsByKey;
 
-  constructor({ group, store, clock, limits }: ReaderOptions) {
+  constructor({ group, store, clock, limits, rowCacheBytesMax = rowCacheBytesDefault }: ReaderOptions) {
     this.#group = group;
     this.#store = store;
     this.#clock = clock;
@@ -100,6 +104,8 @@ class Reader implements ViewsReader {
     const slots = Math.max(1, Math.floor((store.readers.options.max ?? 10) / 2));
     this.#limits = { ...defaultReaderLimits, slots, ...limits };
     this.#pages = new PagedReads(store.readers, clock, this.#limits);
+    const select = <Row extends object>(statement: Statement, name?: string) => this.#select<Row>(statement, name);
+    this.#byKey = new ReadsByKey({ group, select, bytesMax: rowCacheBytesMax });
   }
 
   list: ViewsReader["list"] = () => this.#group.list();
@@ -120,32 +126,38 @@ class Reader implements ViewsReader {
 
   async rows(view: string, query: RowQuery): Promise<RowsAnswer> {
     return this.#read(view, async (live) => {
-      const statement = rowsSql(live, query, this.#group.positionSql, this.#limits.rowsBytesMax);
+      const view = withRelations(this.#group, live);
+      const statement = rowsSql(view, query, this.#group.positionSql, this.#limits.rowsBytesMax);
       const found = await this.#select<FoundRow>(statement);
       const matching = found.filter((one) => one.row !== null);
       const page = matching.slice(0, query.limit);
       const last = page.at(-1);
       const more = last !== undefined && (matching.length > page.length || last.cut);
+      const total = await this.#total(view, query, found[0]?.total);
       return {
         rows: page.map((one) => one.row ?? ""),
         next: more ? encodeCursor(statement.order, last.place) : null,
-        position: positionOf(found[0]),
+        position: this.#stated(found[0]),
+        ...(total === undefined ? {} : { total }),
+        ...(query.form === undefined ? {} : { columns: statement.columns }),
       };
     });
   }
 
-  async row(
-    view: string,
-    key: readonly string[],
-    select: readonly string[] | null,
-  ): Promise<{ row: string | undefined; position: GroupPosition }> {
-    return this.#read(view, async (live) => {
-      const statement = rowSql(live, key, select, this.#group.positionSql);
-      const name = select === null ? preparedName("r", live) : undefined;
-      const [found] = await this.#select<PositionRow & { row: string | null }>(statement, name);
-      return { row: found?.row ?? undefined, position: positionOf(found) };
-    });
+  /** `counted` is what the rows' own statement has counted. */
+  async #total(view: ReadableView, query: RowQuery, counted: string | undefined): Promise<number | undefined> {
+    if (query.count === undefined) return undefined;
+    if (counted !== undefined && (query.count === "exact" || Number(counted) <= countMax)) return Number(counted);
+    const [plan] = await this.#select<{ "QUERY PLAN": [{ Plan: { "Plan Rows": number } }] }>(plannedSql(view, query));
+    const planned = plan?.["QUERY PLAN"][0].Plan["Plan Rows"] ?? 0;
+    return Math.max(Math.round(planned), Number(counted ?? 0));
   }
+
+  row: ViewsReader["row"] = (view, key, select) =>
+    this.#byKey.find(this.#group.readable(view), key, select) ??
+    this.#read(view, (live) => this.#byKey.read(live, key, select));
+
+  rowCache: ViewsReader["rowCache"] = () => this.#byKey.figures();
 
   async snapshot(
     view: string,
@@ -154,27 +166,44 @@ class Reader implements ViewsReader {
     return this.#read(view, async (live) => {
       const statement = snapshotSql(live, filter);
       const { head, pages } = await this.#open<{ row: string }>(statement);
-      return { position: positionOf(head), pages: mapPages(pages, (rows) => rows.map((one) => one.row)) };
+      return { position: this.#stated(head), pages: mapPages(pages, (rows) => rows.map((one) => one.row)) };
     });
   }
 
   async changesSince(view: string, from: GroupPosition, filter: Filter | null): Promise<ChangesAnswer> {
     return this.#read(view, async (live) => {
-      const bounds = {
-        after: from.batch,
-        rowsMax: this.#limits.changesMax,
-        bytesMax: this.#limits.changesBytesMax,
-      };
-      const statement = changesSql(live, filter, bounds, this.#group.positionSql);
+      const statement = changesSql(live, filter, this.#changeBounds(from), this.#group.positionSql);
       const name = filter === null ? preparedName("c", live) : undefined;
-      const found = await this.#select<ChangeRow & ChangeHead>(statement, name);
-      const head = found[0];
-      const current = positionOf(head && { generation: head.generation, batch: head.current });
-      const reason = gapReason(from, current, Number(head?.oldest ?? 0));
-      if (reason !== null) return { outcome: "gap", reason, current };
-      const rows = found.filter((one) => one.batch !== null);
-      return boundedAnswer(rows, rows[0]?.cut === true, current);
+      const { rows, current, gap } = await this.#changes<ChangeRow>(from, statement, name);
+      return gap ?? boundedAnswer(rows, rows[0]?.cut === true, current);
     });
+  }
+
+  async changesSinceEach(
+    view: string,
+    from: GroupPosition,
+    filters: readonly (Filter | null)[],
+  ): Promise<readonly ChangesAnswer[] | null> {
+    return this.#read(view, async (live) => {
+      const statement = changesEachSql(live, filters, this.#changeBounds(from), this.#group.positionSql);
+      const { rows, current, gap } = await this.#changes<ChangeRow & { readonly hits: string }>(from, statement);
+      if (gap) return filters.map(() => gap);
+      return rows[0]?.cut === true ? null : answersOfEach(rows, filters.length, current);
+    });
+  }
+
+  #changeBounds({ batch }: GroupPosition): ChangeBounds {
+    const { changesMax, changesBytesMax } = this.#limits;
+    return { after: batch, rowsMax: changesMax, bytesMax: changesBytesMax };
+  }
+
+  async #changes<Row extends ChangeRow>(from: GroupPosition, statement: Statement, name?: string) {
+    const found = await this.#select<Row & ChangeHead>(statement, name);
+    const head = found[0];
+    const current = this.#stated(head && { generation: head.generation, batch: head.current });
+    const reason = gapReason(from, current, Number(head?.oldest ?? 0));
+    const gap = reason === null ? null : ({ outcome: "gap", reason, current } as const);
+    return { rows: found.filter((one) => one.batch !== null), current, gap };
   }
 
   async changesOf(
@@ -185,7 +214,7 @@ class Reader implements ViewsReader {
     return this.#read(view, async (live) => {
       const { head, pages, close } = await this.#open<ChangeRow>(changesOfSql(live, filter, position.batch));
       const from = { generation: position.generation, batch: position.batch - 1 };
-      if (gapReason(from, positionOf(head), Number(head.oldest_batch)) !== null) {
+      if (gapReason(from, this.#stated(head), Number(head.oldest_batch)) !== null) {
         close();
         return null;
       }
@@ -228,11 +257,21 @@ class Reader implements ViewsReader {
     });
   }
 
+  /** What was told to somebody, no later read by key goes behind. */
+  #stated(row: PositionRow | undefined): GroupPosition {
+    const position = positionOf(row);
+    this.#byKey.saw(position);
+    return position;
+  }
+
   /** A name keeps the statement prepared on each connection: only for what has one form per version of a view. */
   async #select<Row extends object>(statement: Statement, name?: string): Promise<Row[]> {
     const config = { text: statement.text, values: [...statement.parameters.values], ...(name ? { name } : {}) };
     try {
-      return await withReader(this.#store.readers, async (client) => (await client.query<Row>(config)).rows);
+      return await withReader(this.#store.readers, async (client) => {
+        const { settings } = statement.parameters;
+        return (await withSettings(client, settings, () => client.query<Row>(config))).rows;
+      });
     } catch (error) {
       throw await this.#explainRefusal(error, statement);
     }
@@ -253,8 +292,8 @@ class Reader implements ViewsReader {
   /** Which of the values could not be cast: PostgreSQL's own message does not say. */
   async #explainRefusal(error: unknown, statement: Statement): Promise<unknown> {
     const server = serverError(error);
-    if (!server || !isAboutValues(server)) return error;
-    const { origins, values } = statement.parameters;
+    if (!server || !(isAboutValues(server) || isAboutWords(server))) return error;
+    const { origins, values, expressions } = statement.parameters;
     const texts = [origins.map((one) => one.value), origins.map((one) => one.type)];
     const sql =
       "select i::int as i, (pg_input_error_info(v, t)).message from unnest($1::text[], $2::text[]) with ordinality as u(v, t, i) " +
@@ -264,51 +303,21 @@ class Reader implements ViewsReader {
     }).catch(() => []);
     const origin = bad && origins[bad.i - 1];
     if (origin) return refusedValue(origin, bad.message, error);
-    if (values.length === 0) return error;
+    if (server.sqlState === "2201B") {
+      const columns = [...new Set(expressions)].map((name) => `"${name}"`).join(", ");
+      return new MillraceError("FILTER_INVALID", `the value for column ${columns} cannot be used: ${server.message}`, {
+        cause: error,
+      });
+    }
+    if (statement.casts) {
+      return new MillraceError("CAST_FAILED", `select casts what cannot be cast: ${server.message}`, {
+        cause: error,
+        hint: "Cast to text, or leave such rows out with a filter.",
+      });
+    }
+    if (values.length === 0 || isAboutWords(server)) return error;
     return new MillraceError("FILTER_INVALID", server.message, { cause: error });
   }
-}
-
-/** At most 63 bytes, for that is what PostgreSQL keeps. */
-function preparedName(what: string, live: LiveView): string {
-  return `${what}${live.version} ${live.hash.slice(0, 8)} ${live.name}`.slice(0, 63);
-}
-
-function positionOf(row: PositionRow | undefined): GroupPosition {
-  if (!row) throw new MillraceError("STORE_UNAVAILABLE", "the store has no row for this group");
-  return { generation: Number(row.generation), batch: Number(row.batch) };
-}
-
-/** Why the changes after `from` cannot be told; null when they can. */
-function gapReason(from: GroupPosition, current: GroupPosition, oldestBatch: number): string | null {
-  if (from.generation !== current.generation) return "the view's change rows were begun anew";
-  if (from.batch > current.batch) return "the position lies ahead of the store";
-  if (from.batch + 1 < oldestBatch) return "the change rows that follow are no longer kept";
-  return null;
-}
-
-/** Whole batches only: the last one of an answer that was cut is left to the next answer, or is `large` when it is the only one. */
-function boundedAnswer(rows: readonly ChangeRow[], cut: boolean, current: GroupPosition): ChangesAnswer {
-  const { generation } = current;
-  const net = new ChangeNet();
-  const byBatch = new Map<number, ViewChange[]>();
-  for (const change of [...net.push(rows), ...net.end()]) {
-    const changes = byBatch.get(change.batch);
-    if (changes) changes.push(viewChange(change));
-    else byBatch.set(change.batch, [viewChange(change)]);
-  }
-  const batches: ChangeBatch[] = [...byBatch].map(([batch, changes]) => ({ position: { generation, batch }, changes }));
-  const last = batches.at(-1);
-  if (!cut || !last) return { outcome: "changes", batches, upTo: current };
-  if (batches.length === 1) {
-    return { outcome: "changes", batches: [{ ...last, changes: [], large: true }], upTo: last.position };
-  }
-  const upTo = { generation, batch: last.position.batch - 1 };
-  return { outcome: "changes", batches: batches.slice(0, -1), upTo };
-}
-
-function viewChange({ op, key, row }: NetChange): ViewChange {
-  return { op, key, row };
 }
 
 function refusedValue(origin: ValueOrigin, message: string, cause: unknown): MillraceError {

@@ -1,22 +1,54 @@
 /**
- * Keyset pagination: a cursor is the place of a row in a total order, so that the page after it is found by comparison
- * and neither repeats nor skips rows that stood still. To a client it is opaque: base64url of JSON
- * `[1, <order>, [<text or null> …]]`.
+ * Orders that are total, and keyset pagination: a cursor is the place of a row in a total order, so that the page after
+ * it is found by comparison and neither repeats nor skips rows that stood still. To a client it is opaque: base64url of
+ * JSON `[1, <order>, [<text or null> …]]`.
  */
 import { MillraceError } from "../base/errors.ts";
-import { quote } from "../catalog/definitions.ts";
+import type { ColumnsOfView } from "./row-column.ts";
+import { type FieldExpression, fieldOf } from "./row-field.ts";
 import type { Parameters } from "./row-filter.ts";
-import type { ViewColumn } from "./view-info.ts";
+import { fieldBehind, type RelatedView } from "./row-relations.ts";
+import type { RowQuery } from "./view-info.ts";
 
-/** One column of a total order. */
+/** One column of a total order, or a place inside one. */
 export interface OrderPart {
-  readonly column: ViewColumn;
+  readonly column: FieldExpression;
   readonly descending: boolean;
   readonly nullsFirst: boolean;
 }
 
+interface KeyedView extends ColumnsOfView {
+  readonly key: readonly string[];
+  readonly related?: RelatedView["related"];
+}
+
 const cursorVersion = 1;
 const cursorLengthMax = 65_536;
+
+/** An order made total by the key. Throws `COLUMN_UNKNOWN`, `PATH_INVALID`, and what relations throw. */
+export function totalOrder(view: KeyedView, order: RowQuery["order"]): OrderPart[] {
+  const parts: OrderPart[] = [];
+  for (const { descending, nulls, relation, ...field } of order) {
+    const column = relation === undefined ? fieldOf(view, field) : fieldBehind(view, relation, field);
+    if (parts.some((part) => part.column.name === column.name)) continue;
+    parts.push({ column, descending, nullsFirst: nulls === null ? descending : nulls === "first" });
+  }
+  const rest = keyOrder(view).filter((part) => !parts.some((one) => one.column.name === part.column.name));
+  return [...parts, ...rest];
+}
+
+export function keyOrder(view: KeyedView): OrderPart[] {
+  return view.key.map((column) => ({ column: fieldOf(view, { column }), descending: false, nullsFirst: false }));
+}
+
+export function orderSql(order: readonly OrderPart[], alias: string, parameters: Parameters): string {
+  if (order.length === 0) return "";
+  const parts = order.map((part) => {
+    const nulls = part.nullsFirst === part.descending ? "" : part.nullsFirst ? " nulls first" : " nulls last";
+    return `${part.column.sql(alias, parameters)}${part.descending ? " desc" : ""}${nulls}`;
+  });
+  return `order by ${parts.join(", ")}`;
+}
 
 export function encodeCursor(order: readonly OrderPart[], values: readonly (string | null)[]): string {
   return Buffer.from(JSON.stringify([cursorVersion, signature(order), values])).toString("base64url");
@@ -46,7 +78,7 @@ export function afterSql(
     const value = values[i] ?? null;
     return {
       ...part,
-      name: `${alias}.${quote(part.column.name)}`,
+      name: part.column.sql(alias, parameters),
       placeholder: value === null ? null : parameters.add("cursor", part.column, value),
     };
   });

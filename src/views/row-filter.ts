@@ -3,9 +3,11 @@
  * type; nothing that a client sends is ever part of the statement.
  */
 import { MillraceError } from "../base/errors.ts";
-import { quote } from "../catalog/definitions.ts";
-import { type ColumnsOfView, columnOf } from "./row-column.ts";
-import { comparisonType, isBooleanType, isTextType } from "./row-type.ts";
+import { type FindableView, findTermSql } from "./find/find-filter.ts";
+import { FindSettings } from "./find/find-settings.ts";
+import { type FieldExpression, fieldOf } from "./row-field.ts";
+import { binaryOperators, checkOperator, patternOperators, refusedOperator, searchFunctions } from "./row-operators.ts";
+import { baseType, comparisonType, isBooleanType } from "./row-type.ts";
 import type { Filter, ViewColumn } from "./view-info.ts";
 
 export type ParameterValue = string | readonly string[];
@@ -22,6 +24,11 @@ export interface ValueOrigin {
 export class Parameters {
   readonly values: ParameterValue[] = [];
   readonly origins: ValueOrigin[] = [];
+  /** Columns that are compared with regular expressions. */
+  readonly expressions: string[] = [];
+  /** Of the transaction that the statement runs in. */
+  readonly settings = new FindSettings();
+  readonly #paths = new Map<string, string>();
 
   /** The placeholder with its cast: `$3::numeric`. */
   add(part: ValueOrigin["part"], column: ViewColumn, value: string): string {
@@ -38,9 +45,33 @@ export class Parameters {
     return `$${this.values.length}::${type}[]`;
   }
 
-  addText(value: string, column: string): string {
+  /** `type` is what PostgreSQL will read the text as, where that can fail. */
+  addText(value: string, column: string, type = "text"): string {
+    if (type !== "text") this.origins.push({ part: "filter", column, value, type });
     this.values.push(checkText(value, column));
     return `$${this.values.length}::text`;
+  }
+
+  addTexts(list: readonly string[], column: string): string {
+    this.values.push(list.map((value) => checkText(value, column)));
+    return `$${this.values.length}::text[]`;
+  }
+
+  /** The same path is one parameter, so that `order by` and the columns that repeat it are the same expression. */
+  addPath(steps: readonly string[]): string {
+    const key = JSON.stringify(steps);
+    const known = this.#paths.get(key);
+    if (known !== undefined) return known;
+    this.values.push([...steps]);
+    const placeholder = `$${this.values.length}::text[]`;
+    this.#paths.set(key, placeholder);
+    return placeholder;
+  }
+
+  /** A number of type double precision. */
+  addFloat(value: number): string {
+    this.values.push(String(value));
+    return `$${this.values.length}::double precision`;
   }
 
   /** A number of ours, of type bigint. */
@@ -53,15 +84,17 @@ export class Parameters {
 const depthMax = 16;
 const termsMax = 500;
 const listMax = 10_000;
+const arraysMax = 1_000;
 
 /** A condition that is true, false or null; `true` for no filter. Throws `COLUMN_UNKNOWN`, `FILTER_INVALID`. */
-export function filterSql(view: ColumnsOfView, filter: Filter | null, alias: string, parameters: Parameters): string {
+export function filterSql(view: FindableView, filter: Filter | null, alias: string, parameters: Parameters): string {
   if (filter === null) return "true";
   let terms = 0;
   const print = (one: Filter, depth: number): string => {
     if (depth > depthMax) throw tooLarge(`is nested more than ${depthMax} deep`);
     if (++terms > termsMax) throw tooLarge(`has more than ${termsMax} terms`);
     if (one.kind === "compare") return negate(one.negated, compareSql(view, one, alias, parameters));
+    if (!("of" in one)) return negate(one.negated, findTermSql(view, one, alias, parameters));
     if (one.of.length === 0) return negate(one.negated, one.kind === "and" ? "true" : "false");
     return negate(one.negated, `(${one.of.map((part) => print(part, depth + 1)).join(` ${one.kind} `)})`);
   };
@@ -70,31 +103,79 @@ export function filterSql(view: ColumnsOfView, filter: Filter | null, alias: str
 
 type Compare = Extract<Filter, { kind: "compare" }>;
 
-const comparisons = { eq: "=", neq: "<>", gt: ">", gte: ">=", lt: "<", lte: "<=" } as const;
-
-function compareSql(view: ColumnsOfView, filter: Compare, alias: string, parameters: Parameters): string {
-  const column = columnOf(view, filter.column);
-  const name = `${alias}.${quote(column.name)}`;
-  switch (filter.operator) {
-    case "in": {
-      if (filter.values.length > listMax) throw tooLarge(`has a list of more than ${listMax} values`);
-      if (column.type.endsWith("[]")) throw refused(column, "in", "an array cannot be looked up in a list");
-      return `${name} = any(${parameters.addList("filter", column, filter.values)})`;
-    }
-    case "like":
-    case "ilike": {
-      if (!isTextType(column.type)) throw refused(column, filter.operator, `it is ${column.type}, not text`);
-      const pattern = onlyValue(filter, column).replaceAll("*", "%");
-      if (/(?<!\\)(?:\\\\)*\\$/.test(pattern)) throw refused(column, filter.operator, "the pattern ends in an escape");
-      return `${name}::text ${filter.operator} ${parameters.addText(pattern, column.name)}`;
-    }
+function compareSql(view: FindableView, filter: Compare, alias: string, parameters: Parameters): string {
+  const { operator } = filter;
+  const column = fieldOf(view, filter);
+  checkOperator(column, operator);
+  if (filter.values.length > listMax) throw tooLarge(`has a list of more than ${listMax} values`);
+  const name = column.sql(alias, parameters);
+  switch (operator) {
     case "is":
       return `${name} is ${isWhat(column, onlyValue(filter, column))}`;
+    case "in":
+      return quantified(column, name, "=", "any", filter.values, parameters);
+    case "like":
+    case "ilike":
+    case "match":
+    case "imatch":
+      return patternSql(column, name, filter, parameters);
+    case "fts":
+    case "plfts":
+    case "phfts":
+    case "wfts":
+      return searchSql(column, name, filter, parameters);
     default: {
-      const operator = comparisons[filter.operator];
-      return `${name} ${operator} ${parameters.add("filter", column, onlyValue(filter, column))}`;
+      const sql = binaryOperators[operator];
+      if (filter.quantifier) return quantified(column, name, sql, filter.quantifier, filter.values, parameters);
+      return `${name} ${sql} ${parameters.add("filter", column, onlyValue(filter, column))}`;
     }
   }
+}
+
+/** An array cannot be looked up in an array of arrays, which would be one of more dimensions. */
+function quantified(
+  column: FieldExpression,
+  name: string,
+  operator: string,
+  quantifier: "any" | "all",
+  values: readonly string[],
+  parameters: Parameters,
+): string {
+  if (!baseType(column.type).endsWith("[]")) {
+    return `${name} ${operator} ${quantifier}(${parameters.addList("filter", column, values)})`;
+  }
+  if (values.length > arraysMax) throw tooLarge(`has a list of more than ${arraysMax} arrays`);
+  const terms = values.map((value) => `${name} ${operator} ${parameters.add("filter", column, value)}`);
+  if (terms.length === 0) return quantifier === "any" ? "false" : "true";
+  return `(${terms.join(quantifier === "any" ? " or " : " and ")})`;
+}
+
+function patternSql(column: FieldExpression, name: string, filter: Compare, parameters: Parameters): string {
+  const operator = filter.operator as keyof typeof patternOperators;
+  const expression = operator === "match" || operator === "imatch";
+  if (expression) parameters.expressions.push(column.name);
+  const patterns = filter.values.map((value) => {
+    if (expression) return value;
+    const pattern = value.replaceAll("*", "%");
+    if (!/(?<!\\)(?:\\\\)*\\$/.test(pattern)) return pattern;
+    throw refusedOperator(column, operator, "the pattern ends in an escape");
+  });
+  const sql = `${name}::text ${patternOperators[operator]}`;
+  if (filter.quantifier) return `${sql} ${filter.quantifier}(${parameters.addTexts(patterns, column.name)})`;
+  onlyValue(filter, column);
+  return `${sql} ${parameters.addText(patterns[0] ?? "", column.name)}`;
+}
+
+/** A text or json is made a `tsvector` row by row; without a configuration with that of the store. */
+function searchSql(column: FieldExpression, name: string, filter: Compare, parameters: Parameters): string {
+  const operator = filter.operator as keyof typeof searchFunctions;
+  const { config } = filter;
+  const first = config === undefined ? "" : `${parameters.addText(config, column.name, "regconfig")}::regconfig, `;
+  const query = parameters.addText(onlyValue(filter, column), column.name, operator === "fts" ? "tsquery" : "text");
+  const base = baseType(column.type);
+  const document =
+    base === "tsvector" ? name : `to_tsvector(${first}${base.startsWith("json") ? name : `${name}::text`})`;
+  return `${document} @@ ${searchFunctions[operator]}(${first}${query})`;
 }
 
 function isWhat(column: ViewColumn, value: string): string {
@@ -102,16 +183,17 @@ function isWhat(column: ViewColumn, value: string): string {
   if (what === "null") return "null";
   if (what === "not_null") return "not null";
   if (what !== "true" && what !== "false" && what !== "unknown") {
-    throw refused(column, "is", "it takes null, not_null, true, false or unknown");
+    throw refusedOperator(column, "is", "it takes null, not_null, true, false or unknown");
   }
   if (!isBooleanType(column.type))
-    throw refused(column, "is", `${what} fits boolean columns, and it is ${column.type}`);
+    throw refusedOperator(column, "is", `${what} fits boolean columns, and it is ${column.type}`);
   return what;
 }
 
 function onlyValue(filter: Compare, column: ViewColumn): string {
   const value = filter.values[0];
-  if (value === undefined || filter.values.length !== 1) throw refused(column, filter.operator, "it takes one value");
+  if (value === undefined || filter.values.length !== 1)
+    throw refusedOperator(column, filter.operator, "it takes one value");
   return value;
 }
 
@@ -124,12 +206,6 @@ function checkText(value: string, column: string): string {
   if (!value.includes("\0")) return value;
   throw new MillraceError("FILTER_INVALID", `the value for column "${column}" contains a NUL character`, {
     details: { column },
-  });
-}
-
-function refused(column: ViewColumn, operator: string, why: string): MillraceError {
-  return new MillraceError("FILTER_INVALID", `"${operator}" cannot be used on column "${column.name}": ${why}`, {
-    details: { column: column.name, type: column.type, operator },
   });
 }
 

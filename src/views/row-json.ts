@@ -15,13 +15,37 @@ import type { ViewColumn } from "./view-info.ts";
 
 /** An expression of type text over the columns of `alias`: the object of these columns, in their order, without white space of its own. */
 export function jsonObject(columns: readonly ViewColumn[], alias: string): string {
-  if (columns.length === 0) return "'{}'::text";
-  const members = columns.map((column) => {
-    return `${jsonValue(`${alias}.${quote(column.name)}`, column.type)} as ${quote(column.name)}`;
-  });
-  const object = `(select row_to_json(r.*)::text from (select ${members.join(", ")}) as r)`;
+  return jsonMembers(columns.map(({ name, type }) => ({ name, type, value: `${alias}.${quote(name)}` })));
+}
+
+/** A member of an object, or a cell: its name, the type that its form follows, and the expression. */
+export interface JsonMember {
+  readonly name: string;
+  readonly type: string;
+  readonly value: string;
+}
+
+/** The same of type json, to stand in another object. */
+export function jsonInside(of: readonly JsonMember[]): string {
+  return of.length === 0 ? "'{}'::json" : `(select row_to_json(r.*) from (select ${named(of)}) as r)`;
+}
+
+/** As `jsonObject`, of expressions. */
+export function jsonMembers(of: readonly JsonMember[]): string {
+  if (of.length === 0) return "'{}'::text";
+  const object = `(select row_to_json(r.*)::text from (select ${named(of)}) as r)`;
   // A json value keeps the line breaks of its author, which can only stand between its tokens.
-  return columns.some((column) => /^json(\[\])?$/.test(column.type)) ? `translate(${object}, E'\\r\\n', '  ')` : object;
+  return of.some(({ type }) => /^json(\[\])?$/.test(type)) ? `translate(${object}, E'\\r\\n', '  ')` : object;
+}
+
+function named(of: readonly JsonMember[]): string {
+  return of.map(({ name, type, value }) => `${jsonValue(value, type)} as ${quote(name)}`).join(", ");
+}
+
+/** An array of texts and nulls as JSON text: each value as the text of its form, what is no scalar as its JSON. */
+export function jsonCells(of: readonly JsonMember[]): string {
+  const cells = of.map(({ type, value }) => `to_json(${jsonValue(value, type)}) #>> '{}'`);
+  return `array_to_json(array[${cells.join(", ")}]::text[])::text`;
 }
 
 /** The form of one value; `row_to_json` does what is left to it. */

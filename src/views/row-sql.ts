@@ -4,60 +4,113 @@
  */
 import { MillraceError } from "../base/errors.ts";
 import { quote } from "../catalog/definitions.ts";
+import { findIn, findRows } from "./find/find-rows.ts";
 import type { LiveView } from "./live-view.ts";
 import { columnOf } from "./row-column.ts";
-import { afterSql, decodeCursor, type OrderPart } from "./row-cursor.ts";
+import { afterSql, decodeCursor, keyOrder, type OrderPart, orderSql, totalOrder } from "./row-cursor.ts";
+import { castsIn, embeddedConditions, membersWithin } from "./row-embed.ts";
 import { filterSql, Parameters } from "./row-filter.ts";
-import { jsonObject } from "./row-json.ts";
-import type { Filter, RowQuery, ViewColumn } from "./view-info.ts";
+import { jsonCells, jsonMembers, jsonObject } from "./row-json.ts";
+import type { RelatedView } from "./row-relations.ts";
+import type { Member } from "./row-select.ts";
+import type { Filter, RowQuery, Selected, ViewColumn } from "./view-info.ts";
 
-export type ReadableView = Pick<LiveView, "name" | "publicView" | "logTable" | "columns" | "key">;
+export type ReadableView = Pick<LiveView, "name" | "publicView" | "logTable" | "columns" | "key" | "find"> & {
+  /** Absent where no rows of other views are embedded. */
+  readonly related?: RelatedView["related"];
+};
 
 export interface Statement {
   readonly text: string;
   readonly parameters: Parameters;
+  /** Values of rows are cast as the request says, which can fail. */
+  readonly casts?: boolean;
 }
 
 export interface RowsStatement extends Statement {
   readonly order: readonly OrderPart[];
+  /** Names of the rows' members. */
+  readonly columns: readonly string[];
 }
 
 export const rowsLimitMax = 10_000;
 
 /**
- * Rows `(generation, batch, row, place)`, in order: `place` is the text array that a cursor is made of. One row more
+ * Rows `(generation, batch, row, place)`, in order: `place` is the text array that a cursor is made of; with an exact or
+ * an estimated count also `total`, of the same snapshot, counted no further than `countMax` where it is estimated. One row more
  * than the limit says that there is a next page; so does a page that was cut at `bytesMax` of JSON (its first row always
  * comes). A view without matching rows answers one row whose `row` is null.
- * Throws `COLUMN_UNKNOWN`, `FILTER_INVALID`, `TOKEN_INVALID`, `REQUEST_INVALID`.
+ * Throws `COLUMN_UNKNOWN`, `FILTER_INVALID`, `PATH_INVALID`, `TOKEN_INVALID`, `REQUEST_INVALID`.
  */
-export function rowsSql(view: ReadableView, query: RowQuery, positionSql: string, bytesMax: number): RowsStatement {
-  checkCount("limit", query.limit, rowsLimitMax);
-  checkCount("offset", query.offset, Number.MAX_SAFE_INTEGER);
+export function rowsSql(whole: ReadableView, asked: RowQuery, positionSql: string, bytesMax: number): RowsStatement {
+  checkCount("limit", asked.limit, rowsLimitMax);
+  checkCount("offset", asked.offset, Number.MAX_SAFE_INTEGER);
   const parameters = new Parameters();
-  const order = totalOrder(view, query);
-  const conditions = [filterSql(view, query.filter, "v", parameters)];
-  if (query.cursor !== null) conditions.push(afterSql(order, decodeCursor(order, query.cursor), "v", parameters));
-  const orderBy = orderSql(order, "v");
-  const place = order.map((part) => `v.${quote(part.column.name)}::text`).join(", ");
+  const { view, query, bound } = findRows(whole, asked, parameters);
+  const order = totalOrder(view, query.order);
+  const wanted = (alias: string) => wantedSql(view, query, alias, parameters);
+  const where = wanted("v");
+  const from = query.cursor === null ? null : decodeCursor(order, query.cursor);
+  const after = (alias: string) => (from === null ? [] : [afterSql(order, from, alias, parameters)]);
+  const conditions = [where, ...after("v")];
+  const matching = (alias: string) => [wanted(alias), ...after(alias)].join(" and ");
+  if (bound) conditions.push(bound(matching));
+  const orderBy = orderSql(order, "v", parameters);
+  const place = order.map((part) => `${part.column.sql("v", parameters)}::text`).join(", ");
+  const members = membersWithin(view, query.select);
   const limit = parameters.addNumber(query.limit + 1);
   const offset = parameters.addNumber(query.offset);
   const bytes = parameters.addNumber(bytesMax);
+  const total = totalSql(view, query, where, parameters);
   const text =
-    `select p.generation, p.batch, q.row, q.place, q.cut from (${positionSql}) as p left join lateral (` +
+    `select p.generation, p.batch, q.row, q.place, q.cut${total} from (${positionSql}) as p left join lateral (` +
     `select d.*, bool_or(d.before >= ${bytes}) over () as cut from (` +
     `select c.*, sum(octet_length(c.row)) over (order by c.n rows unbounded preceding) - octet_length(c.row) as before from (` +
-    `select ${jsonObject(selected(view, query.select), "v")} as row, array[${place}]::text[] as place, ` +
+    `select ${rowForm(members, "v", parameters, query.form)} as row, array[${place}]::text[] as place, ` +
     `row_number() over (${orderBy}) as n from ${view.publicView} as v ` +
     `where ${conditions.join(" and ")} ${orderBy} limit ${limit} offset ${offset}) as c) as d` +
     `) as q on q.before < ${bytes} order by q.n`;
-  return { text, parameters, order };
+  return { text, parameters, order, columns: members.map((one) => one.name), casts: castsIn(query.select) };
+}
+
+/** An estimate is exact below this many rows. */
+export const countMax = 10_000;
+
+function totalSql(view: ReadableView, query: RowQuery, where: string, parameters: Parameters): string {
+  if (query.count !== "exact" && query.count !== "estimated") return "";
+  const bound = query.count === "exact" ? "" : ` limit ${parameters.addNumber(countMax + 1)}`;
+  return `, (select count(*) from (select from ${view.publicView} as v where ${where}${bound}) as t) as total`;
+}
+
+/** For the planner's estimate of how many rows match: one row with its JSON. */
+export function plannedSql(whole: ReadableView, query: Pick<RowQuery, "filter" | "select">): Statement {
+  const parameters = new Parameters();
+  const view = findIn(whole, query.filter, parameters);
+  const where = wantedSql(view, query, "v", parameters);
+  return { text: `explain (format json) select from ${view.publicView} as v where ${where}`, parameters };
+}
+
+/** Which rows match, those of other views that must be there included. */
+function wantedSql(
+  view: ReadableView,
+  { filter, select }: Pick<RowQuery, "filter" | "select">,
+  alias: string,
+  parameters: Parameters,
+): string {
+  const conditions = embeddedConditions(view, select, alias, parameters);
+  return [filterSql(view, filter, alias, parameters), ...conditions].join(" and ");
+}
+
+function rowForm(members: readonly Member[], alias: string, parameters: Parameters, form?: "cells"): string {
+  const values = members.map(({ name, type, sql }) => ({ name, type, value: sql(alias, parameters) }));
+  return form === "cells" ? jsonCells(values) : jsonMembers(values);
 }
 
 /** One row `(generation, batch, row)`; `row` is null when there is none. Throws `COLUMN_UNKNOWN`, `KEY_INVALID`. */
 export function rowSql(
   view: ReadableView,
   key: readonly string[],
-  select: readonly string[] | null,
+  select: readonly Selected[] | null,
   positionSql: string,
 ): Statement {
   if (key.length !== view.key.length) {
@@ -79,56 +132,28 @@ export function rowSql(
     }
     return `v.${quote(name)} = ${parameters.add("key", columnOf(view, name), value)}`;
   });
+  conditions.push(...embeddedConditions(view, select, "v", parameters));
   const text =
     `select p.generation, p.batch, q.row from (${positionSql}) as p left join lateral (` +
-    `select ${jsonObject(selected(view, select), "v")} as row from ${view.publicView} as v ` +
+    `select ${rowForm(membersWithin(view, select), "v", parameters)} as row from ${view.publicView} as v ` +
     `where ${conditions.length === 0 ? "true" : conditions.join(" and ")} limit 1) as q on true`;
-  return { text, parameters };
+  return { text, parameters, casts: castsIn(select) };
 }
 
 /** All rows `(row)` that match, by key, for a cursor in a transaction whose position is read beside it. */
-export function snapshotSql(view: ReadableView, filter: Filter | null): Statement {
+export function snapshotSql(whole: ReadableView, filter: Filter | null): Statement {
   const parameters = new Parameters();
+  const view = findIn(whole, filter, parameters);
   const where = filterSql(view, filter, "v", parameters);
-  const order = orderSql(keyOrder(view), "v");
+  const order = orderSql(keyOrder(view), "v", parameters);
   return {
     text: `select ${jsonObject(view.columns, "v")} as row from ${view.publicView} as v where ${where} ${order}`,
     parameters,
   };
 }
 
-/** The order of the query, made total by the key. */
-function totalOrder(view: ReadableView, query: RowQuery): OrderPart[] {
-  const parts: OrderPart[] = [];
-  for (const { column: name, descending, nulls } of query.order) {
-    const column = columnOf(view, name);
-    if (parts.some((part) => part.column === column)) continue;
-    parts.push({ column, descending, nullsFirst: nulls === null ? descending : nulls === "first" });
-  }
-  const rest = keyOrder(view).filter((part) => !parts.some((one) => one.column === part.column));
-  return [...parts, ...rest];
-}
-
-export function keyOrder(view: ReadableView): OrderPart[] {
-  return view.key.map((name) => ({ column: columnOf(view, name), descending: false, nullsFirst: false }));
-}
-
 export function keyColumns(view: ReadableView): ViewColumn[] {
   return view.key.map((name) => columnOf(view, name));
-}
-
-export function orderSql(order: readonly OrderPart[], alias: string): string {
-  if (order.length === 0) return "";
-  const parts = order.map((part) => {
-    const nulls = part.nullsFirst === part.descending ? "" : part.nullsFirst ? " nulls first" : " nulls last";
-    return `${alias}.${quote(part.column.name)}${part.descending ? " desc" : ""}${nulls}`;
-  });
-  return `order by ${parts.join(", ")}`;
-}
-
-function selected(view: ReadableView, select: readonly string[] | null): readonly ViewColumn[] {
-  if (select === null || select.length === 0) return view.columns;
-  return [...new Set(select.map((name) => columnOf(view, name)))];
 }
 
 function checkCount(name: string, value: number, max: number): void {

@@ -7,6 +7,7 @@ import { mirrorName, quote } from "../catalog/definitions.ts";
 import { asTruncate, mergeStatements, ownerOf } from "./applier-batch.ts";
 import type { PipelineStatement } from "./applier-pipeline.ts";
 import type { CompiledView } from "./compiled-view.ts";
+import { findRelation } from "./find/find-columns.ts";
 import type { Mirror } from "./mirror.ts";
 import { type Chunk, createPending, pendingTable, type Recording } from "./recording.ts";
 
@@ -16,8 +17,8 @@ export function makeTables(view: CompiledView): string[] {
 }
 
 /** Fills the state. An index over rows that are there is made by sorting them: much faster than row by row. */
-export function fillTables(view: CompiledView): string[] {
-  return [view.fill, ...view.create.filter(isIndex), `analyze ${view.stateTable}`];
+export function fillTables(view: CompiledView, searchIndexes: readonly string[] = []): string[] {
+  return [view.fill, ...view.create.filter(isIndex), ...searchIndexes, `analyze ${view.stateTable}`];
 }
 
 function isIndex(sql: string): boolean {
@@ -48,11 +49,12 @@ export interface SwapOptions {
 /** Lets readers have the version. What locks others out comes last. */
 export function swapIn(view: CompiledView, { readerRole, replace }: SwapOptions): PipelineStatement[] {
   const publicView = publicName(view.name);
+  const found = view.find === undefined ? [] : [findRelation(view)];
   return [
     `drop table ${pendingTable(view)}`,
     ...(replace ? [`drop view if exists ${publicView} cascade`] : []),
     view.publicView,
-    `grant select on ${publicView}, ${view.logTable} to ${quote(readerRole)}`,
+    `grant select on ${[publicView, view.logTable, ...found].join(", ")} to ${quote(readerRole)}`,
   ].map((sql) => ({ sql, owner: ownerOf.build(view.name), fresh: true }));
 }
 

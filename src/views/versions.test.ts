@@ -15,7 +15,7 @@ const amounts = viewOf("v", "select id, amount from shop.orders", "id");
 
 async function row(definition: ViewDefinition, version: number, state: VersionState): Promise<VersionRow> {
   const { hash } = await compileView({ view: definition, mirrors, version });
-  return { name: "v", version, hash, definition, state, error: null };
+  return { name: "v", version, hash, definition, reads: [], state, error: null };
 }
 
 /** The version that there is to be, the one that is read until then, and what is written. */
@@ -63,4 +63,29 @@ test("a live version whose tables are others now cannot be kept", async () => {
   const before = await row(ids, 1, "live");
   const other = { ...before, hash: "of another shape" };
   assert.deepEqual(await planned(statuses, [other]), ["2 building", null, "1 retired, 2 building"]);
+});
+
+test("a view above one that changes is begun anew, and the version before is kept as it was, also after a restart", async () => {
+  const below = (text: string) => viewOf("below", text);
+  const upper = viewOf("v", "select id from views.below b", "id");
+  const plan = (lower: ViewDefinition, stored: readonly VersionRow[]) =>
+    planVersions({
+      definitions: [lower, upper],
+      stored,
+      mirrors,
+      anew: new Set(),
+      compiledBefore: () => undefined,
+      removed: "keep",
+      sourcesUnknown: [],
+      compile: compileView,
+    });
+  const first = await plan(below("select id from orders"), []);
+  const stored = first.write.map((row): VersionRow => ({ ...row, state: "live" }));
+  assert.deepEqual(
+    stored.find(({ name }) => name === "v")?.reads.map(({ name }) => name),
+    ["below"],
+  );
+  const second = await plan(below("select id from orders where status = 'paid'"), stored);
+  const again = second.views.find(({ definition }) => definition.name === "v");
+  assert.deepEqual([again?.compiled?.version, again?.before?.compiled.version], [2, 1]);
 });

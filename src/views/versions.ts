@@ -8,6 +8,7 @@
 import { MillraceError } from "../base/errors.ts";
 import type { ViewDefinition } from "../catalog/definitions.ts";
 import type { StoredError, VersionRow } from "./bookkeeping.ts";
+import { viewsBelow } from "./compile/inlining.ts";
 import { loadParser } from "./compile.ts";
 import type { CompiledView, CompileRequest, MirrorBinding } from "./compiled-view.ts";
 import { circlesAmong } from "./graph.ts";
@@ -90,7 +91,10 @@ async function planView(
   const latest = standing.at(-1);
   const live = standing.findLast((row) => row.state === "live");
   const next = Math.max(0, ...rows.map((row) => row.version)) + 1;
-  const compile = (version: number) => request.compile({ view: definition, mirrors: request.mirrors, version });
+  const { mirrors } = request;
+  // One that nobody defines any more stays what it was.
+  const views = defined ? request.definitions : (latest?.reads ?? []);
+  const compile = (version: number) => request.compile({ view: definition, mirrors, views, version });
   const retire = (kept: readonly (number | undefined)[]) =>
     standing.filter((row) => !kept.includes(row.version)).map((row): VersionRow => ({ ...row, state: "retired" }));
   let compiled: CompiledView;
@@ -114,17 +118,18 @@ async function planView(
   const state: PlannedState = current ? stateOf(current) : { kind: "building" };
   const view: PlannedView = { definition, defined, compiled, state, before };
   if (current) return { view, write, redefined: false };
-  const row: VersionRow = { name, version, hash, definition, state: "building", error: null };
+  const reads = viewsBelow(definition, views);
+  const row: VersionRow = { name, version, hash, definition, reads, state: "building", error: null };
   return { view, write: [...write, row], redefined: latest !== undefined && latest.hash !== hash };
 }
 
 /** The version that is live, as it is kept; null when it cannot be kept any more: its tables are others now. */
 async function recompile(request: VersionRequest, row: VersionRow): Promise<PlannedView["before"]> {
-  const { definition, version, hash } = row;
+  const { definition, version, hash, reads } = row;
   const known = request.compiledBefore(row);
   if (known) return { definition, compiled: known };
   try {
-    const compiled = await request.compile({ view: definition, mirrors: request.mirrors, version });
+    const compiled = await request.compile({ view: definition, mirrors: request.mirrors, views: reads, version });
     return compiled.hash === hash ? { definition, compiled } : null;
   } catch {
     return null;
@@ -143,6 +148,13 @@ function stateOf(row: VersionRow): PlannedState {
 }
 
 export function viewFailed(view: string, error: StoredError | null): MillraceError {
+  // What is wrong with the set-up has said so itself.
+  if (error?.code === "VIEW_OPTION_INVALID" || error?.code === "STORE_EXTENSION_MISSING") {
+    return new MillraceError(error.code, error.message, {
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+      details: { view },
+    });
+  }
   return new MillraceError("VIEW_FAILED", `view "${view}" failed: ${error?.message ?? "the reason is not known"}`, {
     hint: `Correct the definition or the data, then run millrace views rebuild ${view}.`,
     details: { view, sqlState: error?.sqlState ?? null },

@@ -12,6 +12,8 @@ import { wholeTableSettings } from "./applier.ts";
 import { type BuildFailure, classifyBuildFailure } from "./applier-failure.ts";
 import type { GroupRow } from "./bookkeeping.ts";
 import type { CompiledView } from "./compiled-view.ts";
+import { type ExtensionSchemas, findIndexes, findTables } from "./find/find-columns.ts";
+import { checkTypes, makeExtensions } from "./find/find-extensions.ts";
 import { type Mirror, mirrorTable } from "./mirror.ts";
 import { listDeltaColumns, Recording } from "./recording.ts";
 import { dropVersion, fillTables, makeTables } from "./versions-build.ts";
@@ -64,6 +66,7 @@ export class ViewBuild {
   #pid: number | null = null;
   #working: Promise<void>;
   #stopped = false;
+  #schemas: ExtensionSchemas = {};
 
   /** Begins in the background; nothing is thrown, what fails is a stage. */
   constructor(options: ViewBuildOptions) {
@@ -156,6 +159,7 @@ export class ViewBuild {
     await this.#run([...sessionSettings, ...dropVersion(this.view.name, this.view.version)]);
     await this.#makeIndexes();
     await this.#run(["begin", ...makeTables(this.view), "commit"]);
+    await this.#makeFind();
     const found = await this.#query<{ columns: string }>(listDeltaColumns, [this.view.deltaTable]);
     const recording = new Recording(this.view, found.rows[0]?.columns ?? "");
     this.#become({ kind: "prepared", recording });
@@ -180,6 +184,17 @@ export class ViewBuild {
     this.#become({ kind: "preparing", index: null });
   }
 
+  /** What the view is searched by, while its tables are empty. */
+  async #makeFind(): Promise<void> {
+    const { find, name, stateTable } = this.view;
+    if (find === undefined) return;
+    const query = async (sql: string, values: readonly unknown[]) =>
+      (await this.#query<Record<string, unknown>>(sql, values)).rows;
+    await checkTypes(query, name, stateTable, find);
+    this.#schemas = await makeExtensions(query, name, find);
+    await this.#run(["begin", ...findTables(this.view, this.#schemas), "commit"]);
+  }
+
   async #snapshot(): Promise<{ epoch: number; batch: number } | null> {
     try {
       await this.#run(["begin isolation level repeatable read", ...wholeTableSettings]);
@@ -197,7 +212,7 @@ export class ViewBuild {
   async #fill(recording: Recording): Promise<void> {
     const { rows } = await this.#query<{ "QUERY PLAN": unknown }>(`explain (format json) ${this.view.fill}`, []);
     this.#become({ kind: "filling", recording, estimate: estimateOf(rows[0]?.["QUERY PLAN"]) });
-    await this.#run([...fillTables(this.view), "commit"]);
+    await this.#run([...fillTables(this.view, findIndexes(this.view, this.#schemas)), "commit"]);
     this.#become({ kind: "filled", recording });
   }
 

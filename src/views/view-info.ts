@@ -1,6 +1,8 @@
 /** What the doors see of views: state, reading, changes. The implementation is the group's (`group.ts`, `reader.ts`). */
 import type { MillraceError } from "../base/errors.ts";
+import type { FindOptions, ViewReference } from "../catalog/definitions.ts";
 import type { ViewClass } from "./compiled-view.ts";
+import type { FindFilter, FindQuery } from "./find/find-query.ts";
 
 /** How far a version is that cannot be read yet. Rows are estimates where they can be known at all. */
 export interface BuildProgress {
@@ -37,6 +39,10 @@ export interface ViewInfo {
   /** Empty for a view of exactly one row. */
   readonly key: readonly string[];
   readonly hash: string;
+  /** What it can be searched by; absent when by nothing. */
+  readonly find?: FindOptions;
+  /** Rows of other views that belong to its own; absent when it refers to none. */
+  readonly references?: readonly ViewReference[];
   readonly state: ViewState;
   /** PostgreSQL's estimate. */
   readonly rowsEstimated: number;
@@ -50,31 +56,111 @@ export interface GroupPosition {
   readonly batch: number;
 }
 
-export type FilterOperator = "eq" | "neq" | "gt" | "gte" | "lt" | "lte" | "in" | "like" | "ilike" | "is";
+export type FilterOperator =
+  | "eq"
+  | "neq"
+  | "gt"
+  | "gte"
+  | "lt"
+  | "lte"
+  | "in"
+  | "like"
+  | "ilike"
+  | "match"
+  | "imatch"
+  | "is"
+  | "isdistinct"
+  | "fts"
+  | "plfts"
+  | "phfts"
+  | "wfts"
+  | "cs"
+  | "cd"
+  | "ov"
+  | "sl"
+  | "sr"
+  | "nxr"
+  | "nxl"
+  | "adj";
+
+/** Into a column of json, an array or a composite: keys and indexes, from the outside in. */
+export interface JsonPath {
+  readonly steps: readonly string[];
+  /** Ends in `->>`: the value is its text. */
+  readonly text: boolean;
+}
+
+/** A column, or a place inside it. */
+export interface Field {
+  readonly column: string;
+  readonly path?: JsonPath;
+}
 
 export type Filter =
-  | {
+  | (Field & {
       readonly kind: "compare";
-      readonly column: string;
       readonly operator: FilterOperator;
       readonly values: readonly string[];
       readonly negated: boolean;
-    }
-  | { readonly kind: "and" | "or"; readonly negated: boolean; readonly of: readonly Filter[] };
+      /** The operator holds for one of the values, or for all of them. */
+      readonly quantifier?: "any" | "all";
+      /** Of a full text search: PostgreSQL's name of a configuration. */
+      readonly config?: string;
+    })
+  | { readonly kind: "and" | "or"; readonly negated: boolean; readonly of: readonly Filter[] }
+  | FindFilter;
+
+/** A member of each row. A bare text is a column as it is. */
+export type Selected =
+  | string
+  /** All public columns. */
+  | { readonly all: true }
+  | (Field & { readonly alias?: string; readonly cast?: string })
+  | Embedded;
+
+/** Rows of a related view: an object or null where a reference leads to one row, else an array. */
+export interface Embedded {
+  /** The reference's name, or that of the view that refers. */
+  readonly relation: string;
+  readonly alias?: string;
+  /** Rows without a related one are left out. */
+  readonly inner: boolean;
+  /** Rows with a related one are left out. */
+  readonly absent?: true;
+  /** Its members stand in the row itself: of a reference that leads to one row. */
+  readonly spread?: true;
+  /** Null selects all public columns, an empty list is no member at all. */
+  readonly select: readonly Selected[] | null;
+  readonly filter: Filter | null;
+  readonly order: RowQuery["order"];
+  /** Of an array; null is 1,000. */
+  readonly limit: number | null;
+  readonly offset: number;
+}
+
+/** Estimated counts up to a bound, and goes on by the planner's estimate. */
+export type CountKind = "exact" | "planned" | "estimated";
 
 export interface RowQuery {
   readonly filter: Filter | null;
-  readonly order: readonly {
-    readonly column: string;
+  readonly order: readonly (Field & {
+    /** The column is one of the row that this reference leads to. */
+    readonly relation?: string;
     readonly descending: boolean;
     readonly nulls: "first" | "last" | null;
-  }[];
+  })[];
   /** Null selects all public columns. */
-  readonly select: readonly string[] | null;
+  readonly select: readonly Selected[] | null;
   readonly limit: number;
   readonly offset: number;
   /** From the `next` of an earlier answer with the same order. */
   readonly cursor: string | null;
+  /** Members that searching adds; without an order, rows come by the first of them. */
+  readonly find?: FindQuery;
+  /** Asks for `total`. */
+  readonly count?: CountKind;
+  /** Rows are arrays of texts and nulls, in the order of `columns`, instead of objects. */
+  readonly form?: "cells";
 }
 
 export interface RowsAnswer {
@@ -83,6 +169,34 @@ export interface RowsAnswer {
   /** Null on the last page. */
   readonly next: string | null;
   readonly position: GroupPosition;
+  /** Of a query with `count`: how many rows match, of the same snapshot where it is exact. */
+  readonly total?: number;
+  /** Of a query with `form`: the names of the cells. */
+  readonly columns?: readonly string[];
+}
+
+/** A row as it goes out, made once for all who read it. */
+export interface EncodedRow {
+  /** Its JSON and a line feed. */
+  readonly body: string;
+  /** Of the body in UTF-8. */
+  readonly bytes: number;
+  /** The same row has the same tag. */
+  readonly tag: string;
+}
+
+export interface RowAnswer {
+  /** Null when there is no such row. */
+  readonly row: EncodedRow | null;
+  readonly position: GroupPosition;
+}
+
+/** Since the start; a miss is an answer that the store gave. */
+export interface RowCacheFigures {
+  readonly view: string;
+  readonly hits: number;
+  readonly misses: number;
+  readonly bytes: number;
 }
 
 export interface ViewChange {
@@ -114,12 +228,10 @@ export interface Views {
   explain(view: string): Promise<string>;
   /** Throws `VIEW_BUILDING`, `VIEW_FAILED`, `COLUMN_UNKNOWN`, `FILTER_INVALID`. */
   rows(view: string, query: RowQuery): Promise<RowsAnswer>;
-  /** Undefined when there is no such row. Throws `KEY_INVALID`. */
-  row(
-    view: string,
-    key: readonly string[],
-    select: readonly string[] | null,
-  ): Promise<{ row: string | undefined; position: GroupPosition }>;
+  /** From memory where it can be: then the answer is there at once. Throws `KEY_INVALID`, `COLUMN_UNKNOWN`. */
+  row(view: string, key: readonly string[], select: readonly Selected[] | null): RowAnswer | Promise<RowAnswer>;
+  /** Of the rows that are in memory, by view. */
+  rowCache(): readonly RowCacheFigures[];
   /** All rows that match, page by page, from one snapshot at `position`. */
   snapshot(
     view: string,
@@ -149,6 +261,15 @@ export type WaitTarget =
 
 /** What `openReader` answers: the doors need `Views`, feeds also read batches that are too large for one answer. */
 export interface ViewsReader extends Views {
+  /**
+   * As `changesSince` for several filters, which must be known to be right: one look at each change for all of them, and
+   * the answers in their order. Null when they are too much for one answer.
+   */
+  changesSinceEach(
+    view: string,
+    from: GroupPosition,
+    filters: readonly (Filter | null)[],
+  ): Promise<readonly ChangesAnswer[] | null>;
   /** All changes of one batch by pages, from one snapshot; null when it is no longer kept, or of another generation. */
   changesOf(
     view: string,

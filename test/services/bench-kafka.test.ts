@@ -11,34 +11,40 @@ import { javaMissing, kcatMissing } from "../../bench/kafka/support/clients.ts";
 import { kafkaMissing } from "../support/kafka.ts";
 
 process.env.MILLRACE_BENCH_KAFKA = "1";
+/** They take minutes; the benchmarks that need no Kafka run tiny with the other tests. */
+const short = process.env.MILLRACE_SOAK === "1" ? undefined : "skipped: the long form only (npm run test:soak)";
 const hasKafka = kafkaMissing() === undefined;
 const kcatIsMissing = kcatMissing() === undefined ? false : "skipped: no kcat is here";
 
 test("librdkafka and Java produce to our broker, to Kafka and to a server that does nothing, and nothing is lost", {
-  skip: javaMissing() === undefined ? false : kcatIsMissing,
+  skip: short ?? (javaMissing() === undefined ? false : kcatIsMissing),
 }, async () => {
   const report = await runTiny(produce);
   const clients = Number(kcatMissing() === undefined) + Number(javaMissing() === undefined);
   assert.equal(report.results.length, clients * (hasKafka ? 4 : 2));
 });
 
-test("librdkafka and Java read all that was produced, from each of them", { skip: kcatIsMissing }, async () => {
+test("librdkafka and Java read all that was produced, from each of them", {
+  skip: short ?? kcatIsMissing,
+}, async () => {
   const report = await runTiny(consume);
   assert.equal(report.results.length, (javaMissing() === undefined ? 3 : 2) * (hasKafka ? 3 : 2));
 });
 
-test("the clients of Node.js produce and read against each of them, and are compared with their own ceiling", async () => {
+test("the clients of Node.js produce and read against each of them, and are compared with their own ceiling", {
+  skip: short ?? false,
+}, async () => {
   const report = await runTiny(nodeClients);
   assert.equal(report.results.length, 4 * (hasKafka ? 3 : 2));
   assert.ok(report.ratio !== null && report.ratio > 0);
 });
 
-test("the memory and the processor of both brokers are measured", async () => {
+test("the memory and the processor of both brokers are measured", { skip: short ?? false }, async () => {
   const report = await runTiny(footprint);
   assert.equal(report.results.length, (kcatMissing() === undefined ? 9 : 6) * (hasKafka ? 2 : 1));
 });
 
-test("both brokers acknowledge a record after each kind of start", async () => {
+test("both brokers acknowledge a record after each kind of start", { skip: short ?? false }, async () => {
   const report = await runTiny(start);
   assert.equal(report.results.length, 3 * (hasKafka ? 2 : 1));
 });

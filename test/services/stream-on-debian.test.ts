@@ -9,7 +9,8 @@ const files = ["messages", "outbox", "outbox-table", "retry", "pressure", "strea
 );
 
 const found = debianBinaries();
-const skip = found === undefined ? "skipped: no PostgreSQL below /usr/lib/postgresql" : false;
+const missing = found === undefined ? "skipped: no PostgreSQL below /usr/lib/postgresql" : false;
+const skip = process.env.MILLRACE_SOAK === "1" ? missing : "skipped: the long form only (npm run test:soak)";
 
 test(`the tests of the stream hold on PostgreSQL ${found?.version ?? ""}`, { skip }, async () => {
   const server = await startDebianPostgres({

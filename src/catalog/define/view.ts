@@ -1,7 +1,9 @@
 /** `view(…)` and the `sql` that it is made of. */
 import { MillraceError } from "../../base/errors.ts";
+import { type FindOptions, type FindOptionsInput, findOptionNames, findOptions } from "./find-options.ts";
 import { checkName, mirrorName, quote, refuseUnknown } from "./names.ts";
 import type { TableReference } from "./postgres.ts";
+import { type ViewReference, type ViewReferenceInput, viewReferences } from "./view-references.ts";
 
 export interface SqlText {
   readonly kind: "sql";
@@ -20,6 +22,10 @@ export interface ViewDefinition {
   readonly sql: SqlText;
   /** Columns of the view; null when it is to be derived. */
   readonly key: readonly string[] | null;
+  /** Absent when the view has none of these options. */
+  readonly find?: FindOptions;
+  /** Absent when the view refers to no other. */
+  readonly references?: readonly ViewReference[];
 }
 
 /** SQL with references to tables and views; a value that is neither is refused, for a definition has no parameters. */
@@ -43,9 +49,14 @@ export function sql(strings: TemplateStringsArray, ...values: readonly (TableRef
   return Object.freeze({ kind: "sql", text, references: Object.freeze(references) });
 }
 
-export interface ViewOptions {
+export interface ViewOptions extends FindOptionsInput {
   /** Columns that identify a row; derived from primary keys and group keys when left out. */
   readonly key?: string | readonly string[];
+  /**
+   * Rows of other views that belong to a row, by name: `{ customer: { view: "customers", on: { customer_id: "id" } } }`.
+   * Reads embed them (`?select=id,customer(name)`), and from the other side (`customers?select=id,orders(id)`).
+   */
+  readonly references?: Readonly<Record<string, ViewReferenceInput>>;
 }
 
 /** A query that is kept up to date. */
@@ -54,7 +65,15 @@ export function view(name: string, query: SqlText, options: ViewOptions = {}): V
   if (query?.kind !== "sql") {
     throw new MillraceError("DEFINITION_INVALID", `view "${name}" needs its query as sql\`select …\``);
   }
-  refuseUnknown(`view "${name}"`, options, ["key"]);
+  refuseUnknown(`view "${name}"`, options, ["key", "references", ...findOptionNames]);
   const key = options.key === undefined ? null : typeof options.key === "string" ? [options.key] : [...options.key];
-  return Object.freeze({ kind: "view", name, sql: query, key });
+  const find = findOptions(name, options);
+  return Object.freeze({
+    kind: "view",
+    name,
+    sql: query,
+    key,
+    ...(find === null ? {} : { find }),
+    ...(options.references === undefined ? {} : { references: viewReferences(name, options.references) }),
+  });
 }

@@ -1,4 +1,5 @@
 import { MillraceError } from "../../base/errors.ts";
+import type { FindOptions } from "../../catalog/definitions.ts";
 import type { BuildProgress } from "../../views/view-info.ts";
 import type { List, QueryAnswer, ViewAnswer } from "../answers.ts";
 import { segment } from "../answers.ts";
@@ -58,6 +59,7 @@ export const viewsCommand: CommandModule = (program, context) => {
         "what to do": error?.hint ?? null,
         class: view.class,
         key: view.key.join(", ") || "none: exactly one row",
+        "searched by": searchedBy(view.find),
         rows: `about ${printCount(Math.max(0, view.rowsEstimated))}`,
       });
       terminal.print("");
@@ -94,6 +96,18 @@ export const viewsCommand: CommandModule = (program, context) => {
       terminal.note(terminal.styleNote("dim", printNumber(rows.length, "row")));
     });
 };
+
+/** Each of these has an index. */
+export function searchedBy(find: FindOptions | undefined): string | null {
+  if (find === undefined) return null;
+  const { search, fuzzy, geo } = find;
+  const words = search?.columns.map(({ column, weight }) => `${column} (${weight})`).join(", ");
+  return [
+    ...(search ? [`words of ${words}, ${search.language}`] : []),
+    ...(fuzzy.length > 0 ? [`what resembles ${fuzzy.join(", ")}`] : []),
+    ...(geo ? [`the place (${geo.lat}, ${geo.lon})`] : []),
+  ].join("; ");
+}
 
 function stateOf({ state }: ViewAnswer): string {
   if (state.kind === "building") return `building, ${progressOf(state)}`;

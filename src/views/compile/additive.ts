@@ -4,20 +4,14 @@
  * and HAVING are computed from them.
  */
 import type { FuncCall, Node, SelectStmt } from "@pgsql/types";
-import { type Bound, compose, type Hole } from "./bound.ts";
+import type { Bound, Hole } from "./bound.ts";
 import { locationOf, refuseClauses } from "./clauses.ts";
 import { bindExpression, type ExpressionPlace, functionName, nameOf, refuse } from "./expression.ts";
 import { type Binding, type FromBranch, placeOf } from "./from.ts";
-import { bindFrom, expandTargets, type Target, withCtes } from "./linear.ts";
-import { findColumn } from "./scope.ts";
-import { hasEquality, hasOneSpelling, isInteger, isNumber, type SqlType, type, worstSpecials } from "./sql-type.ts";
-
-/** A column that identifies or describes a group, one expression per branch. */
-export interface GroupColumn {
-  readonly perBranch: readonly Bound[];
-  /** Indexes of group columns that this one follows from by the query's own form; null when it stands in GROUP BY. */
-  readonly followsFrom: readonly number[] | null;
-}
+import { groupingSets } from "./grouping-sets.ts";
+import { type GroupColumn, Groups, type Total, targetNode } from "./groups.ts";
+import { bindFrom, expandTargets, withCtes } from "./linear.ts";
+import { isInteger, isNumber, type SqlType, type, worstSpecials } from "./sql-type.ts";
 
 export interface Aggregate {
   readonly function: "count" | "sum" | "avg";
@@ -37,8 +31,11 @@ export interface AdditiveOutput {
 }
 
 export interface AdditiveQuery {
-  readonly branches: readonly FromBranch[];
+  /** Those of FROM, once for each grouping set. */
+  readonly branches: readonly (FromBranch & { readonly set: number })[];
   readonly grouped: boolean;
+  /** Where grouping sets are several. */
+  readonly total: Total | null;
   readonly groups: readonly GroupColumn[];
   readonly aggregates: readonly Aggregate[];
   readonly outputs: readonly AdditiveOutput[];
@@ -75,7 +72,8 @@ export function bindAdditive(select: SelectStmt, binding: Binding): AdditiveQuer
   const first = branches[0];
   if (first === undefined) throw refuse(binding, "it reads no table", undefined, "Name a table in FROM.");
   const targets = expandTargets(select, first.scope, binding);
-  const groups = new Groups(select, branches, targets, binding);
+  const grouping = { sets: groupingSets(select, binding), distinct: select.groupDistinct === true };
+  const groups = new Groups(grouping, branches, targets, binding);
   const aggregates: Aggregate[] = [];
   const places = branches.map((branch) => placeOf(binding, branch.scope));
   const above = (place: ExpressionPlace): ExpressionPlace => ({
@@ -84,7 +82,8 @@ export function bindAdditive(select: SelectStmt, binding: Binding): AdditiveQuer
       if ("FuncCall" in node && node.FuncCall.over === undefined && supported.includes(functionName(node.FuncCall))) {
         return aggregateHole(node.FuncCall, places, aggregates, binding);
       }
-      if (containsAggregate(node)) return null;
+      if ("GroupingFunc" in node) return groups.grouping(node.GroupingFunc, place);
+      if (containsAggregate(node) || containsGrouping(node)) return null;
       const index = groups.find(bindExpression(node, place, depth + 1));
       if (index !== null) return groups.hole(index);
       if (!("ColumnRef" in node)) return null;
@@ -104,152 +103,30 @@ export function bindAdditive(select: SelectStmt, binding: Binding): AdditiveQuer
     groups.checkSpelling(value, node, binding);
     return {
       name: target.name,
-      value: containsAggregate(node) ? value : groups.stored(value, node, places),
+      value: containsAggregate(node) ? value : groups.stored(value, storedKey(node, value, binding, first)),
     };
   });
   const having = select.havingClause === undefined ? null : bindExpression(select.havingClause, place);
-  return { branches, grouped: select.groupClause !== undefined, groups: groups.columns, aggregates, outputs, having };
+  const { columns, grouped, total, sets: resolved } = groups;
+  return {
+    branches: resolved.flatMap((_, set) => branches.map((branch) => ({ ...branch, set }))),
+    grouped,
+    total,
+    groups: columns,
+    aggregates: aggregates.map((one) => ({ ...one, perBranch: resolved.flatMap(() => one.perBranch) })),
+    outputs,
+    having,
+  };
 }
 
-function targetNode(target: Target): Node {
-  if ("node" in target) return target.node;
-  const names = target.column.qualifier === null ? [target.column.name] : [target.column.qualifier, target.column.name];
-  // Without a place: the star's own text is replaced as a whole.
-  return { ColumnRef: { fields: names.map((sval) => ({ String: { sval } })) } };
+/** By which the same output is found again. */
+function storedKey(node: Node, value: Bound, binding: Binding, first: FromBranch): string {
+  return containsGrouping(node) ? value.key : bindExpression(node, placeOf(binding, first.scope)).key;
 }
 
-/** The group columns: those of GROUP BY, then those that follow from them. */
-class Groups {
-  readonly columns: GroupColumn[] = [];
-  readonly #keys: string[] = [];
-  readonly #branches: readonly FromBranch[];
-  readonly #grouped: boolean;
-
-  constructor(select: SelectStmt, branches: readonly FromBranch[], targets: readonly Target[], binding: Binding) {
-    this.#branches = branches;
-    this.#grouped = select.groupClause !== undefined;
-    for (const item of select.groupClause ?? []) {
-      if ("GroupingSet" in item)
-        throw refuse(
-          binding,
-          "grouping sets cannot be kept up to date yet",
-          item.GroupingSet.location,
-          "Write one view per grouping.",
-        );
-      const node = groupNode(item, targets, branches, binding);
-      const perBranch = branches.map((branch) => bindExpression(node, placeOf(binding, branch.scope)));
-      const first = perBranch[0];
-      if (first === undefined || this.#keys.includes(first.key)) continue;
-      if (perBranch.some((bound) => !hasEquality(bound.type))) {
-        throw refuse(
-          binding,
-          `values of type ${first.type.name} cannot be grouped`,
-          locationOf(item),
-          "Cast it to text or jsonb.",
-        );
-      }
-      this.#add(perBranch, first.key, null);
-    }
-  }
-
-  #add(perBranch: readonly Bound[], key: string, followsFrom: readonly number[] | null): number {
-    this.columns.push({ perBranch: perBranch.map(asText), followsFrom });
-    this.#keys.push(key);
-    return this.columns.length - 1;
-  }
-
-  find(bound: Bound): number | null {
-    const index = this.#keys.indexOf(bound.key);
-    return index < 0 ? null : index;
-  }
-
-  hole(index: number): Bound {
-    const column = this.columns[index];
-    const type = column?.perBranch[0]?.type ?? { name: "?", modifier: null, array: false, specials: "all" };
-    const notNull = column?.perBranch.every((bound) => bound.notNull) ?? false;
-    const hole: Hole = { kind: "group", index };
-    return { parts: [hole], key: `group ${index}`, type, notNull };
-  }
-
-  /** A column of a table whose whole primary key is grouped by: added as a group column that follows. */
-  following(node: Node, places: readonly ExpressionPlace[]): number | null {
-    const perBranch = places.map((place) => bindExpression(node, place));
-    const first = perBranch[0];
-    const scope = this.#branches[0]?.scope;
-    const table = scope?.tables.find((one) => one.columns.some((column) => column.bound.key === first?.key));
-    const key = table?.occurrence?.mirror.shape.key;
-    if (first === undefined || table === undefined || key === null || key === undefined) return null;
-    const indexes = key.map((name) => {
-      const column = table.columns.find((one) => one.name === name);
-      return column === undefined ? -1 : this.#keys.indexOf(column.bound.key);
-    });
-    return indexes.includes(-1) ? null : this.#add(perBranch, first.key, indexes);
-  }
-
-  /**
-   * 1.0 and 1.00 are one group: what is computed from the group's value must not tell them apart. Arithmetic of
-   * numeric does not; of other types and functions it is not known here.
-   */
-  checkSpelling(value: Bound, node: Node, binding: Binding): void {
-    if (value.parts.length === 1) return;
-    for (const part of value.parts) {
-      if (typeof part === "string" || part.kind !== "group") continue;
-      const column = this.columns[part.index];
-      const of = column?.perBranch[0]?.type;
-      if (of === undefined || column?.followsFrom !== null || hasOneSpelling(of)) continue;
-      if (of.name === "numeric" && !of.array && value.type.name === "numeric") continue;
-      throw refuse(
-        binding,
-        `it is computed from a group's value of type ${of.name === "?" ? "unknown here" : of.name}, whose equal values can be written in several ways`,
-        locationOf(node),
-        "Add the expression to GROUP BY.",
-      );
-    }
-  }
-
-  /** An output without aggregates is computed when rows are written, and stored as a group column that follows. */
-  stored(value: Bound, node: Node, places: readonly ExpressionPlace[]): Bound {
-    const used = value.parts.flatMap((part) => (typeof part === "string" || part.kind !== "group" ? [] : [part.index]));
-    const bare = value.parts.length === 1 && used.length === 1;
-    if (bare || !this.#grouped || used.length === 0) return value;
-    const perBranch = places.map((place) => bindExpression(node, place));
-    return this.hole(this.#add(perBranch, perBranch[0]?.key ?? "", used));
-  }
-}
-
-/** A quoted constant among the group columns is text, as in the select list. */
-function asText(bound: Bound): Bound {
-  return bound.type.name === "literal"
-    ? compose(["(", bound, "::pg_catalog.text)"], { type: type("text"), notNull: bound.notNull })
-    : bound;
-}
-
-/** A number names an output; a bare name is a column of FROM first, then an output. */
-export function groupNode(
-  item: Node,
-  targets: readonly Target[],
-  branches: readonly Pick<FromBranch, "scope">[],
-  binding: Binding,
-): Node {
-  if ("A_Const" in item) {
-    const position = item.A_Const.ival?.ival ?? 0;
-    const target = item.A_Const.ival === undefined ? undefined : targets[position - 1];
-    if (target === undefined) {
-      throw binding.source.refusal("VIEW_SQL_INVALID", `GROUP BY names no column of the select list`, {
-        at: item.A_Const.location,
-      });
-    }
-    return targetNode(target);
-  }
-  if ("ColumnRef" in item && item.ColumnRef.fields?.length === 1) {
-    const name = (item.ColumnRef.fields ?? []).map(nameOf)[0] ?? "";
-    const inFrom = branches[0]?.scope.visible.some((column) => column.name === name) === true;
-    const output = targets.find((target) => target.name === name);
-    if (!inFrom && output !== undefined) return targetNode(output);
-    if (!inFrom)
-      findColumn(branches[0]?.scope ?? { tables: [], visible: [] }, [name], binding.source, item.ColumnRef.location);
-  }
-  return item;
+function containsGrouping(value: unknown): boolean {
+  if (typeof value !== "object" || value === null || "SubLink" in value) return false;
+  return "GroupingFunc" in value || Object.values(value).some(containsGrouping);
 }
 
 function aggregateHole(

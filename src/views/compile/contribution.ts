@@ -39,11 +39,13 @@ export function printContribution(
   }
   const inputs = slotInputs(plan, b, printed);
   const inner = [`${weight} as ${weightName}`, ...groups, ...inputs.columns];
-  const outer = [
-    ...plan.groups.map((group) => `${selectGroup(plan, group, "c")} as ${quote(group.column)}`),
-    ...plan.slots.map((slot, s) => `${printSlot(slot, inputs.names[s])} as ${quote(slot.column)}`),
-  ];
-  return `select ${outer.join(", ")}\nfrom (select ${inner.join(", ")}\n${from}) c${groupBy(plan, "c")}`;
+  const slots = plan.slots.map((slot, s) => `${printSlot(slot, inputs.names[s])} as ${quote(slot.column)}`);
+  const contributed = `from (select ${inner.join(", ")}\n${from}) c`;
+  // The row of all rows is there over none too: its group columns are constants.
+  if (first === undefined && branch.set === plan.total?.set)
+    return `select ${[...groups, ...slots].join(", ")}\n${contributed}`;
+  const outer = plan.groups.map((group) => `${selectGroup(plan, group, "c")} as ${quote(group.column)}`);
+  return `select ${[...outer, ...slots].join(", ")}\n${contributed}${groupBy(plan, "c")}`;
 }
 
 function missing(): Bound {

@@ -7,7 +7,9 @@ import { tableLabel } from "./tables.ts";
 import type { Term } from "./terms.ts";
 
 export function explainPlan(plan: Plan, key: readonly string[], terms: readonly Term[]): string {
-  const many = plan.branches.length > 1 ? `, ${plan.branches.length} parts added up` : "";
+  const sets = 1 + Math.max(...plan.branches.map((branch) => branch.set));
+  const parts = plan.branches.length / sets;
+  const many = `${parts > 1 ? `, ${parts} parts added up` : ""}${sets > 1 ? `, ${sets} grouping sets, each as follows` : ""}`;
   const lines = [
     `class: ${plan.class}${many}`,
     `key: ${key.length === 0 ? "none, exactly one row" : key.join(", ")}`,
@@ -15,7 +17,7 @@ export function explainPlan(plan: Plan, key: readonly string[], terms: readonly 
     "reads:",
     ...readLines(plan),
     "on a change of:",
-    ...terms.map((term) => termLine(plan, term)),
+    ...terms.filter((term) => plan.branches[term.branch]?.set === 0).map((term) => termLine(plan, term, parts)),
   ];
   return `${lines.join("\n")}\n`;
 }
@@ -44,10 +46,10 @@ function readLines(plan: Plan): string[] {
     .map(([label, columns]) => `  ${label} (${columns.size === 0 ? "its rows' number" : [...columns].join(", ")})`);
 }
 
-function termLine(plan: Plan, term: Term): string {
+function termLine(plan: Plan, term: Term, parts: number): string {
   const branch = plan.branches[term.branch];
   if (branch === undefined) return "";
-  const part = plan.branches.length > 1 ? `part ${term.branch + 1}: ` : "";
+  const part = parts > 1 ? `part ${term.branch + 1}: ` : "";
   const words = termWords(term.occurrence, joinOrder(branch, term.occurrence));
   return `  ${part}${words}; ${term.place} the mirror is written`;
 }

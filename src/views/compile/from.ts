@@ -4,7 +4,8 @@ import { quote } from "../../catalog/definitions.ts";
 import type { MirrorBinding } from "../compiled-view.ts";
 import { type Bound, type Branch, type Conjunct, compose, type Occurrence, plainColumn, printedSize } from "./bound.ts";
 import { locationOf } from "./clauses.ts";
-import { bindExpression, type ExpressionPlace, operatorName, refuse } from "./expression.ts";
+import { bindExpression, type ExpressionPlace, nameOf, operatorName, refuse } from "./expression.ts";
+import { checkMeet } from "./natural-join.ts";
 import { joinScopes, type Scope, type ScopeColumn, type ScopeTable } from "./scope.ts";
 import type { SourceText } from "./source-text.ts";
 import { commonType, parseType, type SqlType, sameType, type } from "./sql-type.ts";
@@ -66,14 +67,6 @@ export function product(left: readonly FromBranch[], right: readonly FromBranch[
 
 export function bindTable(name: RangeVar, binding: Binding): FromBranch {
   const { mirror, alias: relation, path } = resolveTable(name, binding.mirrors, binding.source);
-  if ((name.alias?.colnames ?? []).length > 0) {
-    throw refuse(
-      binding,
-      "columns of a table cannot be renamed in its alias",
-      name.location,
-      "Rename them in the select list.",
-    );
-  }
   const alias = name.alias?.aliasname ?? relation;
   const written = path.length + 1;
   if (name.location !== undefined) {
@@ -82,9 +75,13 @@ export function bindTable(name: RangeVar, binding: Binding): FromBranch {
     binding.replacements.set(name.location, { end, text: `${mirrorTable(mirror)}${named}` });
   }
   const occurrence: Occurrence = { mirror, alias };
+  const names = renamed(
+    mirror.shape.columns.map((column) => column.name),
+    aliasesOf(name, mirror, binding),
+  );
   const columns = mirror.shape.columns.map(
-    (column): ScopeColumn => ({
-      name: column.name,
+    (column, i): ScopeColumn => ({
+      name: names[i] ?? column.name,
       qualifier: alias,
       bound: {
         parts: [{ kind: "column", occurrence, column: column.name }],
@@ -102,6 +99,16 @@ export function bindTable(name: RangeVar, binding: Binding): FromBranch {
     occurrence,
   };
   return { scope: { tables: [table], visible: columns }, occurrences: [occurrence], conjuncts: [] };
+}
+
+/** Names that an alias gives columns from the first one on: `orders as o (id, customer)`. */
+function aliasesOf(name: RangeVar, mirror: MirrorBinding, binding: Binding): string[] {
+  const aliases = (name.alias?.colnames ?? []).map(nameOf);
+  if (aliases.length > mirror.shape.columns.length) {
+    const has = `table "${tableLabel(mirror)}" has ${mirror.shape.columns.length} columns, and its alias names ${aliases.length}`;
+    throw binding.source.refusal("VIEW_SQL_INVALID", has, { at: name.location });
+  }
+  return aliases;
 }
 
 function tablesIn(from: FromBranch): number {
@@ -172,17 +179,18 @@ export function mergeUsing(
       const code = found.length === 0 ? "VIEW_UNKNOWN_COLUMN" : "VIEW_COLUMN_AMBIGUOUS";
       throw binding.source.refusal(
         code,
-        `column "${name}" of using is ${found.length === 0 ? "not on" : "more than once on"} one side of the join`,
+        `column "${name}" of ${join.isNatural === true ? "a natural join" : "using"} is ${found.length === 0 ? "not on" : "more than once on"} one side of the join`,
         { at: locationOf(join.rarg) },
       );
     });
     if (left === undefined || right === undefined)
       throw refuse(binding, "this form of join is not read here", undefined, "Use on.");
+    checkMeet(name, left.type, right.type, join, binding.source);
     const common = commonType([left.type, right.type]);
     if (common.name === "?")
       throw refuse(
         binding,
-        `using (${name}) joins columns whose types are not known to be one`,
+        `${join.isNatural === true ? `a natural join by "${name}"` : `using (${name})`} joins columns whose types are not known to be one`,
         locationOf(join.rarg),
         "Use on, and cast one side.",
       );

@@ -3,13 +3,14 @@ import { createHash } from "node:crypto";
 import type { ViewDefinition } from "../../catalog/definitions.ts";
 import { pinnedSession } from "../../store/session.ts";
 import type { MirrorBinding } from "../compiled-view.ts";
+import { referringColumns } from "./references.ts";
 import type { SourceText } from "./source-text.ts";
 
 /** Grows when the compiler gives a view another state table for the same definition. */
 const compilerVersion = 1;
 
 /**
- * SHA-256 over the definition's words (spaces and comments do not count), its key, the shape of what it uses, the
+ * SHA-256 over the definition's words (spaces and comments do not count), its key, what it is searched by and referred from, the shape of what it uses, the
  * settings that
  * the store pins, and the compiler's version.
  */
@@ -17,6 +18,8 @@ export function viewHash(
   view: ViewDefinition,
   source: SourceText,
   uses: readonly { readonly mirror: MirrorBinding; readonly columns: readonly string[] }[],
+  /** Columns of the state that the view does not show, where the definition alone does not say which. */
+  hidden?: readonly string[],
 ): string {
   // The mirrors' ids only order the terms: the state does not depend on them.
   const shapes = uses.map(({ mirror: { shape }, columns }) => ({
@@ -26,7 +29,18 @@ export function viewHash(
       .filter((column) => columns.includes(column.name) || shape.key?.includes(column.name) === true)
       .map((column) => [column.name, column.storeType, column.nullable]),
   }));
+  const referring = view.references === undefined ? undefined : referringColumns(view);
   const words = source.words().map((token) => token.text);
-  const content = { compilerVersion, pinnedSession, name: view.name, key: view.key, words, shapes };
+  const content = {
+    compilerVersion,
+    pinnedSession,
+    name: view.name,
+    key: view.key,
+    find: view.find,
+    referring,
+    words,
+    shapes,
+    hidden,
+  };
   return createHash("sha256").update(JSON.stringify(content)).digest("hex");
 }

@@ -7,6 +7,7 @@ import type { Plan } from "./plan.ts";
 import { shortList } from "./scope.ts";
 import { hasEquality, isInteger, parseType } from "./sql-type.ts";
 import { tableLabel } from "./tables.ts";
+import { isTypedNull } from "./typed-null.ts";
 
 /** Indexes of the group columns that identify a row; empty for a view of exactly one row. Throws `VIEW_KEY_INVALID`, `VIEW_KEY_NOT_UNIQUE`. */
 export function chooseKey(plan: Plan, view: ViewDefinition, binding: Binding): number[] {
@@ -85,6 +86,8 @@ function whatWouldHelp(plan: Plan, key: readonly number[]): string {
     if (missing !== undefined)
       return `Select (and name in key) the primary key of "${tableLabel(missing.mirror)}": ${(missing.mirror.shape.key ?? []).join(", ")}.`;
   }
+  if (plan.branches.some((branch) => branch.set > 0))
+    return "Select all columns of GROUP BY, and grouping(a, b) as level of those that may be NULL: a NULL of the table and one that stands for all look alike.";
   const names = plan.groups.flatMap((group) => (group.followsFrom === null ? [group.column] : []));
   const hidden = plan.groups.some((group) => !group.isPublic && group.followsFrom === null);
   return hidden
@@ -94,17 +97,57 @@ function whatWouldHelp(plan: Plan, key: readonly number[]): string {
 
 /** Whether rows that agree in these group columns are one row. */
 export function determines(plan: Plan, key: readonly number[]): boolean {
-  if (plan.branches.length > 1 && !toldApart(plan, key)) return plan.class === "additive" && followsAll(plan, key);
-  return plan.branches.every((branch, b) => {
+  const sets = [...new Set(plan.branches.map((branch) => branch.set))].map((set) =>
+    plan.branches.flatMap((branch, b) => (branch.set === set ? [b] : [])),
+  );
+  return (
+    sets.every((branches) => determinesIn(plan, key, branches)) &&
+    sets.every((one, i) => sets.slice(i + 1).every((other) => setsToldApart(plan, key, one, other)))
+  );
+}
+
+/** Within the branches of one grouping set. */
+function determinesIn(plan: Plan, key: readonly number[], branches: readonly number[]): boolean {
+  if (branches.length > 1 && !toldApart(plan, key, branches))
+    return plan.class === "additive" && followsAll(plan, key, branches);
+  return branches.every((b) => {
     const known = closure(plan, b, key);
     if (known.groups.size < plan.groups.length) return false;
-    return plan.class === "additive" || branch.occurrences.every((one) => known.rows.has(one));
+    return plan.class === "additive" || plan.branches[b]?.occurrences.every((one) => known.rows.has(one)) === true;
+  });
+}
+
+/** Some key column has other constants in the one set than in the other, or is NULL in the one and never in the other. */
+function setsToldApart(plan: Plan, key: readonly number[], one: readonly number[], other: readonly number[]): boolean {
+  return key.some((index) => {
+    const [a, b] = [one, other].map((branches) => branches.map((branch) => plan.groups[index]?.perBranch[branch]));
+    const [absent, there] = [
+      [a, b],
+      [b, a],
+    ].map(
+      ([nulls, values]) =>
+        nulls?.every((bound) => bound !== undefined && isTypedNull(bound)) === true &&
+        values?.every((bound) => bound?.notNull === true) === true,
+    );
+    if (absent === true || there === true) return true;
+    const constants = [a, b].map((bounds) => (bounds ?? []).map((bound) => bound && plainConstant(bound)));
+    const values = constants.flat();
+    return (
+      !values.includes(undefined) && constants[0]?.every((value) => constants[1]?.includes(value) !== true) === true
+    );
   });
 }
 
 /** By the form of the query alone: holds over any number of branches. */
-function followsAll(plan: Plan, key: readonly number[]): boolean {
+function followsAll(plan: Plan, key: readonly number[], branches: readonly number[]): boolean {
   const known = new Set(key);
+  plan.groups.forEach((group, i) => {
+    const texts = branches
+      .map((b) => group.perBranch[b])
+      .map((bound) => bound && isConstant(bound) && bound.parts.join(""));
+    // What the branches of a set have in common: its number, and what it leaves out.
+    if (typeof texts[0] === "string" && texts.every((text) => text === texts[0])) known.add(i);
+  });
   for (let before = -1; before < known.size; ) {
     before = known.size;
     plan.groups.forEach((group, i) => {
@@ -115,15 +158,19 @@ function followsAll(plan: Plan, key: readonly number[]): boolean {
 }
 
 /** Some key column is another plain constant in each branch. */
-function toldApart(plan: Plan, key: readonly number[]): boolean {
+function toldApart(plan: Plan, key: readonly number[], branches: readonly number[]): boolean {
   return key.some((index) => {
-    const constants = (plan.groups[index]?.perBranch ?? []).map((bound) =>
-      isConstant(bound)
-        ? /^\(?('(?:[^']|'')*'|-?\d+)(?:::pg_catalog\.(?:text|int[248]))?\)?$/.exec(bound.parts.join(""))?.[1]
-        : undefined,
-    );
+    const constants = branches
+      .map((b) => plan.groups[index]?.perBranch[b])
+      .map((bound) => bound && plainConstant(bound));
     return !constants.includes(undefined) && new Set(constants).size === constants.length;
   });
+}
+
+/** A text or a whole number: two that are written otherwise are not equal. */
+function plainConstant(bound: Bound): string | undefined {
+  if (!isConstant(bound)) return undefined;
+  return /^\(?('(?:[^']|'')*'|-?\d+)(?:::pg_catalog\.(?:text|int[248]))?\)?$/.exec(bound.parts.join(""))?.[1];
 }
 
 /** What follows from the key in one branch: group columns, and the occurrences whose row is then known. */

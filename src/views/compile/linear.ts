@@ -24,8 +24,9 @@ import {
   tooManyBranches,
   withoutNulls,
 } from "./from.ts";
+import { pinTables, usingNames } from "./natural-join.ts";
 import { outputName } from "./output-name.ts";
-import { emptyScope, findTable, type Scope, type ScopeColumn } from "./scope.ts";
+import { emptyScope, findTable, refuseTwins, type Scope, type ScopeColumn } from "./scope.ts";
 import { commonType, type } from "./sql-type.ts";
 
 const depthMax = 32;
@@ -47,7 +48,7 @@ export function bindLinear(select: SelectStmt, binding: Binding, outer: Ctes = n
       binding,
       "a grouped subquery cannot be kept up to date yet",
       locationOf(select.groupClause?.[0] ?? select.havingClause),
-      "Group in the view itself, or make the subquery a view of its own.",
+      "Group in the view itself.",
     );
   }
   const branches: Branch[] = [];
@@ -205,13 +206,6 @@ function bindJoin(join: JoinExpr, binding: Binding, ctes: Ctes, depth: number): 
       "Use an inner join; rows without a partner need a view of their own.",
     );
   }
-  if (join.isNatural === true)
-    throw refuse(
-      binding,
-      "a natural join changes its meaning when a column is added",
-      locationOf(join.rarg),
-      "Name the columns: join … using (…).",
-    );
   if (join.alias !== undefined || join.join_using_alias !== undefined)
     throw refuse(
       binding,
@@ -222,9 +216,11 @@ function bindJoin(join: JoinExpr, binding: Binding, ctes: Ctes, depth: number): 
   const [left, right] = [join.larg, join.rarg].map((side) =>
     bindFromItem(side ?? ({} as Node), binding, ctes, depth + 1),
   );
-  const using = (join.usingClause ?? []).map(nameOf);
+  if (join.isNatural === true) pinTables({ JoinExpr: join }, binding);
+  const [leftScope, rightScope] = [left, right].map((side) => side?.[0]?.scope ?? emptyScope);
+  const using = usingNames(join, leftScope ?? emptyScope, rightScope ?? emptyScope);
   return product(left ?? [], right ?? [], binding).map((joined) => {
-    const leftWidth = left?.[0]?.scope.visible.length ?? 0;
+    const leftWidth = leftScope?.visible.length ?? 0;
     const merged = using.length === 0 ? joined : mergeUsing(joined, leftWidth, using, binding, join);
     return {
       ...merged,
@@ -253,6 +249,7 @@ export function expandTargets(select: SelectStmt, scope: Scope, binding: Binding
     const path = fields.slice(0, -1).map(nameOf);
     const columns = path.length === 0 ? scope.visible : findTable(scope, path, binding.source, at).columns;
     if (columns.length === 0) throw refuse(binding, '"*" stands for no columns here', at, "Name the columns.");
+    refuseTwins(columns, binding.source, at);
     targets.push(...columns.map((column) => ({ name: column.name, column, at })));
     if (at !== undefined) {
       const text = columns

@@ -9,6 +9,7 @@ import type { Bound, Conjunct, Occurrence } from "./bound.ts";
 import { print } from "./bound.ts";
 import { refuse } from "./expression.ts";
 import type { Binding } from "./from.ts";
+import type { Total } from "./groups.ts";
 import type { LinearQuery } from "./linear.ts";
 import { namelessColumn } from "./output-name.ts";
 import type { SqlType } from "./sql-type.ts";
@@ -20,6 +21,8 @@ export const shownColumn = `${hiddenPrefix}shown`;
 export interface PlanBranch {
   readonly occurrences: readonly Occurrence[];
   readonly conjuncts: readonly Conjunct[];
+  /** The grouping set that it adds to; 0 where there is one. */
+  readonly set: number;
 }
 
 export interface PlanGroup {
@@ -54,6 +57,7 @@ export interface Plan {
   readonly branches: readonly PlanBranch[];
   /** False for the one row of an aggregate without GROUP BY. */
   readonly grouped: boolean;
+  readonly total: Total | null;
   readonly groups: readonly PlanGroup[];
   readonly slots: readonly Slot[];
   readonly aggregates: readonly AggregateSlots[];
@@ -85,8 +89,9 @@ export function planLinear(query: LinearQuery, binding: Binding): Plan {
   const slots = [rowsSlot(`${hiddenPrefix}n`, query.branches.length)];
   return {
     class: "linear",
-    branches: query.branches,
+    branches: query.branches.map((branch) => ({ ...branch, set: 0 })),
     grouped: true,
+    total: null,
     groups,
     slots,
     aggregates: [],
@@ -139,7 +144,7 @@ export function planAdditive(query: AdditiveQuery, binding: Binding): Plan {
     }
     if (hole?.kind === "aggregate") {
       // The slot that is the aggregate's value needs no second column.
-      const marked = aggregateValue(aggregates[hole.index], slots, query.grouped, (slot) => `slot ${slot}`);
+      const marked = aggregateValue(aggregates[hole.index], slots, hasRows(query), (slot) => `slot ${slot}`);
       const slot = /^slot (\d+)$/.exec(marked)?.[1];
       if (slot !== undefined && !slotNames.has(Number(slot))) {
         slotNames.set(Number(slot), name);
@@ -152,6 +157,7 @@ export function planAdditive(query: AdditiveQuery, binding: Binding): Plan {
     class: "additive",
     branches: query.branches,
     grouped: query.grouped,
+    total: query.total,
     groups: query.groups.map((group, i) =>
       planGroup(groupNames.get(i) ?? `${hiddenPrefix}g${i}`, group.perBranch, group.followsFrom, groupNames.has(i)),
     ),
@@ -226,11 +232,16 @@ function makeSlots(query: AdditiveQuery): { slots: Slot[]; aggregates: Aggregate
   return { slots, aggregates };
 }
 
+/** Whether each row of the state has at least one row beneath it. */
+export function hasRows({ grouped, total }: Pick<Plan, "grouped" | "total">): boolean {
+  return grouped && total === null;
+}
+
 /** The aggregate's value from its slots, as PostgreSQL computes it from the rows. */
 export function aggregateValue(
   aggregate: AggregateSlots | undefined,
   slots: readonly Slot[],
-  grouped: boolean,
+  alwaysRows: boolean,
   slot: (index: number) => string,
 ): string {
   if (aggregate === undefined || aggregate.sum === null) return slot(aggregate?.values ?? 0);
@@ -240,8 +251,8 @@ export function aggregateValue(
   const finite =
     aggregate.function === "sum" ? sum : `(${integer ? `${sum}::numeric` : sum} / nullif(${count}, 0)::numeric)`;
   const arms: string[] = [];
-  // A group has at least one row, the one row of an ungrouped aggregate need not.
-  const neverEmpty = grouped && aggregate.values === 0;
+  // A group has at least one row, that of all rows need not.
+  const neverEmpty = alwaysRows && aggregate.values === 0;
   if (!neverEmpty) arms.push(`when ${count} = 0 then null`);
   if (aggregate.nan !== null) {
     const nan = `${slot(aggregate.nan)} > 0`;
@@ -261,13 +272,13 @@ export function aggregateValue(
 /** An expression over groups and aggregates, in terms of columns that hold them. */
 export function printAbove(
   bound: Bound,
-  plan: Pick<Plan, "aggregates" | "slots" | "grouped">,
+  plan: Pick<Plan, "aggregates" | "slots" | "grouped" | "total">,
   at: { readonly group: (index: number) => string; readonly slot: (index: number) => string },
 ): string {
   return print(bound, (hole) => {
     if (hole.kind === "group") return at.group(hole.index);
     if (hole.kind === "aggregate")
-      return aggregateValue(plan.aggregates[hole.index], plan.slots, plan.grouped, at.slot);
+      return aggregateValue(plan.aggregates[hole.index], plan.slots, hasRows(plan), at.slot);
     throw new Error("a column stands where only groups and aggregates can");
   });
 }

@@ -64,11 +64,29 @@ export function findColumn(
     throw unknownColumn(source, name, scope.visible, labels === "" ? "there is no FROM" : `it is not in ${labels}`, at);
   }
   const table = findTable(scope, names.slice(0, -1), source, at);
-  const column = table.columns.find((one) => one.name === name);
+  const [column, another] = table.columns.filter((one) => one.name === name);
   if (column === undefined) {
     throw unknownColumn(source, name, table.columns, `it is not in "${table.label}"`, at);
   }
+  if (another !== undefined) throw twice(source, name, table.label, at);
   return column;
+}
+
+/** Throws `VIEW_COLUMN_AMBIGUOUS` where a subquery has two columns of one name, which nothing can tell apart by it. */
+export function refuseTwins(columns: readonly ScopeColumn[], source: SourceText, at: number | undefined): void {
+  const seen = new Set<string>();
+  for (const { qualifier, name } of columns) {
+    const label = JSON.stringify([qualifier, name]);
+    if (qualifier !== null && seen.has(label)) throw twice(source, name, qualifier, at);
+    seen.add(label);
+  }
+}
+
+function twice(source: SourceText, name: string, label: string, at: number | undefined) {
+  return source.refusal("VIEW_COLUMN_AMBIGUOUS", `"${label}" has two columns "${name}"`, {
+    at,
+    hint: `Name them in the subquery: … as ${name}2.`,
+  });
 }
 
 /** Throws `VIEW_UNKNOWN_TABLE`. */

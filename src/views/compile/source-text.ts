@@ -25,18 +25,31 @@ export interface Refusal {
   readonly details?: Readonly<Record<string, unknown>>;
 }
 
+/** What stands in place of a range of the text as it was written. Positions are bytes. */
+export interface Piece {
+  readonly start: number;
+  readonly end: number;
+  readonly text: string;
+}
+
 export class SourceText {
   readonly view: string;
+  /** As it was written; places are shown in it. */
   readonly text: string;
+  /** With its pieces in their places; every other position means this one. */
   readonly #bytes: Buffer;
+  readonly #written: Buffer;
+  readonly #pieces: readonly Piece[];
   readonly #tokens: readonly ScanToken[];
   readonly statement: SelectStmt;
 
-  /** Throws `VIEW_SQL_INVALID`, `VIEW_UNSUPPORTED`. `loadParser` must have resolved. */
-  constructor(view: string, text: string) {
+  /** `pieces` in the order of their places. Throws `VIEW_SQL_INVALID`, `VIEW_UNSUPPORTED`. `loadParser` must have resolved. */
+  constructor(view: string, text: string, pieces: readonly Piece[] = []) {
     this.view = view;
     this.text = text;
-    this.#bytes = Buffer.from(text);
+    this.#written = Buffer.from(text);
+    this.#pieces = pieces;
+    this.#bytes = withPieces(this.#written, pieces);
     if (this.#bytes.length > textBytesMax) {
       throw this.refusal(
         "VIEW_UNSUPPORTED",
@@ -48,17 +61,18 @@ export class SourceText {
     }
     this.statement = this.#parse();
     if (isDeeper(this.statement, treeDepthMax)) throw this.tooDeep();
-    this.#tokens = scanSync(text).tokens;
+    this.#tokens = scanSync(this.#bytes.toString()).tokens;
   }
 
   #parse(): SelectStmt {
     let statements: ReturnType<typeof parseSync>["stmts"];
+    const text = this.#bytes.toString();
     try {
-      statements = parseSync(this.text).stmts ?? [];
+      statements = parseSync(text).stmts ?? [];
     } catch (cause) {
       if (hasSqlDetails(cause)) {
         const position = cause.sqlDetails?.cursorPosition ?? 0;
-        const at = Buffer.byteLength([...this.text].slice(0, Math.max(position, 0)).join(""));
+        const at = Buffer.byteLength([...text].slice(0, Math.max(position, 0)).join(""));
         throw this.refusal("VIEW_SQL_INVALID", cause.message, { at });
       }
       if (cause instanceof RangeError) throw this.tooDeep();
@@ -102,15 +116,27 @@ export class SourceText {
     });
   }
 
-  /** Line and character in it from 1, and the line with a caret under the place. */
+  /** Line and character from 1 in the text as it was written, and the line with a caret under the place. */
   place(at: number): { line: number; character: number; shown: string } {
-    const before = this.#bytes.subarray(0, at).toString();
+    const before = this.#written.subarray(0, this.#writtenAt(at)).toString();
     const line = before.split("\n").length;
     const character = [...before.slice(before.lastIndexOf("\n") + 1)].length + 1;
     const whole = (this.text.split("\n")[line - 1] ?? "").replace("\r", "");
     const label = `line ${line}: `;
     const indent = [...whole].slice(0, character - 1).map((one) => (one === "\t" ? "\t" : " "));
     return { line, character, shown: `${label}${whole}\n${" ".repeat(label.length)}${indent.join("")}^` };
+  }
+
+  /** A place inside of a piece is the place where the piece stands. */
+  #writtenAt(at: number): number {
+    let shift = 0;
+    for (const { start, end, text } of this.#pieces) {
+      const length = Buffer.byteLength(text);
+      if (at < start + shift) break;
+      if (at < start + shift + length) return start;
+      shift += length - (end - start);
+    }
+    return at - shift;
   }
 
   /** Where a name of `parts` dotted parts ends that begins at the byte `at`. */
@@ -149,6 +175,16 @@ export class SourceText {
     copyTo(end);
     return pieces.join("").trim();
   }
+}
+
+function withPieces(written: Buffer, pieces: readonly Piece[]): Buffer {
+  let done = 0;
+  const parts = pieces.flatMap(({ start, end, text }) => {
+    const before = written.subarray(done, start);
+    done = end;
+    return [before, Buffer.from(text)];
+  });
+  return Buffer.concat([...parts, written.subarray(done)]);
 }
 
 function isDeeper(root: object, levelsMax: number): boolean {

@@ -1,7 +1,8 @@
 /** The view's tables and the statements that fill, empty and merge them. */
 import { quote } from "../../catalog/definitions.ts";
 import { groupBy, groupsByText, printContribution, selectGroup } from "./contribution.ts";
-import { type Plan, printAbove, shownColumn } from "./plan.ts";
+import type { Total } from "./groups.ts";
+import { hasRows, type Plan, printAbove, shownColumn } from "./plan.ts";
 
 export interface StateNames {
   readonly view: string;
@@ -142,10 +143,15 @@ function createStatements(
     ...(plan.having === null ? [] : [quote(shownColumn)]),
   ];
   const rows = quote(plan.slots[0]?.column ?? "");
-  // A linear view's row is there once, a group has rows, and what an ungrouped aggregate counts may be nothing.
-  const rowsCheck = plan.class === "linear" ? `${rows} = 1` : plan.grouped ? `${rows} > 0` : `${rows} >= 0`;
+  // A linear view's row is there once, a group has rows, and what an aggregate over all rows counts may be nothing.
+  const counted = hasRows(plan) ? `${rows} > 0` : `${rows} >= 0`;
+  const rowsCheck = plan.class === "linear" ? `${rows} = 1` : counted;
   const counts = plan.slots.slice(1).filter((slot) => slot.kind !== "sum");
-  const checks = [rowsCheck, ...counts.map((slot) => `${quote(slot.column)} >= 0`)].join(" and ");
+  const totals =
+    plan.total === null
+      ? []
+      : [`(${rows} > 0 or ${quote(plan.groups[plan.total.group]?.column ?? "")} = ${plan.total.set})`];
+  const checks = [rowsCheck, ...totals, ...counts.map((slot) => `${quote(slot.column)} >= 0`)].join(" and ");
   const statements = [
     `create table ${stateTable} with (fillfactor = 70) as\n${printState(plan)}\nwith no data`,
     `alter table ${stateTable} ${required.map((name) => `alter column ${name} set not null`).join(", ")}, add constraint rows_add_up check (${checks})`,
@@ -185,7 +191,8 @@ function printMerge(
   // What describes a row, and a key that can be written otherwise, may change in place.
   const described = plan.groups.flatMap((group, i) => (key.includes(i) && !groupsByText(plan, group) ? [] : [i]));
   const update = mergeUpdate(plan, described);
-  const stay = plan.slots.map((slot) => `v.${quote(slot.column)} + d.${quote(slot.column)} = 0`).join(" and ");
+  const empty = plan.slots.map((slot) => `v.${quote(slot.column)} + d.${quote(slot.column)} = 0`);
+  const gone = [...empty, ...(plan.total === null ? [] : [`not ${isTotal(plan, plan.total, "v")}`])].join(" and ");
   const inserted = stateColumns(plan);
   const computed = computedColumns(
     plan,
@@ -205,7 +212,7 @@ function printMerge(
   return [
     `with ${printNet(plan, key, described, tables.deltaTable)},`,
     `changed as (merge into ${tables.stateTable} v using net d on ${sameKey("v", "d", keyNames(plan, key), tables)}`,
-    ...(plan.grouped ? [`when matched and ${stay} then delete`] : []),
+    ...(plan.grouped ? [`when matched and ${gone} then delete`] : []),
     `when matched then update set ${update.map(({ name, sql }) => `${name} = ${sql}`).join(", ")}`,
     `when not matched then insert (${inserted.join(", ")}) values (${values.join(", ")})`,
     `returning merge_action() as act, ${[...images, ...shown].join(", ")})`,
@@ -216,6 +223,11 @@ function printMerge(
       batch,
     ),
   ].join("\n");
+}
+
+/** Whether a row is that of all rows, which stays when there are none. */
+function isTotal(plan: Plan, total: Total, alias: string): string {
+  return `${alias}.${quote(plan.groups[total.group]?.column ?? "")} = ${total.set}`;
 }
 
 /** The batch's contributions per key; descriptions come from the group that has more rows than before. */

@@ -28,12 +28,6 @@ export function resolveTable(name: RangeVar, mirrors: readonly MirrorBinding[], 
   const parts = [name.catalogname, name.schemaname, name.relname].filter((part) => part !== undefined);
   const at = name.location;
   const relation = parts.at(-1) ?? "";
-  if (parts[0] === "views" && parts.length === 2) {
-    throw source.refusal("VIEW_UNSUPPORTED", `it reads another view, "${relation}"`, {
-      at,
-      hint: `Views over views are not kept up to date yet: write the query of "${relation}" as a subquery in FROM.`,
-    });
-  }
   const found = mirrors.filter((mirror) => means(parts, mirror));
   if (found.length > 1) {
     const labels = found.map(tableLabel);

@@ -3,10 +3,11 @@
  * queries over mirrors that together reach at least every row that a change can touch. An alternative may reach more than
  * that (conditions that cannot be followed are left out): what is reached too much is only recomputed in vain.
  */
-import { type Bound, type Conjunct, compose, type Occurrence, type RowsFunction } from "../bound.ts";
+import type { Bound, Conjunct, Occurrence, RowsFunction } from "../bound.ts";
 import { type Binding, product } from "../from.ts";
 import type { Scope, ScopeColumn } from "../scope.ts";
 import type { SqlType } from "../sql-type.ts";
+import { isTypedNull, typedNull } from "../typed-null.ts";
 
 /** An expression that says nothing about which row of a table it comes from. */
 export function opaque(type: SqlType, key: string, notNull = false): Bound {
@@ -97,27 +98,9 @@ export function nullableScope(scope: Scope): Scope {
 
 /** An equality with a column that is NULL here: no row meets it. */
 export function neverMet({ equal }: Conjunct): boolean {
-  return equal?.some(isNull) === true;
-}
-
-function isNull({ parts: [part, ...more] }: Bound): boolean {
-  return more.length === 0 && typeof part === "string" && part.startsWith("null::");
+  return equal?.some(isTypedNull) === true;
 }
 
 function nullOf(bound: Bound): Bound {
-  const written = writtenType(bound);
-  if (written === null) return opaque(bound.type, bound.key);
-  return { ...compose([`null::${written}`], { type: bound.type }), key: bound.key };
-}
-
-/** The type as SQL writes it; null when it is not known here. */
-function writtenType(bound: Bound): string | null {
-  const [part] = bound.parts;
-  if (bound.parts.length === 1 && part !== undefined && typeof part !== "string" && part.kind === "column") {
-    const column = part.occurrence.mirror.shape.columns.find((one) => one.name === part.column);
-    return column?.storeType ?? null;
-  }
-  const { name, modifier, array } = bound.type;
-  if (name === "?" || name === "literal" || isOpaque(bound)) return null;
-  return `pg_catalog.${name}${modifier === null ? "" : `(${modifier})`}${array ? "[]" : ""}`;
+  return (isOpaque(bound) ? null : typedNull(bound)) ?? opaque(bound.type, bound.key);
 }

@@ -18,6 +18,7 @@ import { hasEquality } from "../sql-type.ts";
 import { tableLabel } from "../tables.ts";
 import { isOpaque, tooMany, Untraceable } from "./alternative.ts";
 import { explainKeyed } from "./explain-keyed.ts";
+import { hiddenKey } from "./hidden-key.ts";
 import { printWay } from "./print-ways.ts";
 import { bindQuery } from "./queries.ts";
 import { queryParts } from "./set-parts.ts";
@@ -46,20 +47,30 @@ export function compileKeyed({ view, version, source, mirrors }: KeyedRequest): 
   };
   const binding: TracedBinding = { source, mirrors, replacements: new Map(), used: new Map(), bindQuery: bindOne };
   refuseOrder(source.statement, binding);
-  const query = bindOne(source.statement, { binding, ctes: new Map(), outer: [], path: "q", depth: 0 });
-  checkNames(query.names, binding);
+  const bind = (select: SelectStmt, into = binding) =>
+    bindOne(select, { binding: into, ctes: new Map(), outer: [], path: "q", depth: 0 });
+  const plain = bind(source.statement);
+  checkNames(plain.names, binding);
+  const hidden =
+    chooseTraceKey(plain, null) === null
+      ? // What is only tried is not read.
+        hiddenKey(source.statement, plain, source, (select) => bind(select, { ...binding, used: new Map() }))
+      : null;
+  const query = hidden === null ? plain : bind(hidden.select);
   if (chooseTraceKey(query, null) === null) throw new Untraceable("no column tells which rows a change reaches");
-  const rowKey = chooseRowKey(query, view, binding);
+  const rowKey = chooseRowKey(plain, view, binding);
   const traced = chooseTraceKey(query, rowKey);
   if (traced === null) throw new Untraceable("the key tells no rows");
   const required = query.names.filter((_, i) => query.alternatives.every((one) => one.outputs[i]?.notNull === true));
   const names = rowKey.map((i) => query.names[i] ?? "");
   const traceKey = traced.positions.map((i) => ({ name: query.names[i] ?? "", nullable: traced.nullable(i) }));
+  const written = { ...binding, replacements: new Map([...binding.replacements, ...(hidden?.replacements ?? [])]) };
   const { deltaTarget, ...state } = makeKeyedState(
     {
       names: query.names,
+      shown: plain.names,
       required,
-      query: queryParts(source.statement, query.names, binding, (among) => query.restricted(traced.positions, among)),
+      query: queryParts(source.statement, query.names, written, (among) => query.restricted(traced.positions, among)),
       rowKey: names,
       traceKey,
     },
@@ -69,17 +80,22 @@ export function compileKeyed({ view, version, source, mirrors }: KeyedRequest): 
   return {
     name: view.name,
     version,
-    hash: viewHash(view, source, uses),
+    hash: viewHash(view, source, uses, hidden?.labels),
     class: "keyed",
     query: source.rewritten(binding.replacements),
     key: names,
-    publicColumns: query.names,
+    publicColumns: plain.names,
     uses: uses.map(({ mirror, columns }) => ({ mirrorId: mirror.id, columns })),
     ...state,
     terms: traced.ways.map((way) => printWay(way, deltaTarget, binding.used)),
     mirrorIndexes: indexesOf(query, traced),
     scans: scansOf(traced),
-    explanation: explainKeyed({ rowKey: names, traceKey: traceKey.map((one) => one.name), uses, ways: traced.ways }),
+    explanation: explainKeyed({
+      rowKey: names,
+      traceKey: traced.positions.map((i) => plain.names[i] ?? hidden?.labels[i - plain.names.length] ?? ""),
+      uses,
+      ways: traced.ways,
+    }),
   };
 }
 
@@ -124,7 +140,8 @@ function chooseRowKey(query: TracedQuery, view: ViewDefinition, binding: TracedB
   return key.sort((a, b) => a - b);
 }
 
-const keyHint = "Select the primary key of each table in FROM, all columns of GROUP BY, or what DISTINCT ON names.";
+const keyHint =
+  "Select the primary key of each table in FROM, all columns of GROUP BY (with grouping sets also grouping(…) of them), or what DISTINCT ON names.";
 
 function tablesUsed(query: TracedQuery, { used, mirrors }: TracedBinding) {
   const read = new Set(query.alternatives.flatMap((one) => one.occurrences.map(({ mirror }) => mirror.id)));

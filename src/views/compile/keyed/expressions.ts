@@ -21,10 +21,12 @@ export interface Found {
   aggregates: boolean;
   /** PARTITION BY of each window function, as keys. */
   readonly partitions: ReadonlySet<string>[];
+  /** The arguments of each `grouping()`, as keys, by its own key. */
+  readonly groupings: Map<string, ReadonlySet<string>>;
 }
 
 export function nothingFound(): Found {
-  return { subqueries: [], aggregates: false, partitions: [] };
+  return { subqueries: [], aggregates: false, partitions: [], groupings: new Map() };
 }
 
 export interface TracedPlace {
@@ -81,8 +83,9 @@ function intercept(node: Node, place: TracedPlace, plain: ExpressionPlace): Boun
     return compose(["row(", ...listed(args), ")"], { type: unknownType, notNull: true });
   }
   if ("GroupingFunc" in node) {
-    for (const arg of node.GroupingFunc.args ?? []) bindTraced(arg, place);
-    return opaque(type("int4"), `#?${place.context.path}:${node.GroupingFunc.location}`);
+    const key = `#?${place.context.path}:${node.GroupingFunc.location}`;
+    place.found.groupings.set(key, new Set((node.GroupingFunc.args ?? []).map((arg) => bindTraced(arg, place).key)));
+    return opaque(type("int4"), key, true);
   }
   return null;
 }

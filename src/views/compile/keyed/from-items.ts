@@ -1,9 +1,10 @@
 /** FROM of a query that is recomputed by key, as alternatives: tables, subqueries, functions, and joins of every kind. */
 import type { JoinExpr, Node, RangeFunction, RangeSubselect, RangeVar } from "@pgsql/types";
-import { type Bound, type Conjunct, compose, listed, printedSize, type RowsFunction } from "../bound.ts";
+import { type Bound, type Conjunct, compose, listed, plainColumn, printedSize, type RowsFunction } from "../bound.ts";
 import { locationOf } from "../clauses.ts";
 import { functionName, nameOf, refuse } from "../expression.ts";
 import { bindTable, converted, expressionCharactersMax, renamed } from "../from.ts";
+import { checkMeet, pinTables, usingNames } from "../natural-join.ts";
 import type { Scope, ScopeColumn, ScopeTable } from "../scope.ts";
 import { commonType, parseType, type SqlType, sameType, type, unknownType } from "../sql-type.ts";
 import {
@@ -115,7 +116,7 @@ function bindNamed(name: RangeVar, context: QueryContext): TracedFrom {
 function withKeys(scope: Scope, path: string): Scope {
   const columns = scope.visible.map((column) => ({
     ...column,
-    bound: { ...column.bound, key: `#${path}.${column.name}` },
+    bound: { ...column.bound, key: `#${path}.${plainColumn(column.bound)?.column ?? column.name}` },
   }));
   return { tables: scope.tables.map((table) => ({ ...table, columns })), visible: columns };
 }
@@ -264,13 +265,6 @@ function elementType(name: string, arg: Bound | undefined, column: string): SqlT
 
 function bindJoin(join: JoinExpr, context: QueryContext, found: Found): TracedFrom {
   const { binding } = context;
-  if (join.isNatural === true)
-    throw refuse(
-      binding,
-      "a natural join changes its meaning when a column is added",
-      locationOf(join.rarg),
-      "Name the columns: join … using (…).",
-    );
   if (join.alias !== undefined || join.join_using_alias !== undefined)
     throw refuse(
       binding,
@@ -322,7 +316,9 @@ function joined(
       "Use inner, left, right or full.",
     );
   if (left.alternatives.length * right.alternatives.length > alternativesMax) throw tooMany();
-  const using = (join.usingClause ?? []).map(nameOf);
+  if (join.isNatural === true) pinTables({ JoinExpr: join }, binding);
+  const [leftScope, rightScope] = [left, right].map((side) => side.alternatives[0]?.scope ?? nothing.scope);
+  const using = usingNames(join, leftScope ?? nothing.scope, rightScope ?? nothing.scope);
   const outer = keepsLeft || keepsRight;
   const facts: FromFacts = both(left.facts, right.facts);
   let learned = false;
@@ -419,11 +415,12 @@ function mergeUsing(
       const code = found.length === 0 ? "VIEW_UNKNOWN_COLUMN" : "VIEW_COLUMN_AMBIGUOUS";
       throw binding.source.refusal(
         code,
-        `column "${name}" of using is ${found.length === 0 ? "not on" : "more than once on"} one side of the join`,
+        `column "${name}" of ${join.isNatural === true ? "a natural join" : "using"} is ${found.length === 0 ? "not on" : "more than once on"} one side of the join`,
         { at: locationOf(join.rarg) },
       );
     });
     if (a === undefined || b === undefined) throw tooMany();
+    checkMeet(name, a.type, b.type, join, binding.source);
     note(binding, a);
     note(binding, b);
     conjuncts.push({ bound: compose(["(", a, " = ", b, ")"], { type: type("bool") }), equal: [a, b] });

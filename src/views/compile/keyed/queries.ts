@@ -4,11 +4,12 @@
  * that value: every column of a plain query; group expressions; what all windows are partitioned by; DISTINCT ON.
  */
 import type { CommonTableExpr, Node, SelectStmt, WindowDef } from "@pgsql/types";
-import { groupNode } from "../additive.ts";
 import type { Bound } from "../bound.ts";
 import { locationOf } from "../clauses.ts";
 import { nameOf, refuse } from "../expression.ts";
 import { converted, withoutNulls } from "../from.ts";
+import { groupingSets } from "../grouping-sets.ts";
+import { groupNode } from "../groups.ts";
 import { expandTargets, type Target } from "../linear.ts";
 import { isWord } from "../source-text.ts";
 import { commonType, unknownType } from "../sql-type.ts";
@@ -25,6 +26,7 @@ import { bindItems } from "./from-items.ts";
 import { restrict, unrestricted } from "./gathered.ts";
 import { allRowsKnown, closure, remembered } from "./rows-known.ts";
 import {
+  type ColumnName,
   type Ctes,
   inner,
   note,
@@ -117,7 +119,7 @@ function bindSetOperation(select: SelectStmt, context: QueryContext): TracedQuer
     return left.determines(positions) || (!all && every(positions));
   };
   const made = alternatives.map((one) => ({ ...one, outputs: outputs(one) }));
-  return { names: left.names, alternatives: made, determines, restricted: unrestricted };
+  return { names: left.names, alternatives: made, determines, restricted: unrestricted, unselected: () => [] };
 }
 
 function operation(select: SelectStmt): string {
@@ -144,7 +146,7 @@ function bindValues(select: SelectStmt, context: QueryContext): TracedQuery {
     const known = rows.map((row) => row.flatMap((cell, i) => (positions.has(i) ? [cell.key] : [])).join());
     return rows.every((row) => row.every(isPlainConstant)) && new Set(known).size === rows.length;
   };
-  return { names, alternatives: [alternative], determines, restricted: unrestricted };
+  return { names, alternatives: [alternative], determines, restricted: unrestricted, unselected: () => [] };
 }
 
 /** A whole number or a text: two that are written otherwise are not equal. */
@@ -179,7 +181,7 @@ class Block {
     const rows = bound.filter(({ where }) => !where.some(neverMet));
     const traceable = this.#traceable(first);
     const grouped = select.groupClause !== undefined;
-    const single = !grouped && first.found.aggregates;
+    const single = (grouped || first.found.aggregates) && first.sets.length === 1 && first.sets[0]?.size === 0;
     const alternatives = rows.flatMap((row) => this.#alternatives(row, traceable, single));
     if (alternatives.length > alternativesMax) throw tooMany();
     const keys = first.outputs.map((output) => output.key);
@@ -201,7 +203,7 @@ class Block {
       const on = this.#distinctKeys(first);
       const known = closure(facts, start);
       if (on?.every((key) => known.columns.has(key)) === true) return true;
-      if (grouped) return this.#groupSets(first) === 1 && first.groups.every((key) => known.columns.has(key));
+      if (grouped) return first.groups.every((key) => known.columns.has(key)) && setsToldApart(bound, known.columns);
       return known.rows.size === facts.sources.length;
     };
     const names = first.targets.map((target) => target.name);
@@ -212,7 +214,19 @@ class Block {
         positions.map((i) => keys[i] ?? ""),
         among,
       );
-    return { names, alternatives, determines: remembered(determines), restricted };
+    const unselected = () => this.#unselected(first, traceable);
+    return { names, alternatives, determines: remembered(determines), restricted, unselected };
+  }
+
+  #unselected(row: BoundRow, traceable: (key: string) => boolean): ColumnName[] {
+    const on = this.#distinctOn(row);
+    if (on === "all") return [];
+    // A group that does not show what it is grouped by has no key either.
+    if (this.#select.groupClause !== undefined && on === "none" && row.found.partitions.length === 0) return [];
+    const shown = new Set(row.outputs.map((output) => output.key));
+    return row.row.scope.visible
+      .filter(({ bound }) => traceable(bound.key) && !shown.has(bound.key))
+      .map(({ name, qualifier }) => (qualifier === null ? [name] : [qualifier, name]));
   }
 
   /** All clauses, over one alternative of FROM. */
@@ -239,7 +253,9 @@ class Block {
       note(binding, target.column.bound);
       return target.column.bound;
     });
-    const groups = this.#groupNodes(targets, row).map((node) => bindTraced(node, { ...above, ofRows: true }).key);
+    const sets = groupingSets(select, binding).map((set) =>
+      set.map((node) => bindTraced(groupNode(node, targets, [row], binding), { ...above, ofRows: true })),
+    );
     if (select.havingClause !== undefined) {
       bindTraced(select.havingClause, above);
       found.aggregates = true;
@@ -254,7 +270,16 @@ class Block {
       if (!("SortBy" in node) || node.SortBy.node === undefined) continue;
       bindTraced(outputNode(node.SortBy.node, targets, row, this.#context), above);
     }
-    return { row, where: row.conjuncts.slice(from.conjuncts.length), targets, outputs, groups, distinct, found };
+    return {
+      row,
+      where: row.conjuncts.slice(from.conjuncts.length),
+      targets,
+      outputs,
+      groups: sets.flat().map((bound) => bound.key),
+      sets: this.#setsOf(sets),
+      distinct,
+      found,
+    };
   }
 
   #oneRow(): boolean {
@@ -262,22 +287,11 @@ class Block {
     return limit !== undefined && "A_Const" in limit && limit.A_Const.ival?.ival === 1;
   }
 
-  #groupNodes(targets: readonly Target[], row: Alternative): Node[] {
-    const { binding } = this.#context;
-    const flat = (nodes: readonly Node[]): Node[] =>
-      nodes.flatMap((node) =>
-        "GroupingSet" in node
-          ? flat(node.GroupingSet.content ?? [])
-          : "RowExpr" in node
-            ? flat(node.RowExpr.args ?? [])
-            : [node],
-      );
-    return flat(this.#select.groupClause ?? []).map((node) => groupNode(node, targets, [row], binding));
-  }
-
-  /** How many grouping sets there are; more than one when they are not plain. */
-  #groupSets(_row: BoundRow): number {
-    return (this.#select.groupClause ?? []).some((node) => "GroupingSet" in node) ? 2 : 1;
+  #setsOf(bound: readonly (readonly Bound[])[]): ReadonlyMap<string, boolean>[] {
+    const sets = bound.map((set) => new Map(set.map(({ key, notNull }) => [key, notNull])));
+    if (this.#select.groupDistinct !== true) return sets;
+    const names = sets.map((set) => [...set.keys()].sort().join());
+    return sets.filter((_, i) => names.indexOf(names[i] ?? "") === i);
   }
 
   #distinctOn(_row: BoundRow): "all" | "some" | "none" {
@@ -294,7 +308,8 @@ class Block {
   #traceable(row: BoundRow): (key: string) => boolean {
     const select = this.#select;
     const sets: ReadonlySet<string>[] = [...row.found.partitions];
-    if (select.groupClause !== undefined) sets.push(new Set(this.#groupSets(row) === 1 ? row.groups : []));
+    // The planner does not reach into a query with grouping sets, not even for what is in each of them.
+    if (select.groupClause !== undefined) sets.push(new Set(row.sets.length === 1 ? row.groups : []));
     else if (row.found.aggregates) sets.push(new Set());
     const on = this.#distinctKeys(row);
     if (on !== null) sets.push(new Set(on));
@@ -305,14 +320,16 @@ class Block {
   #alternatives(bound: BoundRow, traceable: (key: string) => boolean, single: boolean): TracedAlternative[] {
     const { row, found } = bound;
     const outputs = bound.outputs.map((output) =>
-      traceable(output.key) ? output : opaque(output.type, output.key, output.notNull),
+      // What a grouping set leaves out is NULL.
+      traceable(output.key) ? output : opaque(output.type, output.key, output.notNull && bound.sets.length === 1),
     );
     const ways = [row, ...(row.present ? found.subqueries.map((one) => withSubquery(row, one)) : [])];
     const made = ways.map(({ scope: _, ...way }) => ({ ...way, outputs }));
-    if (!single) return made;
-    // The one row of an aggregate is there whether it has rows to count or not.
+    const ofAll = this.#select.groupClause !== undefined && bound.sets.some((set) => set.size === 0);
+    if (!single && !ofAll) return made;
+    // The row of all rows is there whether it has rows to count or not.
     const { scope: _, ...lone } = nothing;
-    return [{ ...lone, outputs }, ...made.map((one) => ({ ...one, present: false }))];
+    return [{ ...lone, outputs }, ...(single ? made.map((one) => ({ ...one, present: false })) : made)];
   }
 }
 
@@ -321,9 +338,25 @@ type BoundRow = {
   readonly targets: readonly Target[];
   readonly outputs: readonly Bound[];
   readonly groups: readonly string[];
+  /** The keys of each grouping set, with whether each cannot be NULL. */
+  readonly sets: readonly ReadonlyMap<string, boolean>[];
   readonly distinct: readonly string[];
   readonly found: Found;
 };
+
+/** Whether any two grouping sets differ in a column that is NULL in the one alone, or that a known `grouping()` tells of. */
+function setsToldApart(rows: readonly BoundRow[], known: ReadonlySet<string>): boolean {
+  const [first] = rows;
+  const told = [...(first?.found.groupings ?? [])].flatMap(([key, args]) => (known.has(key) ? [...args] : []));
+  const tells = (key: string) =>
+    told.includes(key) || rows.every(({ sets }) => sets.every((set) => set.get(key) !== false));
+  return (first?.sets ?? []).every((one, i, sets) =>
+    sets.slice(i + 1).every((other) => {
+      const apart = [...one.keys(), ...other.keys()].filter((key) => !(one.has(key) && other.has(key)));
+      return apart.some(tells);
+    }),
+  );
+}
 
 function strengthened(one: Alternative): Alternative {
   return { ...one, ...withoutNulls(one) };

@@ -16,6 +16,8 @@ import type { Among } from "./gathered.ts";
 
 export interface KeyedPlan {
   readonly names: readonly string[];
+  /** Those of them that the view shows; others are there to be traced by. */
+  readonly shown: readonly string[];
   /** Columns of the query that are never NULL. */
   readonly required: readonly string[];
   /** The query over the mirrors, its whole or the parts that `except` keeps the planner from reaching into. */
@@ -44,6 +46,7 @@ export function makeKeyedState(plan: KeyedPlan, names: StateNames): StateSql {
   const freshName = quote(`fr_${own}`);
   const freshTable = `pg_temp.${freshName}`;
   const columns = plan.names.map(quote);
+  const shown = plan.shown.map(quote);
   const rowKey = plan.rowKey.map(quote);
   const traced = plan.traceKey.map((one) => quote(one.name));
   const nullable = !plan.rowKey.every((name) => plan.required.includes(name));
@@ -63,14 +66,14 @@ export function makeKeyedState(plan: KeyedPlan, names: StateNames): StateSql {
       ...(required.length === 0 ? [] : [`alter table ${stateTable} ${required.join(", ")}`]),
       ...keyIndexes(tables, rowKey),
       ...byTrace,
-      ...createLog(stateTable, logTable, columns),
+      ...createLog(stateTable, logTable, shown),
     ],
     drop: [
       `drop table if exists ${logTable}`,
       `drop table if exists ${stateTable}`,
       ...(nullable ? [`drop table if exists ${keyTable}`] : []),
     ],
-    publicView: `create or replace view views.${quote(names.view)} as select ${columns.join(", ")} from ${stateTable}`,
+    publicView: `create or replace view views.${quote(names.view)} as select ${shown.join(", ")} from ${stateTable}`,
     fill: `insert into ${stateTable} (${columns.join(", ")})\n${whole}`,
     connect: [
       `create temporary table if not exists ${deltaName} as select ${traced.join(", ")} from ${stateTable} with no data`,
@@ -81,7 +84,7 @@ export function makeKeyedState(plan: KeyedPlan, names: StateNames): StateSql {
       const query = i === 0 ? restrictedQuery(plan, slice, deltaTable) : printQuery(plan.query, slice);
       return `insert into ${freshTable}\nselect * from (${query}) q where ${slice("q")}`;
     }),
-    merge: (batch) => printMerge(plan, tables, { logTable, deltaTable, freshTable, columns, rowKey }, batch),
+    merge: (batch) => printMerge(plan, tables, { logTable, deltaTable, freshTable, columns, shown, rowKey }, batch),
   };
 }
 
@@ -90,17 +93,18 @@ interface MergeNames {
   readonly deltaTable: string;
   readonly freshTable: string;
   readonly columns: readonly string[];
+  readonly shown: readonly string[];
   readonly rowKey: readonly string[];
 }
 
 function printMerge(plan: KeyedPlan, tables: KeyTables, names: MergeNames, batch: string): string {
-  const { columns, rowKey, deltaTable, freshTable } = names;
+  const { columns, shown, rowKey, deltaTable, freshTable } = names;
   const { stateTable } = tables;
   const list = columns.join(", ");
   const slices = slicesOf(plan, deltaTable);
   const stale = slices.map((slice) => `select ${list} from ${stateTable} v where ${slice("v")}`);
   const row = (alias: string) => `row(${columns.map((name) => `${alias}.${name}`).join(", ")})::record`;
-  const images = columns.flatMap((name, i) => [`old.${name} as o${i}`, `new.${name} as n${i}`]);
+  const images = shown.flatMap((name, i) => [`old.${name} as o${i}`, `new.${name} as n${i}`]);
   return [
     `with source as (select f.*, false as _millrace_gone from ${freshTable} f`,
     `union all select o.*, true from (${stale.join(" union all ")}) o (${list})`,
@@ -110,7 +114,7 @@ function printMerge(plan: KeyedPlan, tables: KeyTables, names: MergeNames, batch
     `when matched and ${row("v")} *<> ${row("s")} then update set ${columns.map((name) => `${name} = s.${name}`).join(", ")}`,
     `when not matched and not s._millrace_gone then insert (${list}) values (${columns.map((name) => `s.${name}`).join(", ")})`,
     `returning merge_action() as act, ${images.join(", ")})`,
-    insertChanges(columns, false, names.logTable, batch),
+    insertChanges(shown, false, names.logTable, batch),
   ].join("\n");
 }
 

@@ -34,6 +34,9 @@ export interface TracedAlternative extends Omit<Alternative, "scope"> {
   readonly outputs: readonly Bound[];
 }
 
+/** A column of FROM, with its table where it has one. */
+export type ColumnName = readonly string[];
+
 export interface TracedQuery {
   readonly names: readonly string[];
   readonly alternatives: readonly TracedAlternative[];
@@ -41,6 +44,8 @@ export interface TracedQuery {
   readonly determines: (positions: ReadonlySet<number>) => boolean;
   /** What is to be changed in its text when it is run for some values of these columns; `among` is as in `restrict`. */
   readonly restricted: (positions: readonly number[], among: Among) => Restricted;
+  /** Columns of FROM that it can be traced by and does not show; none where another column would be another query. */
+  readonly unselected: () => readonly ColumnName[];
 }
 
 const depthMax = 80;

@@ -1,0 +1,107 @@
+/** What a view is found by besides its columns: the options `search`, `fuzzy` and `geo` of `view(…)`. */
+import { MillraceError } from "../../base/errors.ts";
+import { refuseUnknown } from "./names.ts";
+
+/** In PostgreSQL's meaning: A counts most, D least. */
+export type SearchWeight = "A" | "B" | "C" | "D";
+
+export type SearchColumn = string | { readonly column: string; readonly weight?: SearchWeight };
+
+export type SearchOption =
+  | readonly SearchColumn[]
+  | { readonly columns: readonly SearchColumn[]; readonly language?: string };
+
+export interface FindOptionsInput {
+  /** Full text search by `?q=`: columns with their weights (A where none is said), and the language whose words are reduced to stems. */
+  readonly search?: SearchOption;
+  /** Columns that are found by what resembles a text: `?name=similar.smith`. */
+  readonly fuzzy?: readonly string[];
+  /** Columns with degrees of latitude and longitude (WGS 84), for `?near=`, `?within=` and `?bbox=`. */
+  readonly geo?: { readonly lat: string; readonly lon: string };
+}
+
+export interface FindOptions {
+  readonly search: {
+    readonly columns: readonly { readonly column: string; readonly weight: SearchWeight }[];
+    readonly language: string;
+  } | null;
+  readonly fuzzy: readonly string[];
+  readonly geo: { readonly lat: string; readonly lon: string } | null;
+}
+
+/** Names of these options, for messages. */
+export const findOptionNames = ["search", "fuzzy", "geo"] as const;
+
+const columnsMax = 32;
+const weights: readonly unknown[] = ["A", "B", "C", "D"];
+
+/** Text search configurations that PostgreSQL 18 comes with. `simple` reduces no words. */
+export const searchLanguages = [
+  ...["simple", "arabic", "armenian", "basque", "catalan", "danish", "dutch", "english", "estonian", "finnish"],
+  ...["french", "german", "greek", "hindi", "hungarian", "indonesian", "irish", "italian", "lithuanian", "nepali"],
+  ...["norwegian", "portuguese", "romanian", "russian", "serbian", "spanish", "swedish", "tamil", "turkish"],
+  "yiddish",
+];
+
+/** Null when none of them is given. Throws `DEFINITION_INVALID`; whether the columns exist is the compiler's question. */
+export function findOptions(view: string, options: FindOptionsInput): FindOptions | null {
+  const { search, fuzzy, geo } = options;
+  if (search === undefined && fuzzy === undefined && geo === undefined) return null;
+  return Object.freeze({
+    search: search === undefined ? null : searchOption(view, search),
+    fuzzy: fuzzy === undefined ? [] : columnNames(view, "fuzzy", fuzzy),
+    geo: geo === undefined ? null : geoOption(view, geo),
+  });
+}
+
+function searchOption(view: string, search: SearchOption): NonNullable<FindOptions["search"]> {
+  const listed = (Array.isArray(search) ? { columns: search } : search) as Exclude<SearchOption, readonly unknown[]>;
+  if (listed === null || typeof listed !== "object") throw invalid(view, "search", searchForm);
+  refuseUnknown(`search of view "${view}"`, listed, ["columns", "language"]);
+  const { columns, language = "simple" } = listed;
+  if (!Array.isArray(columns)) throw invalid(view, "search", searchForm);
+  if (!searchLanguages.includes(language)) {
+    throw new MillraceError(
+      "DEFINITION_INVALID",
+      `view "${view}": search has the language ${JSON.stringify(language)}, which is none`,
+      { hint: `Languages are ${searchLanguages.join(", ")}.` },
+    );
+  }
+  const weighted = columns.map((one: SearchColumn) => {
+    if (typeof one !== "object" || one === null) return { column: one, weight: "A" as const };
+    refuseUnknown(`a column in search of view "${view}"`, one, ["column", "weight"]);
+    const { column, weight = "A" } = one;
+    if (!weights.includes(weight)) throw invalid(view, "search", "a weight is A, B, C or D");
+    return { column, weight };
+  });
+  columnNames(
+    view,
+    "search",
+    weighted.map((one) => one.column),
+  );
+  return { columns: weighted, language };
+}
+
+const searchForm =
+  'it takes columns: ["title", { column: "body", weight: "C" }], or { columns: […], language: "english" }';
+
+function geoOption(view: string, geo: { readonly lat: string; readonly lon: string }): { lat: string; lon: string } {
+  if (geo === null || typeof geo !== "object") throw invalid(view, "geo", 'it takes { lat: "lat", lon: "lon" }');
+  refuseUnknown(`geo of view "${view}"`, geo, ["lat", "lon"]);
+  columnNames(view, "geo", [geo.lat, geo.lon]);
+  return { lat: geo.lat, lon: geo.lon };
+}
+
+function columnNames(view: string, option: string, names: readonly unknown[]): readonly string[] {
+  if (!Array.isArray(names) || names.length === 0) throw invalid(view, option, "it names no column");
+  if (names.length > columnsMax) throw invalid(view, option, `it names more than ${columnsMax} columns`);
+  if (!names.every((name) => typeof name === "string" && name !== "")) {
+    throw invalid(view, option, "a column is named by a text");
+  }
+  if (new Set(names).size !== names.length) throw invalid(view, option, "it names a column twice");
+  return [...names];
+}
+
+function invalid(view: string, option: string, why: string): MillraceError {
+  return new MillraceError("DEFINITION_INVALID", `view "${view}": ${option} cannot be used: ${why}`);
+}

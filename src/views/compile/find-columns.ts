@@ -1,0 +1,32 @@
+/** Whether the columns that a view is to be searched by are columns of it. */
+import type { ViewDefinition } from "../../catalog/definitions.ts";
+import type { CompiledView } from "../compiled-view.ts";
+import { foundMembers } from "../find/find-query.ts";
+import { nearestName } from "./nearest.ts";
+import { shortList } from "./scope.ts";
+import type { SourceText } from "./source-text.ts";
+
+/** The view with its options for searching. Throws `VIEW_OPTION_INVALID`; types are known to the store only. */
+export function withFind(compiled: CompiledView, { find }: ViewDefinition, source: SourceText): CompiledView {
+  if (find === undefined) return compiled;
+  const names = compiled.publicColumns;
+  const wanted = [
+    ...(find.search?.columns ?? []).map(({ column }) => ["search", column] as const),
+    ...find.fuzzy.map((column) => ["fuzzy", column] as const),
+    ...(find.geo === null ? [] : [find.geo.lat, find.geo.lon]).map((column) => ["geo", column] as const),
+  ];
+  for (const [option, column] of wanted) {
+    if (names.includes(column)) continue;
+    const nearest = nearestName(column, names);
+    throw source.refusal("VIEW_OPTION_INVALID", `its ${option} names "${column}", which is not in the select list`, {
+      hint: nearest === null ? `The columns are ${shortList(names)}.` : `Did you mean "${nearest}"?`,
+      details: { option, column },
+    });
+  }
+  const taken = names.find((name) => foundMembers.some((member) => member === name));
+  if (taken === undefined) return { ...compiled, find };
+  throw source.refusal("VIEW_OPTION_INVALID", `its column "${taken}" has the name of what searching adds to rows`, {
+    hint: `Rename it in the select list; ${foundMembers.join(", ")} are taken.`,
+    details: { column: taken },
+  });
+}
