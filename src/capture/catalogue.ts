@@ -71,13 +71,14 @@ export async function readCatalogue(
   tables: readonly Pick<TableDefinition, "schema" | "table">[],
   looks = 3,
 ): Promise<CatalogueTable[]> {
+  // Privileges are those of now, and null of a table that this snapshot has and that was dropped since: it tells of that later.
   const found = await client.query<TableRow>(
     `select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, c.relkind as kind,
             c.relpersistence as persistence, c.relreplident as identity,
             greatest(case when c.relkind = 'p' then
               (select sum(greatest(l.reltuples, 0)) from pg_partition_tree(c.oid) t join pg_class l on l.oid = t.relid where t.isleaf)
               else c.reltuples end, 0)::float8 as rows,
-            has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select') as readable,
+            has_schema_privilege(n.oid, 'usage') and coalesce(has_table_privilege(c.oid, 'select'), true) as readable,
             pg_has_role(c.relowner, 'usage') as publishable, pg_get_userbyid(c.relowner) as owner,
             exists (select from pg_index x where x.indrelid = c.oid and x.indisprimary and not x.indimmediate) as deferrable_key
        from pg_class c join pg_namespace n on n.oid = c.relnamespace
