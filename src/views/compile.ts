@@ -41,7 +41,14 @@ export async function compileView(request: CompileRequest): Promise<CompiledView
 export function compileViewSync(request: CompileRequest): CompiledView {
   const inlining = new Inlining(request.views ?? [], (view, source) => compileSource({ ...request, view }, source));
   const source = inlining.sourceOf(request.view);
-  return withReferences(withFind(compileSource(request, source), request.view, source), request.view, source);
+  const compiled = withFind(compileSource(request, source), request.view, source);
+  return withReferences(withNames(compiled, inlining.names), request.view, source);
+}
+
+function withNames(compiled: CompiledView, inlined: readonly string[]): CompiledView {
+  if (inlined.length === 0) return compiled;
+  const views = inlined.map((name) => `views.${name}`).join(", ");
+  return { ...compiled, explanation: `${compiled.explanation}with the queries in their places of:\n  ${views}\n` };
 }
 
 function compileSource(request: CompileRequest, source: SourceText): CompiledView {

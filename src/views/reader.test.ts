@@ -231,6 +231,7 @@ describe("reading views", () => {
       column("k2", "text"),
       column("a", "double precision", true),
       column("b", "numeric", true),
+      column("c", "real", true),
     ];
     await fixture.createView("paged", { columns, key: ["k1", "k2"] });
     const values = {
@@ -238,9 +239,10 @@ describe("reading views", () => {
       k2: fc.constantFrom("", "a", "B", "é", "zz"),
       a: fc.constantFrom(null, "NaN", "-Infinity", "0", "-0", "1.5", "0.1"),
       b: fc.constantFrom(null, "1", "1.0", "-2", "NaN"),
+      c: fc.constantFrom(null, "0.1", "16777216", "Infinity"),
     };
     const part = fc.record({
-      column: fc.constantFrom("k1", "k2", "a", "b"),
+      column: fc.constantFrom("k1", "k2", "a", "b", "c"),
       descending: fc.boolean(),
       nulls: fc.constantFrom("first" as const, "last" as const, null),
     });

@@ -11,7 +11,8 @@ export function baseType(type: string): string {
 
 /**
  * The type to which a value is cast before it is compared with a column. Never with a modifier: `varchar(3)` would cut
- * the value and `numeric(12,2)` round it. Integers are widened, so that a number beyond the column's range compares.
+ * the value and `numeric(12,2)` round it. Integers are widened, so that a number beyond the column's range compares; a
+ * real is not, for as a double precision `0.1` is another number.
  */
 export function comparisonType(type: string): string {
   const base = baseType(type);
@@ -19,8 +20,6 @@ export function comparisonType(type: string): string {
     case "smallint":
     case "integer":
       return "bigint";
-    case "real":
-      return "double precision";
     case "character varying":
       return "text";
     case "character":

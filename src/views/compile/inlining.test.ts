@@ -21,6 +21,7 @@ test("a view that is read stands as its query where it is named; errors show the
   const compiled = reads("select n.id, n.status from views.named as n where n.status = 'paid'");
   assert.equal(compiled.class, "linear");
   assert.deepEqual(compiled.key, ["id"]);
+  assert.match(compiled.explanation, /with the queries in their places of:\n {2}views\.named, views\.recent\n$/);
   assert.deepEqual(compiled.uses, [{ mirrorId: 1, columns: ["id", "status"] }]);
   assert.notEqual(
     compiled.hash,

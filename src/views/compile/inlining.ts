@@ -29,6 +29,11 @@ export class Inlining {
     this.#check = check;
   }
 
+  /** Names of the views whose queries stand in what was asked for, at any depth. */
+  get names(): readonly string[] {
+    return [...this.#sources.keys()].sort();
+  }
+
   /** Throws `VIEW_SQL_INVALID`, `VIEW_UNSUPPORTED`, `VIEW_UNKNOWN_TABLE`, `VIEW_CYCLE`, and what `check` throws. */
   sourceOf(view: ViewDefinition): SourceText {
     const own = new SourceText(view.name, view.sql.text);
