@@ -16,8 +16,8 @@ interface Tier {
   readonly files: readonly string[];
   readonly exclude: readonly string[];
   readonly arguments: readonly string[];
-  /** Processes that share the files, for a tier whose runner does not make one for each file. */
-  readonly runners?: number;
+  /** For a tier whose runner does not make a process for each file: how many at once, and how many in all. */
+  readonly runners?: { readonly atOnce: number; readonly all: number };
   readonly limitMs: number;
   readonly services: boolean;
   readonly environment: Readonly<Record<string, string>>;
@@ -45,7 +45,8 @@ const tiers: Readonly<Record<string, Tier>> = {
     exclude: processFolders,
     // A process for each file would spend more time with its imports than with its tests.
     arguments: ["--test-isolation=none"],
-    runners: 2,
+    // More than there are at once, so that they end together.
+    runners: { atOnce: 2, all: 8 },
     limitMs: 11 * minuteMs,
     services: false,
     environment: {},
@@ -105,8 +106,7 @@ async function main([name = "unit", ...patterns]: readonly string[]): Promise<nu
   let seed = Number(process.env.MILLRACE_TEST_SEED ?? Date.now() % 1_000_000_000);
   for (;;) {
     const environment = tier.repeats ? seedOf(seed) : {};
-    const shares = shareOut(files, tier.runners ?? 1);
-    const results = await Promise.all(shares.map((share) => runNodeTests(tier, share, environment)));
+    const results = await runShares(tier, files, environment);
     const code = results.find((result) => result.code !== 0)?.code ?? 0;
     const counts = addCounts(results.map((result) => result.counts));
     if (results.length > 1)
@@ -115,6 +115,30 @@ async function main([name = "unit", ...patterns]: readonly string[]): Promise<nu
     if (!tier.repeats || code !== 0) return code;
     seed += 1_000_000;
   }
+}
+
+interface RunResult {
+  readonly code: number;
+  readonly counts: TestCounts;
+}
+
+async function runShares(
+  tier: Tier,
+  files: readonly string[],
+  environment: Readonly<Record<string, string>>,
+): Promise<RunResult[]> {
+  const { atOnce, all } = tier.runners ?? { atOnce: 1, all: 1 };
+  const waiting = shareOut(files, all);
+  const results: RunResult[] = [];
+  const giveUp = (): void => void waiting.splice(0);
+  for (const signal of forwarded) process.on(signal, giveUp);
+  const work = async (): Promise<void> => {
+    for (let share = waiting.shift(); share !== undefined; share = waiting.shift())
+      results.push(await runNodeTests(tier, share, environment));
+  };
+  await Promise.all(Array.from({ length: atOnce }, work));
+  for (const signal of forwarded) process.off(signal, giveUp);
+  return results;
 }
 
 /** In turn, for neighbours are alike. */
@@ -163,7 +187,7 @@ async function runNodeTests(
   tier: Tier,
   files: readonly string[],
   environment: Readonly<Record<string, string>>,
-): Promise<{ code: number; counts: TestCounts }> {
+): Promise<RunResult> {
   const folder = mkdtempSync(join(tmpdir(), "millrace-test-"));
   const eventsFile = join(folder, "events.ndjson");
   writeFileSync(eventsFile, "");

@@ -26,18 +26,18 @@ export async function runSuite({ suite, files, source, store, random, onQuery }:
   for (const file of files) {
     await source.query("reset session authorization; reset role; reset all");
     await source.query("set statement_timeout = '5s'");
-    let tables: readonly SuiteTable[] | null = null;
+    const known = new Map<string, SuiteTable>();
     for (const step of readScript(suite, file)) {
       const query = step.kind === "statement" ? queryOf(step.text) : null;
       if (query === null) {
         await perform(source, step);
-        if (step.kind === "copy" || changesTables.test(step.text)) tables = null;
+        if (step.kind === "copy" || changesTables.test(step.text)) known.clear();
         continue;
       }
       const columns = await columnsOf(source, query);
       if (columns === null) continue;
       // As another role, to whom they are closed, there are none.
-      tables ??= await readTables(source).catch(() => []);
+      const tables = await readTables(source, query, known).catch(() => []);
       onQuery(file, query, await hold(store, query, columns, tables, random));
     }
     await source.query("rollback");

@@ -18,8 +18,16 @@ interface Column {
   readonly type: string;
 }
 
-/** Tables of the schema `public` and temporary ones, under their names; columns of types that are not built in are left out. */
-export async function readTables(client: pg.Client): Promise<SuiteTable[]> {
+/**
+ * Tables of the schema `public` and temporary ones whose names stand in the query; columns of types that are not built in
+ * are left out. What was read before is in `known`.
+ */
+export async function readTables(
+  client: pg.Client,
+  query: string,
+  known: Map<string, SuiteTable>,
+): Promise<SuiteTable[]> {
+  const words = query.toLowerCase();
   const { rows } = await client.query<{ oid: string; name: string; columns: Column[] }>(`
     select c.oid::regclass::text as oid, c.relname as name,
       json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod)) order by a.attnum) as columns
@@ -28,11 +36,13 @@ export async function readTables(client: pg.Client): Promise<SuiteTable[]> {
       join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
       join pg_type t on t.oid = a.atttypid and t.typnamespace = 'pg_catalog'::regnamespace and t.typtype in ('b', 'r', 'm') and t.typcategory not in ('P', 'G', 'Z')
     where c.relkind in ('r', 'p') and (n.nspname = 'public' or n.oid = pg_my_temp_schema())
-    group by c.oid, c.relname, n.nspname order by n.nspname desc, c.oid`);
-  const tables = new Map<string, SuiteTable>();
-  for (const [i, { oid, name, columns }] of rows.entries())
-    tables.set(name, await readTable(client, i + 1, oid, name, columns));
-  return [...tables.values()];
+    group by c.oid, c.relname, n.nspname order by n.nspname = 'public' desc, c.oid`);
+  // A temporary table, which comes later, hides another of its name.
+  const tables = new Map(rows.filter(({ name }) => words.includes(name)).map((row) => [row.name, row]));
+  for (const { oid, name, columns } of tables.values()) {
+    if (!known.has(oid)) known.set(oid, await readTable(client, known.size + 1, oid, name, columns));
+  }
+  return [...tables.values()].flatMap(({ oid }) => known.get(oid) ?? []);
 }
 
 async function readTable(client: pg.Client, id: number, relation: string, table: string, columns: readonly Column[]) {
