@@ -12,7 +12,6 @@ describe("source, Millrace and the network between them are killed at random", (
     const seed = Number(given ?? Math.floor(Math.random() * 2 ** 31));
     const report = await killLoop({ seconds, bulkRows, seed, say, ...(binaries === undefined ? {} : { binaries }) });
     say(JSON.stringify(report));
-    assert.ok(report.millraceKills >= 2 && report.sourceKills >= 2 && report.networkFaults >= 2, "too few kills");
     assert.ok(report.states > 0, "nobody saw the bank");
   };
 
