@@ -26,8 +26,8 @@ interface Tier {
 }
 
 const minuteMs = 60_000;
-/** How long the runner may stay after its last test. */
-const lingerMs = 10_000;
+/** How long the runner may stay after its last test: longer than a test keeps it from telling that the next one has begun. */
+const lingerMs = 60_000;
 const forwarded = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 const serviceFolders = ["services", "conformance", "e2e", "packaging", "nemesis"].map((name) => `test/${name}/`);
 const processFolders = [...serviceFolders, "test/crash/process/", "test/soak/"];
@@ -46,7 +46,7 @@ const tiers: Readonly<Record<string, Tier>> = {
     // A process for each file would spend more time with its imports than with its tests.
     arguments: ["--test-isolation=none"],
     // More than there are at once, so that they end together.
-    runners: { atOnce: 2, all: 8 },
+    runners: { atOnce: 2, all: 4 },
     limitMs: 11 * minuteMs,
     services: false,
     environment: {},
