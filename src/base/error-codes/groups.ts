@@ -1,0 +1,96 @@
+/** Of consumer groups. */
+import type { ErrorCodeEntry } from "./entry.ts";
+
+export const groupCodes = {
+  GROUP_NAME_INVALID: {
+    http: 400,
+    exit: 2,
+    action: "fix-request",
+    kafka: "INVALID_GROUP_ID",
+    about: "The name of a consumer group is text of 1 to 255 bytes.",
+  },
+  GROUP_REQUEST_INVALID: {
+    http: 400,
+    exit: 2,
+    action: "fix-request",
+    kafka: "INVALID_REQUEST",
+    about: "Something that a member or a commit of a consumer group says is out of its bounds; the message names it.",
+  },
+  GROUP_UNKNOWN: {
+    http: 404,
+    exit: 1,
+    action: "fix-request",
+    kafka: "GROUP_ID_NOT_FOUND",
+    about: "There is no consumer group of this name.",
+  },
+  GROUP_NOT_EMPTY: {
+    http: 409,
+    exit: 1,
+    action: "fix-request",
+    kafka: "NON_EMPTY_GROUP",
+    about: "The consumer group has members; what was asked for is done to groups without.",
+  },
+  GROUP_FULL: {
+    http: 503,
+    exit: 4,
+    action: "wait",
+    kafka: "GROUP_MAX_SIZE_REACHED",
+    about: "The consumer group has as many members, or partitions, as one may have.",
+  },
+  GROUP_STATE_FULL: {
+    http: 507,
+    exit: 1,
+    action: "call-operator",
+    kafka: "INVALID_COMMIT_OFFSET_SIZE",
+    about: "Consumer groups hold as much memory as they may; groups that nobody needs can be deleted.",
+  },
+  GROUP_MEMBER_UNKNOWN: {
+    http: 409,
+    exit: 1,
+    action: "retry",
+    kafka: "UNKNOWN_MEMBER_ID",
+    about: "The member has left the consumer group or was removed from it; it can join again.",
+  },
+  GROUP_MEMBER_EXISTS: {
+    http: 409,
+    exit: 1,
+    action: "fix-request",
+    kafka: "INVALID_REQUEST",
+    about: "The consumer group has a member of this id already.",
+  },
+  GROUP_MEMBER_FENCED: {
+    http: 409,
+    exit: 1,
+    action: "call-operator",
+    kafka: "FENCED_INSTANCE_ID",
+    about: "Another member has joined the consumer group with the same instance id.",
+  },
+  GROUP_GENERATION_OLD: {
+    http: 409,
+    exit: 1,
+    action: "retry",
+    kafka: "ILLEGAL_GENERATION",
+    about: "The consumer group was rebalanced since; the member's newest assignment holds.",
+  },
+  GROUP_PARTITION_NOT_ASSIGNED: {
+    http: 409,
+    exit: 1,
+    action: "fix-request",
+    kafka: "REBALANCE_IN_PROGRESS",
+    about: "The partition is not, or no longer, assigned to this member of the consumer group.",
+  },
+  GROUP_ASSIGNOR_MISMATCH: {
+    http: 409,
+    exit: 1,
+    action: "fix-request",
+    kafka: "INCONSISTENT_GROUP_PROTOCOL",
+    about: "The members of a consumer group share partitions by one rule; this one asks for another.",
+  },
+  GROUP_METADATA_TOO_LARGE: {
+    http: 413,
+    exit: 1,
+    action: "fix-request",
+    kafka: "OFFSET_METADATA_TOO_LARGE",
+    about: "The text beside a committed offset is longer than 4096 bytes.",
+  },
+} as const satisfies Readonly<Record<string, ErrorCodeEntry>>;

@@ -1,0 +1,138 @@
+/** Of requests: their form, their bytes, who sends them. */
+import type { ErrorCodeEntry } from "./entry.ts";
+
+export const requestCodes = {
+  REQUEST_INVALID: {
+    http: 400,
+    exit: 2,
+    action: "fix-request",
+    kafka: "INVALID_REQUEST",
+    about: "The request's form is wrong; the message names the part.",
+  },
+  REQUEST_MALFORMED: {
+    http: 400,
+    exit: 1,
+    action: "fix-request",
+    kafka: "INVALID_REQUEST",
+    about: "The bytes of a Kafka request are not a message of its kind and version.",
+  },
+  REQUEST_TOO_LARGE: { http: 413, exit: 1, action: "fix-request", about: "The body is larger than the door accepts." },
+  REQUEST_TIMEOUT: { http: 408, exit: 4, action: "retry", about: "The request did not arrive whole in time." },
+  REQUEST_HEADERS_TOO_LARGE: {
+    http: 431,
+    exit: 1,
+    action: "fix-request",
+    about: "The request's line and headers are larger than the door accepts.",
+  },
+  REQUEST_UNAUTHENTICATED: { http: 401, exit: 3, action: "fix-setup", about: "The key is missing or is not known." },
+  REQUEST_FORBIDDEN: {
+    http: 403,
+    exit: 3,
+    action: "fix-setup",
+    about: "A foreign host name or browser origin was used.",
+  },
+  MEDIA_TYPE_UNSUPPORTED: {
+    http: 415,
+    exit: 1,
+    action: "fix-request",
+    about: "The content type or encoding of the body is not read here.",
+  },
+  METHOD_NOT_ALLOWED: {
+    http: 405,
+    exit: 1,
+    action: "fix-request",
+    about: "The path exists, but not with this method.",
+  },
+  ROUTE_UNKNOWN: { http: 404, exit: 1, action: "fix-request", about: "There is nothing at this path." },
+  COLUMN_UNKNOWN: {
+    http: 400,
+    exit: 1,
+    action: "fix-request",
+    about: "A filter, order or select names a column that the view does not have.",
+  },
+  FILTER_INVALID: {
+    http: 400,
+    exit: 1,
+    action: "fix-request",
+    about: "A filter's operator or value cannot be used on its column.",
+  },
+  PATH_INVALID: {
+    http: 400,
+    exit: 1,
+    action: "fix-request",
+    about: "A path (->) leads into a column whose type has no parts.",
+  },
+  RELATION_UNKNOWN: {
+    http: 400,
+    exit: 1,
+    action: "fix-request",
+    about: "select embeds what the view is not related to by a declared reference.",
+  },
+  RELATION_AMBIGUOUS: {
+    http: 400,
+    exit: 1,
+    action: "fix-request",
+    about: "The view that select embeds refers to this one in several ways.",
+  },
+  CAST_FAILED: {
+    http: 400,
+    exit: 1,
+    action: "fix-request",
+    about: "A value of a row cannot be cast to the type that select names.",
+  },
+  KEY_INVALID: {
+    http: 400,
+    exit: 1,
+    action: "fix-request",
+    about: "The key in the path does not have the view's key columns.",
+  },
+  ROW_NOT_SINGLE: {
+    http: 406,
+    exit: 1,
+    action: "fix-request",
+    about: "One row was asked for as an object, and none or several match.",
+  },
+  MEDIA_TYPE_UNACCEPTABLE: {
+    http: 406,
+    exit: 1,
+    action: "fix-request",
+    about: "None of the forms that Accept names is answered here.",
+  },
+  PREFERENCE_INVALID: {
+    http: 400,
+    exit: 1,
+    action: "fix-request",
+    about: "With handling=strict, Prefer names what is not known here.",
+  },
+  RANGE_NOT_SATISFIABLE: {
+    http: 416,
+    exit: 1,
+    action: "fix-request",
+    about: "The range of rows begins behind the last one, or ends before it begins.",
+  },
+  ROW_NOT_FOUND: { http: 404, exit: 1, action: "fix-request", about: "The view has no row with this key." },
+  TOKEN_INVALID: {
+    http: 400,
+    exit: 1,
+    action: "fix-request",
+    about: "The token was not made by Millrace, or not by this version.",
+  },
+  TOKEN_FOREIGN: {
+    http: 409,
+    exit: 1,
+    action: "fix-request",
+    about: "The token belongs to another log, group or source.",
+  },
+  TOKEN_TIMEOUT: {
+    http: 503,
+    exit: 4,
+    action: "wait",
+    about: "What the token names was not reached in time; the read can be repeated.",
+  },
+  CONNECTIONS_EXHAUSTED: {
+    http: 503,
+    exit: 4,
+    action: "wait",
+    about: "The process is at its limit of connections; `millrace doctor` reports the limit.",
+  },
+} as const satisfies Readonly<Record<string, ErrorCodeEntry>>;

@@ -1,0 +1,77 @@
+/** Of definitions, and of views and their reading. */
+import type { ErrorCodeEntry } from "./entry.ts";
+
+export const viewCodes = {
+  MODULE_UNREADABLE: {
+    http: 500,
+    exit: 3,
+    action: "fix-setup",
+    about: "The definition module cannot be read, stripped of types, or throws; the message has file and line.",
+  },
+  DEFINITION_INVALID: { http: 400, exit: 2, action: "fix-setup", about: "A definition's name or option is wrong." },
+  DEFINITION_DUPLICATE: { http: 400, exit: 2, action: "fix-setup", about: "Two definitions have one name." },
+  VIEW_UNKNOWN: { http: 404, exit: 1, action: "fix-request", about: "There is no view of this name." },
+  VIEW_SQL_INVALID: {
+    http: 400,
+    exit: 2,
+    action: "fix-setup",
+    about: "PostgreSQL's parser refuses the view's SQL; the caret shows where.",
+  },
+  VIEW_UNKNOWN_TABLE: {
+    http: 400,
+    exit: 2,
+    action: "fix-setup",
+    about: "The view reads a table that no source captures.",
+  },
+  VIEW_UNKNOWN_COLUMN: {
+    http: 400,
+    exit: 2,
+    action: "fix-setup",
+    about: "The view reads a column that its table does not have.",
+  },
+  VIEW_COLUMN_AMBIGUOUS: {
+    http: 400,
+    exit: 2,
+    action: "fix-setup",
+    about: "A column name fits more than one table of the view.",
+  },
+  VIEW_KEY_INVALID: {
+    http: 400,
+    exit: 2,
+    action: "fix-setup",
+    about: "The view's key names columns that it does not have.",
+  },
+  VIEW_KEY_NOT_UNIQUE: {
+    http: 400,
+    exit: 2,
+    action: "fix-setup",
+    about: "The view's key does not follow from primary keys and group keys.",
+  },
+  VIEW_UNSUPPORTED: {
+    http: 400,
+    exit: 2,
+    action: "fix-setup",
+    about: "The view uses SQL that cannot be kept up to date yet; the hint says what would help.",
+  },
+  VIEW_OPTION_INVALID: {
+    http: 400,
+    exit: 2,
+    action: "fix-setup",
+    about: "The view's options name columns or views that there are not, or that cannot be used so.",
+  },
+  VIEW_OPTION_MISSING: {
+    http: 400,
+    exit: 1,
+    action: "fix-request",
+    about: "The read searches in a way that the view's definition has no option for; the hint names the option.",
+  },
+  VIEW_CYCLE: { http: 400, exit: 2, action: "fix-setup", about: "Views read each other in a circle." },
+  VIEW_BUILDING: { http: 503, exit: 4, action: "wait", about: "The view is being built; details carry the progress." },
+  VIEW_FAILED: { http: 503, exit: 1, action: "call-operator", about: "The view's statement failed; others go on." },
+  SCHEMA_STALE: {
+    http: 400,
+    exit: 1,
+    action: "fix-setup",
+    about: "millrace-schema.json or millrace-env.d.ts is not up to date with the definitions.",
+  },
+} as const satisfies Readonly<Record<string, ErrorCodeEntry>>;
