@@ -15,10 +15,8 @@ import type { TableShape } from "../schema/table-shape.ts";
 import { CaptureLog } from "./capture-log.ts";
 import { CaptureRun } from "./capture-run.ts";
 import { type CaptureListener, type CaptureSettings, defaultCaptureSettings } from "./capture-tools.ts";
-import type { ChangeRecorder } from "./change-recorder.ts";
 import { beginHold, endHold, giveUp, holdState } from "./hold.ts";
-import type { LogWriter } from "./log-writer.ts";
-import { parseLsn, printLsn } from "./lsn.ts";
+import { parseLsn } from "./lsn.ts";
 import { refuseTopicCollision, slotName, topicName } from "./names.ts";
 import type { Admission } from "./outbox/outbox-writer.ts";
 import { refusalCodes, type SourceHold, witnessed } from "./progress.ts";
@@ -26,11 +24,11 @@ import type { RetryResult } from "./retry.ts";
 import { SlotCare, silenceFault } from "./slot-care.ts";
 import { lookAtSlot, type SlotLook, walAllowance } from "./slot-look.ts";
 import { SlotMinder } from "./slot-minder.ts";
-import { type ReadStart, readProgress, type TableProgress } from "./snapshot/table-progress.ts";
 import type { Source, SourceState, SourceStatus } from "./source.ts";
 import { notStreaming, sourceError } from "./source-error.ts";
-import { historyWarnings, type SetAside } from "./source-warnings.ts";
-import type { SessionEnd, StreamSession } from "./stream-session.ts";
+import { SourceFigures } from "./source-figures.ts";
+import { historyWarnings } from "./source-warnings.ts";
+import type { SessionEnd } from "./stream-session.ts";
 import type { SchemaHouse } from "./table-encodings.ts";
 import { publicUrl } from "./tls-modes.ts";
 import { type Wish, Wishes } from "./wishes.ts";
@@ -83,19 +81,8 @@ class PostgresSource implements Source {
   readonly #minder: SlotMinder;
   readonly #wishes: Wishes;
   #state: SourceState = { kind: "connecting" };
-  #tables: readonly TableShape[] = [];
-  #rowsByTopic: ReadonlyMap<string, number> = new Map();
-  #warnings: readonly string[] = [];
-  #setAside: SetAside = { count: 0, last: "" };
-  /** Of runs that have ended. */
-  #changes = 0;
-  #transactions = 0;
-  #position: number | null = null;
+  readonly #figures: SourceFigures;
   #run: CaptureRun | null = null;
-  #streaming: { readonly session: StreamSession; readonly log: LogWriter } | null = null;
-  #recorder: ChangeRecorder | null = null;
-  #reading: () => readonly TableProgress[] = () => [];
-  #loadBegan: ReadStart | null = null;
   #log: CaptureLog | null = null;
   #resnapshot = false;
   #adopt = false;
@@ -115,6 +102,7 @@ class PostgresSource implements Source {
     this.#slot = slotName(this.name, options.logId ?? options.engine.logId);
     this.#minder = new SlotMinder({ ...options, slot: this.#slot });
     this.#wishes = new Wishes(this.name);
+    this.#figures = new SourceFigures(options.clock);
   }
 
   start(): void {
@@ -122,32 +110,23 @@ class PostgresSource implements Source {
   }
 
   status(): SourceStatus {
-    const { definition, clock } = this.#options;
-    const position = this.#position;
+    const { definition } = this.#options;
     const progress = this.#log?.progress ?? null;
-    const serverEnd = this.#streaming?.session.serverEnd ?? 0;
-    const waitingSince = this.#streaming?.log.waitingSinceMs ?? null;
     return {
       name: this.name,
       type: "postgres",
       state: this.#state,
       url: publicUrl(definition.url),
-      tables: this.#tables.map((shape) => ({ ...shape, rowsEstimated: this.#rowsByTopic.get(shape.topic) ?? null })),
-      changes: this.#changes + (this.#recorder?.changes ?? 0),
-      transactions: this.#transactions + (this.#streaming?.session.transactions ?? 0),
-      position: position === null ? null : printLsn(position),
-      lagBytes: position === null || serverEnd === 0 ? null : Math.max(0, serverEnd - position),
-      lagMs: this.#streaming === null ? null : waitingSince === null ? 0 : Math.max(0, clock.now() - waitingSince),
-      reading: this.#reading(),
+      ...this.#figures.now(),
       slot: progress === null || progress.state === "released" ? null : this.#slot,
       ...(progress !== null && { server: { systemId: progress.systemId, timeline: progress.timeline } }),
       wal: this.#minder.look?.wal ?? null,
       ...walAllowance(definition),
       orphans: this.#minder.look?.orphans ?? [],
       warnings: [
-        ...this.#warnings,
+        ...this.#figures.warnings,
         ...this.#minder.warnings(),
-        ...historyWarnings(this.name, progress, this.#setAside),
+        ...historyWarnings(this.name, progress, this.#figures.setAside),
       ],
     };
   }
@@ -178,12 +157,10 @@ class PostgresSource implements Source {
   }
 
   async retry(): Promise<RetryResult> {
-    const { count } = this.#setAside;
+    const { count } = this.#figures.setAside;
     const result = await this.#whileStreaming((run) => run.retry());
     // What was set aside by then is settled; what has been since is still to be warned of.
-    if (result.refused === 0 && !result.more) {
-      this.#setAside = { ...this.#setAside, count: this.#setAside.count - count };
-    }
+    if (result.refused === 0 && !result.more) this.#figures.settled(count);
     return result;
   }
 
@@ -306,11 +283,7 @@ class PostgresSource implements Source {
       return await run.run({ resnapshot: this.#resnapshot, adopt: this.#adopt });
     } finally {
       care.stop();
-      this.#changes += this.#recorder?.changes ?? 0;
-      this.#transactions += this.#streaming?.session.transactions ?? 0;
-      this.#recorder = null;
-      this.#reading = () => [];
-      this.#streaming = null;
+      this.#figures.runEnded();
       this.#run = null;
       // What the log has is read from it again, under an ownership of its own.
       if (run.logFailure !== null) this.#log = null;
@@ -322,9 +295,10 @@ class PostgresSource implements Source {
     const { definition } = this.#options;
     const declared = new Set(definition.tables.map((table) => topicName(definition.name, table)));
     const { patterns } = definition;
-    this.#tables = (await log.readShapes()).filter((shape) => declared.has(shape.topic) || patternOf(patterns, shape));
-    this.#options.onTables?.(this.#tables);
-    this.#position = log.progress === null ? null : parseLsn(log.progress.lsn);
+    const tables = (await log.readShapes()).filter((shape) => declared.has(shape.topic) || patternOf(patterns, shape));
+    this.#figures.tables = tables;
+    this.#options.onTables?.(tables);
+    this.#figures.position = log.progress === null ? null : parseLsn(log.progress.lsn);
     return log;
   }
 
@@ -335,14 +309,9 @@ class PostgresSource implements Source {
         this.#begun = true;
         this.#minder.letFlow();
         this.#minder.madeAnew();
-        const nowMs = this.#options.clock.monotonicMs();
-        if (this.#loadBegan === null || rows === 0) this.#loadBegan = { ms: nowMs, rows };
-        this.#state = { kind: "snapshotting", ...readProgress(rows, rowsEstimated, this.#loadBegan, nowMs) };
+        this.#state = { kind: "snapshotting", ...this.#figures.loading(rows, rowsEstimated) };
       },
-      recording: (recorder) => {
-        this.#changes += this.#recorder?.changes ?? 0;
-        this.#recorder = recorder;
-      },
+      recording: (recorder) => this.#figures.recording(recorder),
       adopted: () => {
         this.#minder.madeAnew();
         this.#options.diagnostics.warn("the server's position was adopted; changes may be missing", {
@@ -351,30 +320,29 @@ class PostgresSource implements Source {
         });
       },
       streaming: (session, log) => {
-        this.#streaming = { session, log };
+        this.#figures.streaming(session, log);
         this.#adopt = false;
         this.#begun = true;
         this.#pauseMs = pauseMsMin;
         this.#state = { kind: "streaming" };
       },
       tables: (tables, warnings) => {
-        this.#tables = tables;
+        this.#figures.tables = tables;
+        this.#figures.warnings = warnings;
         this.#options.onTables?.(tables);
-        this.#warnings = warnings;
       },
       counted: (rows) => {
-        this.#rowsByTopic = rows;
+        this.#figures.rowsByTopic = rows;
       },
       reading: (progress) => {
-        this.#reading = progress;
+        this.#figures.reading = progress;
       },
       durable: (position) => {
-        this.#position = position;
+        this.#figures.position = position;
       },
       rejected: (reason, table) => {
-        const last = table === null ? reason : `${reason} (table ${table})`;
-        this.#setAside = { count: this.#setAside.count + 1, last };
-        if (this.#setAside.count === 1) {
+        this.#figures.rejected(reason, table);
+        if (this.#figures.setAside.count === 1) {
           this.#options.diagnostics.warn("a row was set aside", { source: this.name, table, reason });
         }
       },
@@ -437,12 +405,12 @@ class PostgresSource implements Source {
   // What the server keeps.
 
   #looked(look: SlotLook): void {
-    const slotRestart = this.#minder.take(look, { streaming: this.#streaming !== null });
+    const slotRestart = this.#minder.take(look, { streaming: this.#figures.isStreaming });
     const progress = this.#log?.progress ?? null;
     if (this.#log !== null && progress?.state === "streaming" && slotRestart !== null) {
       this.#log.progress = witnessed(progress, slotRestart);
     }
-    const silence = silenceFault(this.name, this.#streaming?.session.silentMs ?? 0, look.walSenderTimeoutMs);
+    const silence = silenceFault(this.name, this.#figures.silentMs, look.walSenderTimeoutMs);
     if (silence !== null) this.#run?.fail(silence);
     if (this.#state.kind !== "streaming") return;
     const act = this.#minder.decide();
