@@ -6,8 +6,8 @@
  * where all of it goes through the journal, one sync makes both durable. After it the markers are appended, all in one
  * turn, and need no sync: a start reads the decision and writes them again. What this process has not decided is aborted by
  * the next start, by the next holder of the transactional id, or when its time is up; what a client has open goes on
- * after a start. Not here: what a client may do (transaction-decisions.ts), what a start makes of what it finds
- * (transaction-recovery.ts), how its records are kept (transaction-log.ts).
+ * after a start. Not here: what a client may do (transaction-decisions.ts), how a decision and its data become durable
+ * (transaction-ends.ts), what a start makes of what it finds (transaction-recovery.ts), how records are kept (transaction-log.ts).
  */
 import { MillraceError } from "../base/errors.ts";
 import { encodeControlBatch } from "../records/batch-builder.ts";
@@ -17,6 +17,7 @@ import type { Partition } from "./partition.ts";
 import type { TransactionVersion } from "./producer.ts";
 import { ProducerIds } from "./producer-ids.ts";
 import { decideEnd, decideInit, decideJoin, isEpochLast, notOpen, refusal } from "./transaction-decisions.ts";
+import { TransactionEnds } from "./transaction-ends.ts";
 import { TransactionLog } from "./transaction-log.ts";
 import {
   type Decision,
@@ -31,7 +32,6 @@ import {
 import { Decisions, type FoundTransaction, planRecovery, reopen } from "./transaction-recovery.ts";
 import {
   describe,
-  endsOf,
   knownOf,
   newWork,
   type OpenWork,
@@ -40,7 +40,6 @@ import {
   type TransactionDescription,
   withOpen,
   workOf,
-  writtenIn,
 } from "./transactional-ids.ts";
 
 const wireIdsMaxDefault = 100_000;
@@ -56,12 +55,6 @@ interface Taking {
   readonly toAbort?: OpenWork;
 }
 
-interface DecisionToMake {
-  readonly next: ProducerState;
-  readonly record: TransactionRecord;
-  readonly batch: Buffer;
-}
-
 /** How a batch of a client came. */
 export interface WireOrigin {
   /** Under version 1 a partition is added to a transaction before it is written to. */
@@ -75,6 +68,7 @@ export class TransactionCoordinator {
   readonly #log: TransactionLog;
   readonly #ids = new TransactionalIds();
   readonly #producerIds: ProducerIds;
+  readonly #ends: TransactionEnds;
   readonly #wireIdsMax: number;
 
   /** `wireIdsMax` bounds the ids of clients: beyond, those that were not used for longest are forgotten, which fences their holders. */
@@ -85,6 +79,12 @@ export class TransactionCoordinator {
     this.#producerIds = new ProducerIds((to) =>
       this.#log.append(encodeReservation(to, this.#context.clock.now()), () => undefined),
     );
+    this.#ends = new TransactionEnds({
+      context,
+      log: this.#log,
+      after: (state) => this.#after(state),
+      learn: (state, usedMs) => this.#learn(state, usedMs),
+    });
   }
 
   /**
@@ -226,7 +226,7 @@ export class TransactionCoordinator {
   async end(transactionalId: string, identity: ProducerIdentity, outcome: Decision): Promise<ProducerState> {
     const slot = this.#current(transactionalId, identity);
     if (slot.phase.kind !== "open") throw notOpen(transactionalId);
-    return await this.#finish(slot, slot.phase.work, outcome, 2);
+    return await this.#ends.finish(slot, slot.phase.work, outcome, 2);
   }
 
   /**
@@ -244,7 +244,7 @@ export class TransactionCoordinator {
     if (decision.kind === "refused" || !slot?.state) throw refusedBy(decision, transactionalId, producer);
     if (decision.kind === "same") return slot.state;
     const work = slot.phase.kind === "open" ? slot.phase.work : newWork(this.#context.clock.now());
-    return await this.#finish(slot, work, outcome, version);
+    return await this.#ends.finish(slot, work, outcome, version);
   }
 
   /** Aborts the open transaction of an id, whoever holds it, and fences that one. False when there is none. */
@@ -352,73 +352,6 @@ export class TransactionCoordinator {
     await this.#log.stored(work.storedEnd);
   }
 
-  async #finish(slot: Slot, work: OpenWork, outcome: Decision, version: TransactionVersion): Promise<ProducerState> {
-    const ended = this.#end(slot, work, outcome, version);
-    slot.phase = { kind: "ending", work, outcome, ended };
-    try {
-      await ended;
-    } finally {
-      if (slot.phase.kind === "ending") slot.phase = { kind: "none" };
-    }
-    return slot.state as ProducerState;
-  }
-
-  async #end(slot: Slot, work: OpenWork, outcome: Decision, version: TransactionVersion): Promise<void> {
-    if (work.touched.size === 0 && !slot.state?.wire) return;
-    let decision = this.#decisionOf(slot, work, outcome, version);
-    // Where the epoch goes on, what is aborted must be there too: its end in each partition is told from then on.
-    while (outcome === "commit" || decision.record.decided?.ends) {
-      try {
-        await this.#putAhead(work, slot.state);
-        // From here on in the same turn: the decision cannot become durable before the data.
-        const isSmall = decision.batch.length < this.#context.limits.directBytesMin;
-        if (!isSmall || !this.#log.followsJournal) await this.#makeDurable(work, slot.state);
-        for (const [{ failure }] of writtenIn(work, slot.state)) if (failure) throw failure;
-        break;
-      } catch (error) {
-        const isDeleted = slot.state?.wire !== undefined && MillraceError.is(error, "TOPIC_UNKNOWN");
-        decision = this.#decisionOf(slot, work, isDeleted ? outcome : "abort", isDeleted ? version : 2);
-        if (isDeleted) continue;
-        await this.#decide(slot, work, decision);
-        if (outcome === "commit") throw error;
-        return;
-      }
-    }
-    await this.#decide(slot, work, decision);
-  }
-
-  /** Each call is made in this turn. One that throws must not leave the promises of others to nobody. */
-  async #putAhead(work: OpenWork, state: ProducerState | undefined): Promise<void> {
-    const written = writtenIn(work, state);
-    await Promise.all(written.map(async ([partition, endOffset]) => partition.ahead(endOffset)));
-  }
-
-  async #makeDurable(work: OpenWork, state: ProducerState | undefined): Promise<void> {
-    const written = writtenIn(work, state);
-    await Promise.all(written.map(async ([partition, endOffset]) => partition.durable(endOffset)));
-  }
-
-  /** The producer's next epoch is part of the same record. */
-  #decisionOf(slot: Slot, work: OpenWork, outcome: Decision, version: TransactionVersion): DecisionToMake {
-    const before = slot.state as ProducerState;
-    const { producerId, epoch } = before;
-    const ends = version === 1 ? endsOf(work, before) : undefined;
-    const moved = ends ? before : this.#after(before);
-    const previous = ends ? before.wire?.previous : { producerId, epoch };
-    const ended = { outcome, transactionVersion: version };
-    const next = before.wire ? { ...moved, wire: { ...(previous && { previous }), ended } } : moved;
-    const record: TransactionRecord = { ...next, decided: { outcome, producerId, epoch, ...(ends && { ends }) } };
-    return { next, record, batch: encodeTransactionRecord(record, this.#context.clock.now()) };
-  }
-
-  async #decide(slot: Slot, work: OpenWork, { next, record, batch }: DecisionToMake): Promise<void> {
-    const { producerId, epoch } = slot.state as ProducerState;
-    await this.#log.append(batch, () => {
-      this.#learn(next, this.#context.clock.now());
-      if (record.decided) this.#mark(record.decided.outcome, { producerId, epoch }, work);
-    });
-  }
-
   #inTurn(slot: Slot, taking: Taking): Promise<ProducerState> {
     slot.takers++;
     const taken = slot.queue
@@ -456,19 +389,11 @@ export class TransactionCoordinator {
       await this.#log.append(encodeTransactionRecord(record, this.#context.clock.now()), () => {
         this.#learn(next, this.#context.clock.now());
         // The new epoch is durable, so what was open can no longer be decided any other way.
-        if (open && before) this.#mark("abort", before, open);
+        if (open && before) this.#ends.mark("abort", before, open);
       });
       return next;
     } finally {
       slot.phase = { kind: "none" };
-    }
-  }
-
-  #mark(outcome: Decision, producer: ProducerIdentity, { touched }: OpenWork): void {
-    const nowMs = this.#context.clock.now();
-    for (const [partition, { endOffset }] of touched) {
-      // A partition that failed or was deleted meanwhile gets its marker when it is read back, if ever.
-      if (endOffset > 0 && !partition.failure) partition.appendMarker(encodeControlBatch(outcome, producer, nowMs));
     }
   }
 
