@@ -48,18 +48,20 @@ export function openGuard(settings: GuardSettings): Guard {
     return bearer !== undefined && timingSafeEqual(digest(bearer), keyHash);
   };
 
+  const admitHost = (given: string | undefined): void => {
+    const host = hostNameOf(given);
+    // Beyond loopback the bearer is asked for, which no browser sends by itself: names need no guarding there.
+    if (!loopback || isLoopbackHost(host) || hosts.has(host)) return;
+    throw new MillraceError("REQUEST_FORBIDDEN", `the host name ${JSON.stringify(host)} is foreign to this door`, {
+      hint: "Use 127.0.0.1 or localhost; a proxy's public origin goes into MILLRACE_ORIGINS.",
+    });
+  };
+
   let admittedHost: string | undefined;
   return {
     admit(method, headers) {
       // Most requests name the host that the one before them named.
-      const isAdmitted = headers.host !== undefined && headers.host === admittedHost;
-      const host = isAdmitted ? "" : hostNameOf(headers.host);
-      // Beyond loopback the bearer is asked for, which no browser sends by itself: names need no guarding there.
-      if (loopback && !isAdmitted && !isLoopbackHost(host) && !hosts.has(host)) {
-        throw new MillraceError("REQUEST_FORBIDDEN", `the host name ${JSON.stringify(host)} is foreign to this door`, {
-          hint: "Use 127.0.0.1 or localhost; a proxy's public origin goes into MILLRACE_ORIGINS.",
-        });
-      }
+      if (headers.host === undefined || headers.host !== admittedHost) admitHost(headers.host);
       admittedHost = headers.host;
       const origin = headers.origin;
       if (origin === undefined) {

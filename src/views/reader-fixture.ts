@@ -2,9 +2,11 @@
  * For tests of reading: a group made by hand in a database of its own, in the form that the applier writes. Its batches
  * are committed by the test.
  */
+import assert from "node:assert/strict";
 import pg from "pg";
 import { type TestDatabase, testDatabase } from "../../test/support/postgres.ts";
 import { type Clock, systemClock } from "../base/clock.ts";
+import type { ErrorCode } from "../base/error-codes.ts";
 import { MillraceError } from "../base/errors.ts";
 import { type FindOptions, quote, type ViewDefinition } from "../catalog/definitions.ts";
 import { findIndexes, findRelation, findTables, type LiveFind } from "./find/find-columns.ts";
@@ -235,4 +237,15 @@ export class GroupFixture implements AsyncDisposable {
 
 export function column(name: string, type: string, nullable = false): ViewColumn {
   return { name, type, nullable };
+}
+
+/** The error that the work ends with; of this code and with these words where they are named. */
+export async function refusalOf(work: Promise<unknown>, code?: ErrorCode, message = /./): Promise<MillraceError> {
+  const error = await work.then(
+    () => assert.fail("it was not refused"),
+    (one: unknown) => one,
+  );
+  assert.ok(MillraceError.is(error, code), String(error));
+  assert.match(error.message, message);
+  return error;
 }

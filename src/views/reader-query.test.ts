@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { MillraceError } from "../base/errors.ts";
-import { column, GroupFixture } from "./reader-fixture.ts";
+import { column, GroupFixture, refusalOf } from "./reader-fixture.ts";
 import type { ViewsReader } from "./view-info.ts";
 
 describe("queries of people", () => {
@@ -22,14 +21,7 @@ describe("queries of people", () => {
 
   const limits = { rowsMax: 10, timeoutMs: 5_000 };
 
-  async function refusal(sql: string, given = limits): Promise<MillraceError> {
-    const error = await reader.query(sql, given).then(
-      () => assert.fail("it was not refused"),
-      (one: unknown) => one,
-    );
-    assert.ok(MillraceError.is(error));
-    return error;
-  }
+  const refusal = (sql: string, given = limits) => refusalOf(reader.query(sql, given));
 
   test("a query answers its columns and at most as many rows as were asked for", async () => {
     assert.deepEqual(await reader.query("select id, name from views.cards order by id;", limits), {

@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import fc from "fast-check";
-import type { ErrorCode } from "../base/error-codes.ts";
 import { MillraceError } from "../base/errors.ts";
 import { VirtualClock } from "../base/virtual-clock.ts";
-import { column, GroupFixture } from "./reader-fixture.ts";
+import { column, GroupFixture, refusalOf } from "./reader-fixture.ts";
 import type { Filter, FilterOperator, RowQuery, ViewsReader } from "./view-info.ts";
 
 describe("reading views", () => {
@@ -54,16 +53,6 @@ describe("reading views", () => {
     return (await reader.row(view, key, select)).row?.body;
   }
 
-  async function refusal(work: Promise<unknown>, code: ErrorCode, message: RegExp): Promise<MillraceError> {
-    const error = await work.then(
-      () => assert.fail("it was not refused"),
-      (one: unknown) => one,
-    );
-    assert.ok(MillraceError.is(error, code), String(error));
-    assert.match(error.message, message);
-    return error;
-  }
-
   test("each operator keeps the rows that PostgreSQL would", async () => {
     assert.deepEqual(await ids(compare("status", "eq", "paid")), [1]);
     assert.deepEqual(await ids(compare("total", "neq", "10")), [3]);
@@ -94,27 +83,31 @@ describe("reading views", () => {
   });
 
   test("an unknown column is refused with the nearest name", async () => {
-    const error = await refusal(ids(compare("statsu", "eq", "x")), "COLUMN_UNKNOWN", /no column "statsu"/);
+    const error = await refusalOf(ids(compare("statsu", "eq", "x")), "COLUMN_UNKNOWN", /no column "statsu"/);
     assert.match(error.hint ?? "", /Did you mean "status"/);
-    await refusal(reader.rows("orders", { ...all, select: ["id", "nope"] }), "COLUMN_UNKNOWN", /"nope"/);
+    await refusalOf(reader.rows("orders", { ...all, select: ["id", "nope"] }), "COLUMN_UNKNOWN", /"nope"/);
     const order = [{ column: "totl", descending: false, nulls: null }];
-    await refusal(reader.rows("orders", { ...all, order }), "COLUMN_UNKNOWN", /"totl"/);
+    await refusalOf(reader.rows("orders", { ...all, order }), "COLUMN_UNKNOWN", /"totl"/);
   });
 
   test("a value or operator that does not fit its column is refused by name, and the next read is served", async () => {
-    await refusal(ids(compare("id", "eq", "abc")), "FILTER_INVALID", /column "id".*"abc"/);
-    await refusal(ids(compare("total", "in", "1", "x")), "FILTER_INVALID", /column "total".*"x"/);
-    await refusal(ids(compare("at", "lt", "2026-02-30")), "FILTER_INVALID", /column "at"/);
-    await refusal(ids(compare("id", "eq", "99999999999999999999")), "FILTER_INVALID", /column "id"/);
-    await refusal(ids(compare("doc", "eq", "{}")), "FILTER_INVALID", /column "doc": json has no such operator/);
-    await refusal(ids(compare("id", "like", "1%")), "FILTER_INVALID", /"like" cannot be used on column "id"/);
-    await refusal(ids(compare("status", "like", "paid\\")), "FILTER_INVALID", /escape/);
-    await refusal(ids(compare("id", "is", "true")), "FILTER_INVALID", /boolean/);
-    await refusal(ids(compare("paid", "is", "maybe")), "FILTER_INVALID", /takes null/);
-    await refusal(ids(compare("status", "eq", "a\0b")), "FILTER_INVALID", /NUL/);
-    await refusal(ids(compare("status", "eq")), "FILTER_INVALID", /one value/);
+    await refusalOf(ids(compare("id", "eq", "abc")), "FILTER_INVALID", /column "id".*"abc"/);
+    await refusalOf(ids(compare("total", "in", "1", "x")), "FILTER_INVALID", /column "total".*"x"/);
+    await refusalOf(ids(compare("at", "lt", "2026-02-30")), "FILTER_INVALID", /column "at"/);
+    await refusalOf(ids(compare("id", "eq", "99999999999999999999")), "FILTER_INVALID", /column "id"/);
+    await refusalOf(ids(compare("doc", "eq", "{}")), "FILTER_INVALID", /column "doc": json has no such operator/);
+    await refusalOf(ids(compare("id", "like", "1%")), "FILTER_INVALID", /"like" cannot be used on column "id"/);
+    await refusalOf(ids(compare("status", "like", "paid\\")), "FILTER_INVALID", /escape/);
+    await refusalOf(ids(compare("id", "is", "true")), "FILTER_INVALID", /boolean/);
+    await refusalOf(ids(compare("paid", "is", "maybe")), "FILTER_INVALID", /takes null/);
+    await refusalOf(ids(compare("status", "eq", "a\0b")), "FILTER_INVALID", /NUL/);
+    await refusalOf(ids(compare("status", "eq")), "FILTER_INVALID", /one value/);
     const order = [{ column: "doc", descending: false, nulls: null }];
-    await refusal(reader.rows("orders", { ...all, order }), "FILTER_INVALID", /ordering operator|identify an ordering/);
+    await refusalOf(
+      reader.rows("orders", { ...all, order }),
+      "FILTER_INVALID",
+      /ordering operator|identify an ordering/,
+    );
     assert.deepEqual(await ids(null), [1, 2, 3]);
   });
 
@@ -126,26 +119,26 @@ describe("reading views", () => {
   test("a filter that is nested too deep or has too many terms is refused", async () => {
     let deep: Filter = compare("id", "eq", "1");
     for (let i = 0; i < 1_000; i++) deep = { kind: "and", negated: false, of: [deep] };
-    await refusal(ids(deep), "FILTER_INVALID", /nested/);
+    await refusalOf(ids(deep), "FILTER_INVALID", /nested/);
     const many: Filter = {
       kind: "or",
       negated: false,
       of: Array.from({ length: 600 }, () => compare("id", "eq", "1")),
     };
-    await refusal(ids(many), "FILTER_INVALID", /terms/);
+    await refusalOf(ids(many), "FILTER_INVALID", /terms/);
   });
 
   test("limit and offset are bounded, and a cursor of another order or of nobody is refused", async () => {
-    await refusal(reader.rows("orders", { ...all, limit: 10_001 }), "REQUEST_INVALID", /limit/);
-    await refusal(reader.rows("orders", { ...all, limit: -1 }), "REQUEST_INVALID", /limit/);
-    await refusal(reader.rows("orders", { ...all, offset: 0.5 }), "REQUEST_INVALID", /offset/);
+    await refusalOf(reader.rows("orders", { ...all, limit: 10_001 }), "REQUEST_INVALID", /limit/);
+    await refusalOf(reader.rows("orders", { ...all, limit: -1 }), "REQUEST_INVALID", /limit/);
+    await refusalOf(reader.rows("orders", { ...all, offset: 0.5 }), "REQUEST_INVALID", /offset/);
     assert.deepEqual((await reader.rows("orders", { ...all, limit: 0 })).rows, []);
     const { next } = await reader.rows("orders", { ...all, limit: 1 });
     assert.ok(next);
     const order = [{ column: "total", descending: true, nulls: null }];
-    await refusal(reader.rows("orders", { ...all, order, cursor: next }), "TOKEN_INVALID", /another order/);
+    await refusalOf(reader.rows("orders", { ...all, order, cursor: next }), "TOKEN_INVALID", /another order/);
     for (const cursor of ["", "x", "bnVsbA", Buffer.from('[1,"\\"id\\"+l",["zz"]]').toString("base64url")]) {
-      await refusal(reader.rows("orders", { ...all, cursor }), "TOKEN_INVALID", /cursor/);
+      await refusalOf(reader.rows("orders", { ...all, cursor }), "TOKEN_INVALID", /cursor/);
     }
   });
 
@@ -159,9 +152,9 @@ describe("reading views", () => {
     assert.equal(await rowOf("orders", ["2"], ["status"]), '{"status":"open"}\n');
     assert.equal(await rowOf("orders", ["4"]), undefined);
     assert.equal(await rowOf("orders", ["3000000000"]), undefined);
-    await refusal(rowOf("orders", ["two"]), "KEY_INVALID", /part "id".*"two"/);
-    await refusal(rowOf("orders", ["1", "2"]), "KEY_INVALID", /1 parts, not 2/);
-    await refusal(rowOf("orders", ["\0"]), "KEY_INVALID", /NUL/);
+    await refusalOf(rowOf("orders", ["two"]), "KEY_INVALID", /part "id".*"two"/);
+    await refusalOf(rowOf("orders", ["1", "2"]), "KEY_INVALID", /1 parts, not 2/);
+    await refusalOf(rowOf("orders", ["\0"]), "KEY_INVALID", /NUL/);
   });
 
   test("a composite key is taken part by part, and a view of one row has none", async () => {
@@ -184,20 +177,20 @@ describe("reading views", () => {
   });
 
   test("states that cannot be read are told, and a store that is gone is STORE_UNAVAILABLE", async () => {
-    await refusal(reader.rows("nope", all), "VIEW_UNKNOWN", /nope/);
+    await refusalOf(reader.rows("nope", all), "VIEW_UNKNOWN", /nope/);
     fixture.setState("pairs", { kind: "building", reason: "first snapshot", rowsDone: 0, rowsEstimated: null });
-    await refusal(reader.rows("pairs", all), "VIEW_BUILDING", /pairs/);
+    await refusalOf(reader.rows("pairs", all), "VIEW_BUILDING", /pairs/);
     fixture.setState("pairs", { kind: "failed", error: new MillraceError("VIEW_FAILED", "the cast failed") });
-    await refusal(rowOf("pairs", ["a", "1"]), "VIEW_FAILED", /cast/);
+    await refusalOf(rowOf("pairs", ["a", "1"]), "VIEW_FAILED", /cast/);
     fixture.setState("pairs", { kind: "live" });
     await using other = await GroupFixture.open();
     await other.createView("orders", orders);
     const dead = other.reader();
     await dead.rows("orders", all);
     await other.pool.end();
-    await refusal(dead.rows("orders", all), "STORE_UNAVAILABLE", /does not answer/);
-    await refusal(dead.snapshot("orders", null), "STORE_UNAVAILABLE", /does not answer/);
-    await refusal(dead.query("select 1", { rowsMax: 1, timeoutMs: 1000 }), "STORE_UNAVAILABLE", /does not answer/);
+    await refusalOf(dead.rows("orders", all), "STORE_UNAVAILABLE", /does not answer/);
+    await refusalOf(dead.snapshot("orders", null), "STORE_UNAVAILABLE", /does not answer/);
+    await refusalOf(dead.query("select 1", { rowsMax: 1, timeoutMs: 1000 }), "STORE_UNAVAILABLE", /does not answer/);
   });
 
   test("rows and position are of one moment while batches go on", async () => {
@@ -319,14 +312,14 @@ describe("reading views", () => {
     for await (const page of pages) count += page.length;
     assert.equal(count, 600);
     await clock.advance(5_000);
-    await refusal(Array.fromAsync(held[1]?.pages ?? []), "QUERY_TIMEOUT", /not taken in time/);
+    await refusalOf(Array.fromAsync(held[1]?.pages ?? []), "QUERY_TIMEOUT", /not taken in time/);
     let again = 0;
     for await (const page of (await paged.snapshot("many", null)).pages) again += page.length;
     assert.equal(again, 600);
   });
 
   test("a snapshot's filter is checked before its first page", async () => {
-    await refusal(reader.snapshot("orders", compare("id", "eq", "x")), "FILTER_INVALID", /column "id"/);
+    await refusalOf(reader.snapshot("orders", compare("id", "eq", "x")), "FILTER_INVALID", /column "id"/);
     const { pages } = await reader.snapshot("orders", compare("id", "in", "3", "1"));
     const rows = (await Array.fromAsync(pages)).flat();
     assert.deepEqual(

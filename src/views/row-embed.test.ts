@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { ErrorCode } from "../base/error-codes.ts";
-import { MillraceError } from "../base/errors.ts";
 import { sql, view } from "../catalog/definitions.ts";
-import { column, GroupFixture } from "./reader-fixture.ts";
+import { column, GroupFixture, refusalOf } from "./reader-fixture.ts";
 import type { Embedded, Filter, RowQuery, Selected, ViewsReader } from "./view-info.ts";
 
 describe("rows of related views", () => {
@@ -194,20 +193,8 @@ describe("rows of related views", () => {
     );
   });
 
-  async function refusal(
-    of: string,
-    select: readonly Selected[],
-    code: ErrorCode,
-    message: RegExp,
-  ): Promise<MillraceError> {
-    const error = await reader.rows(of, { ...all, select }).then(
-      () => assert.fail("it was not refused"),
-      (one: unknown) => one,
-    );
-    assert.ok(MillraceError.is(error, code), String(error));
-    assert.match(error.message, message);
-    return error;
-  }
+  const refusal = (of: string, select: readonly Selected[], code: ErrorCode, message: RegExp) =>
+    refusalOf(reader.rows(of, { ...all, select }), code, message);
 
   test("what is not related, not unique or not there is refused with the way out", async () => {
     assert.match(

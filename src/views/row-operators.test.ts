@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { MillraceError } from "../base/errors.ts";
-import { column, GroupFixture } from "./reader-fixture.ts";
+import { column, GroupFixture, refusalOf } from "./reader-fixture.ts";
 import { binaryOperators, operatorsOf, patternOperators, searchFunctions } from "./row-operators.ts";
 import { comparisonType } from "./row-type.ts";
 import type { Filter, FilterOperator, ViewsReader } from "./view-info.ts";
@@ -188,14 +187,7 @@ describe("operators of filters", () => {
     }
   });
 
-  async function refusal(filter: Filter): Promise<MillraceError> {
-    const error = await reader.rows("shelf", { ...all, filter }).then(
-      () => assert.fail("it was not refused"),
-      (one: unknown) => one,
-    );
-    assert.ok(MillraceError.is(error), String(error));
-    return error;
-  }
+  const refusal = (filter: Filter) => refusalOf(reader.rows("shelf", { ...all, filter }));
 
   test("that a type has not are refused before PostgreSQL is asked, by column, type and operator", async () => {
     const error = await refusal(compare("n", "cs", ["1"]));

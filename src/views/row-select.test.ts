@@ -1,9 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import type { ErrorCode } from "../base/error-codes.ts";
-import { MillraceError } from "../base/errors.ts";
 import { readFailed } from "./reader-errors.ts";
-import { column, GroupFixture } from "./reader-fixture.ts";
+import { column, GroupFixture, refusalOf } from "./reader-fixture.ts";
 import type { RowQuery, Selected, ViewsReader } from "./view-info.ts";
 
 describe("what is selected, ordered and counted", () => {
@@ -38,16 +36,6 @@ describe("what is selected, ordered and counted", () => {
 
   async function first(select: readonly Selected[]): Promise<string> {
     return (await reader.rows("cards", { ...all, select, limit: 1 })).rows[0] ?? "";
-  }
-
-  async function refusal(work: Promise<unknown>, code: ErrorCode, message: RegExp): Promise<MillraceError> {
-    const error = await work.then(
-      () => assert.fail("it was not refused"),
-      (one: unknown) => one,
-    );
-    assert.ok(MillraceError.is(error, code), String(error));
-    assert.match(error.message, message);
-    return error;
   }
 
   test("members are renamed, cast, and taken out of json, with PostgREST's names and the forms of their types", async () => {
@@ -124,7 +112,7 @@ describe("what is selected, ordered and counted", () => {
     ]) {
       assert.deepEqual((await reader.rows("places", { ...query, filter })).rows, ['{"city":"Graz","last":2,"m":"ok"}']);
     }
-    await refusal(
+    await refusalOf(
       reader.rows("places", { ...all, filter: compare("m", [], "eq", "sad") }),
       "FILTER_INVALID",
       /column "m".*"sad"/,
@@ -134,7 +122,7 @@ describe("what is selected, ordered and counted", () => {
       (await reader.rows("places", { ...all, filter: compare("t", [], "match", "^(a+)+$") })).rows.length,
       1,
     );
-    await refusal(
+    await refusalOf(
       reader.rows("places", { ...all, filter: compare("t", [], "match", "((((a{255}){255}){255}){255})") }),
       "FILTER_INVALID",
       /column "t"/,
@@ -142,17 +130,17 @@ describe("what is selected, ordered and counted", () => {
   });
 
   test("what cannot be selected is refused with the way out", async () => {
-    await refusal(first(["totl"]), "COLUMN_UNKNOWN", /"totl"/);
-    await refusal(first(["id", { column: "total", alias: "id" }]), "REQUEST_INVALID", /two members named "id"/);
-    await refusal(first([{ column: "id", alias: "n".repeat(64) }]), "REQUEST_INVALID", /cannot be named/);
-    const cast = await refusal(first([{ column: "id", cast: "txt" }]), "REQUEST_INVALID", /cannot cast to "txt"/);
+    await refusalOf(first(["totl"]), "COLUMN_UNKNOWN", /"totl"/);
+    await refusalOf(first(["id", { column: "total", alias: "id" }]), "REQUEST_INVALID", /two members named "id"/);
+    await refusalOf(first([{ column: "id", alias: "n".repeat(64) }]), "REQUEST_INVALID", /cannot be named/);
+    const cast = await refusalOf(first([{ column: "id", cast: "txt" }]), "REQUEST_INVALID", /cannot cast to "txt"/);
     assert.equal(cast.hint, 'Did you mean "text"?');
-    await refusal(first([{ column: "id", cast: "text; drop view views.cards" }]), "REQUEST_INVALID", /cannot cast/);
-    await refusal(first([{ column: "id", cast: "regclass" }]), "REQUEST_INVALID", /cannot cast/);
-    await refusal(first([{ column: "id", cast: "__proto__" }]), "REQUEST_INVALID", /cannot cast/);
-    await refusal(first([{ column: "id", path: path("a") }]), "PATH_INVALID", /"id" is bigint/);
-    await refusal(first([{ column: "note", cast: "integer" }]), "CAST_FAILED", /invalid input syntax/);
-    await refusal(first([{ column: "total", cast: "date" }]), "CAST_FAILED", /cannot cast type numeric to date/);
+    await refusalOf(first([{ column: "id", cast: "text; drop view views.cards" }]), "REQUEST_INVALID", /cannot cast/);
+    await refusalOf(first([{ column: "id", cast: "regclass" }]), "REQUEST_INVALID", /cannot cast/);
+    await refusalOf(first([{ column: "id", cast: "__proto__" }]), "REQUEST_INVALID", /cannot cast/);
+    await refusalOf(first([{ column: "id", path: path("a") }]), "PATH_INVALID", /"id" is bigint/);
+    await refusalOf(first([{ column: "note", cast: "integer" }]), "CAST_FAILED", /invalid input syntax/);
+    await refusalOf(first([{ column: "total", cast: "date" }]), "CAST_FAILED", /cannot cast type numeric to date/);
     assert.equal(await first(["id"]), '{"id":"1"}');
   });
 
