@@ -476,3 +476,21 @@ test("SQL that is too long or too deep is refused, and the next definition compi
   assert.equal(refusal(`select ${"(".repeat(30_000)}1${")".repeat(30_000)} as x from orders`).code, "VIEW_SQL_INVALID");
   compile("select id from orders");
 });
+
+test("two columns of one name in a subquery are told apart by nothing, and refused where they are meant", () => {
+  const twice = "(select o.id, c.id from orders o join customers c on c.id = o.customer_id) x";
+  refused("VIEW_COLUMN_AMBIGUOUS", `select x.id from ${twice}`, /"x" has two columns "id"/);
+  refused(
+    "VIEW_COLUMN_AMBIGUOUS",
+    `select y.a, y.b from (select * from ${twice}) y (a, b)`,
+    /"x" has two columns "id"/,
+  );
+  refused("VIEW_COLUMN_AMBIGUOUS", `select y.a, y.b from (select x.* from ${twice}) y (a, b)`, /two columns "id"/);
+});
+
+test("the alias of a table renames its columns from the first one on", () => {
+  const { key, uses } = compile("select o.one, o.status from orders o (one)", null);
+  assert.deepEqual([key, uses], [["one"], [{ mirrorId: 1, columns: ["id", "status"] }]]);
+  refused("VIEW_UNKNOWN_COLUMN", "select o.id from orders o (one)", /no column "id"/);
+  refused("VIEW_SQL_INVALID", "select o.a from orders o (a, b, c, d, e, f)", /has 5 columns, and its alias names 6/);
+});

@@ -29,8 +29,8 @@ export { loadParser } from "./compile/source-text.ts";
 
 /**
  * Throws `VIEW_SQL_INVALID`, `VIEW_UNKNOWN_TABLE`, `VIEW_UNKNOWN_COLUMN`, `VIEW_COLUMN_AMBIGUOUS`, `VIEW_KEY_INVALID`,
- * `VIEW_KEY_NOT_UNIQUE`, `VIEW_CYCLE`, `VIEW_OPTION_INVALID`, `VIEW_UNSUPPORTED`; where a place in the SQL is meant, the message shows it with a caret and
- * `details` has `line` and `character`.
+ * `VIEW_KEY_NOT_UNIQUE`, `VIEW_CYCLE`, `VIEW_OPTION_INVALID`, `VIEW_UNSUPPORTED`; where a place in the SQL is meant, the
+ * message shows it with a caret and `details` has `line` and `character`.
  */
 export async function compileView(request: CompileRequest): Promise<CompiledView> {
   await loadParser();

@@ -10,9 +10,8 @@ import type { SourceText } from "./source-text.ts";
 const compilerVersion = 1;
 
 /**
- * SHA-256 over the definition's words (spaces and comments do not count), its key, what it is searched by and referred from, the shape of what it uses, the
- * settings that
- * the store pins, and the compiler's version.
+ * SHA-256 over the definition's words (spaces and comments do not count) with those of the views that it reads, its key, what
+ * it is searched by and referred from, the shape of what it uses, the settings that the store pins, and the compiler's version.
  */
 export function viewHash(
   view: ViewDefinition,
