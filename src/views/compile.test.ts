@@ -478,7 +478,7 @@ test("SQL that is too long or too deep is refused, and the next definition compi
 });
 
 test("two columns of one name in a subquery are told apart by nothing, and refused where they are meant", () => {
-  const twice = "(select o.id, c.id from orders o join customers c on c.id = o.customer_id) x";
+  const twice = "(select o.id, c.id from orders o join crm.customers c on c.id = o.customer_id) x";
   refused("VIEW_COLUMN_AMBIGUOUS", `select x.id from ${twice}`, /"x" has two columns "id"/);
   refused(
     "VIEW_COLUMN_AMBIGUOUS",

@@ -32,8 +32,12 @@ test("a view that is read stands as its query where it is named; errors show the
   );
   const misplaced = () => reads("select n.id,\n  n.nothing\nfrom views.named n");
   assert.throws(misplaced, { code: "VIEW_UNKNOWN_COLUMN", message: /\nline 2: {3}n\.nothing\n {10}\^$/ });
-  const behind = () => reads("select n.id, n.nothing from (select id from views.named) n");
-  assert.throws(behind, { message: /\n {21}\^$/ });
+  const behind = () => reads("select n.id from views.named n\nwhere n.nothing = 1");
+  assert.throws(behind, { message: /\nline 2: where n\.nothing = 1\n {14}\^$/ });
+  // What is wrong with the whole, in words of the view below, is shown where that one is read.
+  const ranked = define("ranked", "select id, rank() over (partition by customer_id order by id) as r from orders");
+  const within = () => reads("select max(r.r) as highest\nfrom views.ranked r", [ranked]);
+  assert.throws(within, { code: "VIEW_UNSUPPORTED", message: /\nline 2: from views\.ranked r\n {13}\^$/ });
 });
 
 test("a view that cannot be read is named where it is read", () => {
