@@ -13,8 +13,9 @@ import { seededRandom } from "../src/base/random.ts";
 import { sql, view } from "../src/catalog/definitions.ts";
 import { settingsTable } from "../src/settings.ts";
 import { compileViewSync, loadParser } from "../src/views/compile.ts";
-import { features, featureViews, keyedFeatures, lawSeed } from "../src/views/law-features.fixture.ts";
+import { features, featureViews, keyedFeatures, lawSeed, multisetFeatures } from "../src/views/law-features.fixture.ts";
 import { makeTables } from "../src/views/law-generator.fixture.ts";
+import { wholeFeatures, wholeRefreshMs } from "../src/views/law-whole.fixture.ts";
 
 await loadParser();
 
@@ -66,8 +67,9 @@ function settingsRows(): string {
 /** The queries that the law's test holds against PostgreSQL, each with the class that the compiler gives it. */
 function featureRows(): string {
   const mirrors = makeTables(seededRandom(lawSeed));
-  const rows = [...features, ...keyedFeatures].map(({ about, text, key }) => {
-    const definition = view("feature", { ...sql``, text }, key === undefined ? {} : { key });
+  const whole = wholeFeatures.map((feature) => ({ ...feature, refreshMs: wholeRefreshMs }));
+  const rows = [...features, ...keyedFeatures, ...multisetFeatures, ...whole].map(({ about, text, key, ...more }) => {
+    const definition = { ...view("feature", { ...sql``, text }, key === undefined ? {} : { key }), ...more };
     const { class: is } = compileViewSync({ view: definition, mirrors, views: featureViews, version: 1 });
     return `| ${about} | ${is} | \`${text.replaceAll("|", "\\|")}\` |`;
   });

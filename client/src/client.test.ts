@@ -77,7 +77,13 @@ test("every operator of the server can be said, with not, any and all", async ()
     .rows({
       where: {
         a: { match: "^x", imatch: "y$", isdistinct: 5, not: { in: [1, 2], like: "z*" } },
-        b: { fts: "cat&dog", wfts: { query: "cat -dog", config: "english" }, sl: "[1,5)", adj: "[5,6)" },
+        b: {
+          fts: "cat&dog",
+          wfts: { query: "cat -dog", config: "english" },
+          sl: "[1,5)",
+          adj: "[5,6)",
+          jsonpath: "$.a",
+        },
         c: { cs: ["x", 'y,"z'], cd: "{a}", ov: { k: [1] }, any: { like: ["a*", "b}"] }, all: { gt: [1, 2] } },
       },
     });
@@ -91,6 +97,7 @@ test("every operator of the server can be said, with not, any and all", async ()
       ["a", 'not.in.("1","2")'],
       ["b", "sl.[1,5)"],
       ["b", "adj.[5,6)"],
+      ["b", "jsonpath.$.a"],
       ["b", "fts.cat&dog"],
       ["b", "wfts(english).cat -dog"],
       ["c", 'cs.{"x","y,\\"z"}'],
@@ -134,6 +141,57 @@ test("what a view is searched by is sent with the conditions, to a live view too
   assert.deepEqual([...new URL(server.asked[1]?.url ?? "", server.url).searchParams], sent);
 });
 
+test("a graph is asked for neighbours, for what can be reached, and for paths", async () => {
+  await using server = await ScriptedServer.open();
+  const path = { found: true, truncated: false, hops: 1, cost: "2", nodes: [1, 2], edges: [{ id: "1" }] };
+  server.answers(json({ items: [{ node: 2, edges: 1 }], next: "x" }), json({ items: [], truncated: true }), json(path));
+  const roads = connect<{ views: { roads: { id: string; from: number; km: string } } }>(server.url).view("roads");
+  assert.equal((await roads.neighbours(1, { limit: 1, cursor: "c" })).next, "x");
+  assert.equal((await roads.reach("a&b", { hops: 2, direction: "in", where: { from: { gt: 5 } } })).truncated, true);
+  const found = await roads.path(1, 2, {
+    by: "weight",
+    nodes: 50,
+    labels: ["a", "b"],
+    filter: { or: "(km.lt.5,km.gt.9)" },
+  });
+  const id: string | undefined = found.edges[0]?.id;
+  assert.equal(id, "1");
+  const asked = server.asked.map(({ url }) => new URL(url, server.url));
+  assert.deepEqual(
+    asked.map(({ pathname, searchParams }) => [pathname.replace("/v1/views/roads/graph/", ""), [...searchParams]]),
+    [
+      [
+        "neighbours",
+        [
+          ["of", "1"],
+          ["limit", "1"],
+          ["cursor", "c"],
+        ],
+      ],
+      [
+        "reach",
+        [
+          ["of", "a&b"],
+          ["direction", "in"],
+          ["hops", "2"],
+          ['"from"', "gt.5"],
+        ],
+      ],
+      [
+        "path",
+        [
+          ["from", "1"],
+          ["to", "2"],
+          ["label", "a,b"],
+          ["nodes", "50"],
+          ["by", "weight"],
+          ["or", "(km.lt.5,km.gt.9)"],
+        ],
+      ],
+    ],
+  );
+});
+
 test("a selection in the server's grammar is sent as it is, and a count is the page's total", async () => {
   await using server = await ScriptedServer.open();
   server.answers(
@@ -148,6 +206,57 @@ test("a selection in the server's grammar is sent as it is, and a count is the p
   assert.equal(server.asked[0]?.headers.prefer, "count=exact");
   assert.equal(new URL(server.asked[0]?.url ?? "", server.url).searchParams.get("select"), "day:at::date");
   assert.equal((await view("cards").rows()).total, null);
+});
+
+test("areas and tiles are conditions, cells are asked for", async () => {
+  await using server = await ScriptedServer.open();
+  server.answers(json([{ id: "1", _geohash: "u2e", _tile: null }]));
+  const polygon = {
+    type: "Polygon",
+    coordinates: [
+      [
+        [1, 2],
+        [3, 4],
+        [5, 6],
+        [1, 2],
+      ],
+    ],
+  } as const;
+  const [row] = await connect<{ views: Views }>(server.url)
+    .view("cards")
+    .rows({ area: polygon, tile: { zoom: 3, x: 1, y: 2 }, geohash: 3, zoom: 4 });
+  const hash: string | null | undefined = row?._geohash;
+  assert.equal(hash, "u2e");
+  assert.deepEqual(
+    [...new URL(server.asked[0]?.url ?? "", server.url).searchParams],
+    [
+      ["area", JSON.stringify(polygon)],
+      ["tile", "3/1/2"],
+      ["geohash", "3"],
+      ["zoom", "4"],
+    ],
+  );
+});
+
+test("buckets of time are asked for, and columns that are called like their parameters are filtered all the same", async () => {
+  await using server = await ScriptedServer.open();
+  server.answers(json([{ _bucket: "2026-01-01T00:00:00.000000Z", avg: 2.5 }]));
+  const query = { select: "value.avg()", bucket: "1d", fill: "linear", timeZone: "Europe/Vienna" } as const;
+  const rows = await connect(server.url)
+    .view("readings")
+    .rows<{ _bucket: string; avg: number | null }>({ ...query, where: { tz: "x" } });
+  const mean: number | null | undefined = rows[0]?.avg;
+  assert.equal(mean, 2.5);
+  assert.deepEqual(
+    [...new URL(server.asked[0]?.url ?? "", server.url).searchParams],
+    [
+      ['"tz"', "eq.x"],
+      ["select", "value.avg()"],
+      ["bucket", "1d"],
+      ["fill", "linear"],
+      ["tz", "Europe/Vienna"],
+    ],
+  );
 });
 
 test("a row is found by its key, part by part, and one that is not there is undefined", async () => {
@@ -176,11 +285,13 @@ test("what was read is seen by the next read, and a token that the server does n
   const { view } = connect(server.url);
   for (let i = 0; i < 3; i++) await view("cards").rows();
   assert.deepEqual(
-    server.asked.map(({ headers }) => headers["millrace-after"]),
+    server.asked.map(({ headers }) => headers["millrace-seen"]),
     [undefined, "T1", "T2", undefined],
   );
+  assert.ok(server.asked.every(({ headers }) => headers["millrace-after"] === undefined));
   // A token of the caller's own is the caller's affair.
   assert.equal((await refusal(view("cards").rows({ after: "mine" }))).code, "TOKEN_INVALID");
+  assert.equal(server.asked.at(-1)?.headers["millrace-after"], "mine");
 });
 
 test("events are published once, and the read that follows carries the write's token", async () => {
@@ -253,4 +364,55 @@ test("the types of the app reach the rows", () => {
     return note;
   };
   for (const one of [misspelled, mistyped, typed]) assert.equal(typeof one, "function");
+});
+
+test("several reads are one request, whose results have the types of their views", async () => {
+  await using server = await ScriptedServer.open();
+  const results = [
+    { rows: [{ id: "1", n: 2 }], next: "abc", total: 9 },
+    { row: { id: "7", n: 1, note: null } },
+    { row: null },
+    { rows: [{ day: "2026-01-01" }], next: null },
+  ];
+  server.answers(json({ token: "T2", results }, 200, { "millrace-token": "T2" }), json([]));
+  const app = connect<{ views: Views }>(server.url);
+  const snapshot = await app.read(
+    [
+      { view: "cards", where: { n: { gte: 1 } }, select: ["id", "n"], limit: 1 },
+      { view: "cards", key: "7" },
+      { view: "cards", key: ["8"] },
+      { view: "cards", select: "day:placed_at::date" },
+    ],
+    { count: "exact", after: "T1" },
+  );
+  const [page, found, missing, days] = snapshot.results;
+  const first: { id: string; n: number } | undefined = page[0];
+  const row: Views["cards"] | undefined = found;
+  const day: unknown = days[0]?.day;
+  assert.deepEqual([first?.n, page.next, page.total, page.token], [2, "abc", 9, "T2"]);
+  assert.deepEqual([row?.id, missing, day, days.total], ["7", undefined, "2026-01-01", null]);
+  assert.equal(snapshot.token, "T2");
+  const [asked] = server.asked;
+  assert.equal(`${asked?.method} ${asked?.url}`, "POST /v1/read");
+  assert.equal(asked?.headers.prefer, "count=exact");
+  assert.equal(asked?.headers["millrace-after"], "T1");
+  assert.deepEqual(JSON.parse(asked?.body ?? ""), {
+    reads: [
+      { view: "cards", query: "n=gte.1&select=id%2Cn&limit=1" },
+      { view: "cards", key: "7" },
+      { view: "cards", key: ["8"] },
+      { view: "cards", query: "select=day%3Aplaced_at%3A%3Adate" },
+    ],
+  });
+  // What was read so is not gone behind by a later read.
+  await app.view("cards").rows();
+  assert.equal(server.asked[1]?.headers["millrace-seen"], "T2");
+});
+
+test("a read of several that is refused fails all of them, and an answer that is none is said so", async () => {
+  await using server = await ScriptedServer.open();
+  server.answers(problem(404, "VIEW_UNKNOWN"), json({ token: "T", results: [] }));
+  const app = connect<{ views: Views }>(server.url);
+  assert.equal((await refusal(app.read([{ view: "cards" }]))).code, "VIEW_UNKNOWN");
+  assert.equal((await refusal(app.read([{ view: "cards" }]))).code, "ANSWER_INVALID");
 });

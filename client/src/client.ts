@@ -1,6 +1,7 @@
 /** `connect`: the face of the package. */
 import { MillraceClientError } from "./client-error.ts";
 import { defaultPace, type Pace } from "./follow.ts";
+import { type ManyReadsOptions, type ReadOf, readMany, type Snapshot } from "./many-reads.ts";
 import { TopicClient } from "./topic.ts";
 import { Transport } from "./transport.ts";
 import { ViewClient } from "./view.ts";
@@ -33,6 +34,14 @@ type RowOf<App extends AppTypes, Name extends keyof ViewsOf<App>> = ViewsOf<App>
 export interface Client<App extends AppTypes = AppTypes> {
   view<Name extends keyof ViewsOf<App> & string>(name: Name): ViewClient<RowOf<App, Name>>;
   topic<Name extends keyof TopicsOf<App> & string>(name: Name): TopicClient<TopicsOf<App>[Name]>;
+  /**
+   * Several reads of views in one snapshot: no commit lies between them. One that fails fails all, and the error's details
+   * have its place as `read`.
+   */
+  read<const Reads extends readonly ReadOf<ViewsOf<App>>[]>(
+    reads: Reads,
+    options?: ManyReadsOptions,
+  ): Promise<Snapshot<ViewsOf<App>, Reads>>;
 }
 
 /** Connects to nothing yet: the first read does. Throws `MillraceClientError` when the url is none. */
@@ -51,5 +60,6 @@ export function connect<App extends AppTypes = AppTypes>(url: string | URL, opti
   return {
     view: (name) => new ViewClient(name, transport, pace),
     topic: (name) => new TopicClient(name, transport, pace),
+    read: (reads, options = {}) => readMany<ViewsOf<App>, typeof reads>(transport, reads, options),
   };
 }

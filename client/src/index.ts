@@ -2,7 +2,19 @@
 export { type AppTypes, type Client, type ConnectOptions, connect } from "./client.ts";
 export { MillraceClientError } from "./client-error.ts";
 export type { Pace } from "./follow.ts";
-export type { Change, Gap, LiveOptions, LiveRows, LiveStatus, Update } from "./live-rows.ts";
+export type {
+  EdgesQuery,
+  Neighbours,
+  NeighboursQuery,
+  Node,
+  Path,
+  PathQuery,
+  Reach,
+  ReachQuery,
+} from "./graph.ts";
+export type { Gap, LiveOptions, LiveRows, LiveStatus, Update } from "./live-rows.ts";
+export type { ManyReadsOptions, ReadOf, RowRead, RowsRead, Snapshot } from "./many-reads.ts";
+export type { Change } from "./row-map.ts";
 export type {
   Comparison,
   Conditions,

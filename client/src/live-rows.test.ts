@@ -248,6 +248,51 @@ test("an iterator that is slow gets several batches as one, and misses no key", 
   live.close();
 });
 
+test("without a key equal rows are there as often as they came, and who reads slowly is told what all of it came to", async () => {
+  await using server = await ScriptedServer.open();
+  const [one, two] = [
+    { id: 1, n: 0 },
+    { id: 2, n: 0 },
+  ];
+  const rows = { event: "snapshot", id: "1.1", data: { token: "t1", key: null, rows: [one, one, two] } };
+  const batch = (n: number, list: readonly unknown[]): Sent => ({
+    event: "changes",
+    id: `1.${n}`,
+    data: { token: `t${n}`, changes: list },
+  });
+  server.answers(
+    stream([
+      rows,
+      batch(2, [
+        { op: "insert", row: one, count: 2 },
+        { op: "delete", row: two, count: 1 },
+      ]),
+      batch(3, [{ op: "delete", row: one, count: 3 }]),
+      batch(4, [
+        { op: "delete", row: one, count: 1 },
+        { op: "insert", row: two, count: 1 },
+      ]),
+    ]),
+  );
+  const seen: string[] = [];
+  const done = Promise.withResolvers<void>();
+  const { live } = follow(server, {
+    onUpdate: ({ rows, token }) => {
+      seen.push([...rows.values()].map(({ id }) => id).join(""));
+      if (token === "t2") assert.deepEqual(rows.get(`${live.keyText(one)} 4`), one);
+      if (token === "t4") done.resolve();
+    },
+  });
+  const iterator = live[Symbol.asyncIterator]();
+  await done.promise;
+  assert.deepEqual(seen, ["112", "1111", "1", "2"]);
+  const { value } = await iterator.next();
+  assert.deepEqual(value.changes, [{ op: "insert", key: two, row: two, count: 1 }]);
+  const late = await live[Symbol.asyncIterator]().next();
+  assert.deepEqual(late.value.changes, [{ op: "insert", key: two, row: two, count: 1 }]);
+  live.close();
+});
+
 test("wherever connections are cut, no state is shown that the view did not have", async () => {
   // A view whose rows always sum to 0; each batch moves an amount in two frames.
   const history: Sent[] = [snapshot(0, [{ id: 1, n: 0 }], true), snapshot(0, [{ id: 2, n: 0 }])];

@@ -6,16 +6,9 @@
  */
 import { MillraceClientError } from "./client-error.ts";
 import { type Followed, type Frame, follow, type Pace } from "./follow.ts";
+import { type Change, merged, RowMap, type SentChange } from "./row-map.ts";
 import type { Conditions } from "./row-query.ts";
 import type { Transport } from "./transport.ts";
-
-export interface Change<Row> {
-  readonly op: "upsert" | "delete";
-  /** The key columns. */
-  readonly key: Partial<Row>;
-  /** Undefined for a delete. */
-  readonly row: Row | undefined;
-}
 
 /** The rows after a snapshot or a batch, and what changed since the update before. */
 export interface Update<Row> {
@@ -65,10 +58,9 @@ interface Part {
 /** Iterate it for updates (who is slow gets several in one), or give handlers; both may be used. */
 export class LiveRows<Row extends object> implements AsyncIterable<Update<Row>> {
   readonly #source: LiveSource<Row>;
-  readonly #rows = new Map<string, Row>();
+  readonly #map = new RowMap<Row>();
   readonly #closing = new AbortController();
   readonly #iterators = new Set<UpdateIterator<Row>>();
-  #keyColumns: readonly string[] = [];
   #part: Part | undefined;
   #status: LiveStatus = { kind: "connecting" };
   #token: string | undefined;
@@ -83,7 +75,7 @@ export class LiveRows<Row extends object> implements AsyncIterable<Update<Row>> 
 
   /** The present state; empty before the first update. */
   get rows(): ReadonlyMap<string, Row> {
-    return this.#rows;
+    return this.#map.rows;
   }
 
   get status(): LiveStatus {
@@ -95,9 +87,12 @@ export class LiveRows<Row extends object> implements AsyncIterable<Update<Row>> 
     return this.#token;
   }
 
-  /** How a row's key is spelled in `rows`: the JSON of its values in the order of the key columns. */
+  /**
+   * How a row's key is spelled in `rows`: the JSON of its values in the order of the key columns. Without a key it is the
+   * JSON of the row, and its further copies have a blank and their number behind: ` 2`, ` 3`.
+   */
   keyText(key: Partial<Row>): string {
-    return JSON.stringify(this.#keyColumns.map((column) => (key as Record<string, unknown>)[column] ?? null));
+    return this.#map.keyText(key);
   }
 
   /** Begins with the present state, when there is one. Throws what ended the feed for good; ends when it is closed. */
@@ -179,27 +174,22 @@ export class LiveRows<Row extends object> implements AsyncIterable<Update<Row>> 
         if (frame.more === true) return;
         const { items } = this.#part;
         this.#part = undefined;
-        if (event === "snapshot") this.#replace(items as Row[], frame.key as string[], String(frame.token));
-        else this.#apply(items as Change<Row>[], String(frame.token));
+        if (event === "snapshot") this.#replace(items as Row[], frame.key as string[] | null, String(frame.token));
+        else this.#apply(items as SentChange<Row>[], String(frame.token));
       }
     }
   }
 
-  #replace(rows: readonly Row[], keyColumns: readonly string[], token: string): void {
-    this.#keyColumns = keyColumns;
-    this.#rows.clear();
-    for (const row of rows) this.#rows.set(this.keyText(row), row);
+  #replace(rows: readonly Row[], keyColumns: readonly string[] | null, token: string): void {
+    this.#map.replace(rows, keyColumns);
     this.#arrive(token);
     this.#tell(this.#everything(token));
   }
 
-  #apply(changes: readonly Change<Row>[], token: string): void {
-    for (const { op, key, row } of changes) {
-      if (op === "upsert" && row !== undefined) this.#rows.set(this.keyText(key), row);
-      else this.#rows.delete(this.keyText(key));
-    }
+  #apply(sent: readonly SentChange<Row>[], token: string): void {
+    const changes = this.#map.apply(sent);
     this.#arrive(token);
-    this.#tell({ rows: this.#rows, snapshot: false, changes, token });
+    this.#tell({ rows: this.#map.rows, snapshot: false, changes, token });
   }
 
   #arrive(token: string): void {
@@ -209,13 +199,7 @@ export class LiveRows<Row extends object> implements AsyncIterable<Update<Row>> 
   }
 
   #everything(token: string): Update<Row> {
-    const changes = [...this.#rows.values()].map((row): Change<Row> => ({ op: "upsert", key: this.#keyOf(row), row }));
-    return { rows: this.#rows, snapshot: true, changes, token };
-  }
-
-  #keyOf(row: Row): Partial<Row> {
-    const values = row as Record<string, unknown>;
-    return Object.fromEntries(this.#keyColumns.map((column) => [column, values[column]])) as Partial<Row>;
+    return { rows: this.#map.rows, snapshot: true, changes: this.#map.everything(), token };
   }
 
   #gap(gap: Gap): void {
@@ -238,7 +222,7 @@ function textOf(value: unknown): string | null {
   return typeof value === "string" ? value : null;
 }
 
-/** Holds at most one update: those that nobody has taken become one, the last change of a key winning. */
+/** Holds at most one update: those that nobody has taken become one, the last change of a key winning; without a key they are added up. */
 class UpdateIterator<Row> implements AsyncIterator<Update<Row>> {
   readonly #onReturn: () => void;
   #pending: { update: Update<Row>; changes: Map<string, Change<Row>> } | undefined;
@@ -252,7 +236,12 @@ class UpdateIterator<Row> implements AsyncIterator<Update<Row>> {
 
   push(update: Update<Row>, keyText: (key: Partial<Row>) => string): void {
     const changes = update.snapshot ? new Map<string, Change<Row>>() : (this.#pending?.changes ?? new Map());
-    for (const change of update.changes) changes.set(keyText(change.key), change);
+    for (const change of update.changes) {
+      const text = keyText(change.key);
+      const one = merged(changes.get(text), change);
+      if (one === undefined) changes.delete(text);
+      else changes.set(text, one);
+    }
     const snapshot = update.snapshot || this.#pending?.update.snapshot === true;
     this.#pending = { update: { ...update, snapshot }, changes };
     this.#wake?.();
@@ -269,7 +258,7 @@ class UpdateIterator<Row> implements AsyncIterator<Update<Row>> {
       const pending = this.#pending;
       if (pending) {
         this.#pending = undefined;
-        const changes = [...pending.changes.values()].filter((one) => !pending.update.snapshot || one.op === "upsert");
+        const changes = [...pending.changes.values()].filter((one) => !pending.update.snapshot || one.op !== "delete");
         return { done: false, value: { ...pending.update, changes } };
       }
       if (this.#ended) {

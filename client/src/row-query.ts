@@ -34,6 +34,9 @@ export interface Comparison<Value> {
   readonly nxr?: string;
   readonly nxl?: string;
   readonly adj?: string;
+  /** An expression of PostgreSQL's jsonpath finds something in the column (`$.items[*] ? (@.price > 10)`), or is true of it (`$.total > 100`). */
+  readonly jsonpath?: string;
+  readonly jsonmatch?: string;
   /** Resembles a text, in a view with the option `fuzzy`: 30 % unless said, and for a part of the text 60 %. */
   readonly similar?: Similar;
   readonly wordSimilar?: Similar;
@@ -78,6 +81,10 @@ export interface Conditions<Row> {
   readonly within?: string;
   /** West, south, east, north in degrees; west is greater than east in a box across the antimeridian. */
   readonly bbox?: readonly [west: number, south: number, east: number, north: number];
+  /** In a polygon or several, as GeoJSON or as well-known text: `"POLYGON((15 47, 16 47, 16 48, 15 47))"`. */
+  readonly area?: string | { readonly type: "Polygon" | "MultiPolygon"; readonly coordinates: readonly unknown[] };
+  /** In a tile of a web map. */
+  readonly tile?: { readonly zoom: number; readonly x: number; readonly y: number };
 }
 
 /** What searching adds to a row. */
@@ -88,6 +95,10 @@ export interface Found {
   readonly _rank?: number;
   /** Of `similar`, when it is selected. */
   readonly _similarity?: number;
+  /** Of `geohash`; null where the row has no place. */
+  readonly _geohash?: string | null;
+  /** Of `zoom`, as `zoom/x/y`. */
+  readonly _tile?: string | null;
   /** HTML by column, with `<mark>` around the words of `search`. */
   readonly _highlight?: Readonly<Record<string, string>>;
 }
@@ -100,8 +111,18 @@ export interface RowsQuery<Row, Column extends keyof Row = keyof Row> extends Co
   /** 100 unless said, at most 10,000. */
   readonly limit?: number;
   readonly offset?: number;
+  /** Groups by time, in a view with the option `series`: `"15m"`, `"1d"`, `"1mo"`. `select` says what is computed: `"sensor,value.avg()"`. */
+  readonly bucket?: string;
+  /** What stands in buckets without rows, which else are left out. */
+  readonly fill?: "null" | "0" | "previous" | "linear";
+  /** Whose days and months are meant; UTC unless said. */
+  readonly timeZone?: string;
   /** Columns in which the words of `search` are marked, as `_highlight`. */
   readonly highlight?: readonly string[];
+  /** Adds the geohash of the row's place, of so many characters: 1 to 12. */
+  readonly geohash?: number;
+  /** Adds the tile of a web map that has the row's place: 0 to 24. */
+  readonly zoom?: number;
   /** `next` of the page before. */
   readonly cursor?: string;
   /** Asks for the page's `total`; `estimated` is exact up to 10,000 and the planner's estimate above. */
@@ -111,11 +132,12 @@ export interface RowsQuery<Row, Column extends keyof Row = keyof Row> extends Co
   readonly signal?: AbortSignal;
 }
 
-type Parameter = readonly [string, string];
+export type Parameter = readonly [string, string];
 
 const operators = [
   ...(["eq", "neq", "gt", "gte", "lt", "lte", "like", "ilike", "match", "imatch", "is", "isdistinct"] as const),
   ...(["sl", "sr", "nxr", "nxl", "adj"] as const),
+  ...(["jsonpath", "jsonmatch"] as const),
 ];
 
 export function conditionParameters<Row>(conditions: Conditions<Row>): Parameter[] {
@@ -135,12 +157,14 @@ export function conditionParameters<Row>(conditions: Conditions<Row>): Parameter
   return [...parameters, ...Object.entries(filter)];
 }
 
-function findParameters<Row>({ search, near, within, bbox }: Conditions<Row>): Parameter[] {
+function findParameters<Row>({ search, near, within, bbox, area, tile }: Conditions<Row>): Parameter[] {
   const parameters: Parameter[] = [];
   if (search !== undefined) parameters.push(["q", search]);
   if (near) parameters.push(["near", `${degrees(near.lat)},${degrees(near.lon)}`]);
   if (within !== undefined) parameters.push(["within", within]);
   if (bbox) parameters.push(["bbox", bbox.map(degrees).join(",")]);
+  if (area !== undefined) parameters.push(["area", typeof area === "string" ? area : JSON.stringify(area)]);
+  if (tile) parameters.push(["tile", `${tile.zoom}/${tile.x}/${tile.y}`]);
   return parameters;
 }
 
@@ -202,10 +226,16 @@ export function pageParameters<Row, Column extends keyof Row>(query: RowsQuery<R
   if (query.offset !== undefined) parameters.push(["offset", String(query.offset)]);
   if (query.cursor !== undefined) parameters.push(["cursor", query.cursor]);
   if (query.highlight) parameters.push(["highlight", query.highlight.join(",")]);
+  if (query.geohash !== undefined) parameters.push(["geohash", String(query.geohash)]);
+  if (query.zoom !== undefined) parameters.push(["zoom", String(query.zoom)]);
+  if (query.bucket !== undefined) parameters.push(["bucket", query.bucket]);
+  if (query.fill !== undefined) parameters.push(["fill", query.fill]);
+  if (query.timeZone !== undefined) parameters.push(["tz", query.timeZone]);
   return parameters;
 }
 
-const searches = ["q", "highlight", "near", "within", "bbox"];
+const places = ["near", "within", "bbox", "area", "tile", "geohash", "zoom"];
+const searches = ["q", "highlight", ...places, "bucket", "fill", "tz"];
 
 /** Names that are parameters, or that the grammar would cut, stand in double quotes. */
 function columnName(name: string): string {

@@ -1,6 +1,17 @@
 /** One view: pages of rows, one row, and the rows as they change. */
 import { MillraceClientError } from "./client-error.ts";
 import type { Pace } from "./follow.ts";
+import {
+  type EdgesQuery,
+  edgesParameters,
+  type Neighbours,
+  type NeighboursQuery,
+  type Node,
+  type Path,
+  type PathQuery,
+  type Reach,
+  type ReachQuery,
+} from "./graph.ts";
 import { type LiveOptions, LiveRows } from "./live-rows.ts";
 import { conditionParameters, type Found, pageParameters, type RowsQuery } from "./row-query.ts";
 import { jsonOf, type Transport } from "./transport.ts";
@@ -70,6 +81,34 @@ export class ViewClient<Row extends object> {
       if (error instanceof MillraceClientError && error.code === "ROW_NOT_FOUND") return undefined;
       throw error;
     }
+  }
+
+  /** Nodes that an edge of the node leads to, in a view with the option `graph`. */
+  neighbours(of: Node, query: NeighboursQuery<Row> = {}): Promise<Neighbours> {
+    return this.#graph("neighbours", [["of", String(of)]], query);
+  }
+
+  /** Nodes that can be reached from the node, with how many edges away they are. */
+  reach(of: Node, query: ReachQuery<Row> = {}): Promise<Reach> {
+    return this.#graph("reach", [["of", String(of)]], query);
+  }
+
+  /** One of the shortest paths, or of the cheapest. */
+  path(from: Node, to: Node, query: PathQuery<Row> = {}): Promise<Path<Row>> {
+    const ends: [string, string][] = [
+      ["from", String(from)],
+      ["to", String(to)],
+    ];
+    return this.#graph("path", ends, query);
+  }
+
+  async #graph<Answer>(kind: string, ends: [string, string][], query: EdgesQuery<Row>): Promise<Answer> {
+    const answer = await this.#transport.read(`${this.#path()}/graph/${kind}`, "views", {
+      query: [...ends, ...edgesParameters(query)],
+      after: query.after,
+      ...(query.signal ? { signal: query.signal } : {}),
+    });
+    return (await jsonOf(answer)) as Answer;
   }
 
   /** The rows that match, kept as they are on the server until `close` or the signal. */

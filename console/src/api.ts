@@ -28,7 +28,10 @@ export interface ViewInfo {
   readonly sql: string;
   readonly class: string;
   readonly columns: readonly { name: string; type: string; nullable: boolean }[];
-  readonly key: readonly string[];
+  /** Null where rows may be there several times. */
+  readonly key: readonly string[] | null;
+  /** Of a view that is run again as a whole. */
+  readonly refresh?: { readonly every: string; readonly behind: boolean };
   readonly state: {
     readonly kind: "building" | "live" | "failed" | "removed";
     readonly reason?: string;

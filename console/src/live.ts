@@ -1,6 +1,7 @@
 /** A view's rows and a topic's events as they change, over SSE. What is shown is always a state that existed. */
 import { useEffect, useReducer, useRef, useState } from "preact/hooks";
 import { asProblem, fetchJson, type Problem, type TopicEvent } from "./api.ts";
+import { Copies } from "./copies.ts";
 
 export type Row = Readonly<Record<string, unknown>>;
 
@@ -22,15 +23,18 @@ export interface LiveRows {
 }
 
 interface Change {
-  readonly op: "upsert" | "delete";
-  readonly key: Row;
+  readonly op: "upsert" | "insert" | "delete";
+  /** Undefined of a view without a key. */
+  readonly key?: Row;
   readonly row?: Row;
+  readonly count?: number;
 }
 
 const againMs = 1_000;
 const nothing: LiveRows = { kind: "connecting", rows: new Map(), changes: 0, token: null, notice: null, problem: null };
 
-export function useLiveView(view: string, key: readonly string[], enabled: boolean): LiveRows {
+/** Without a key (null) equal rows are told apart by numbers. */
+export function useLiveView(view: string, key: readonly string[] | null, enabled: boolean): LiveRows {
   const [state, setState] = useState<LiveRows>(nothing);
   const [edition, setEdition] = useState(0);
   useEffect(() => {
@@ -42,15 +46,20 @@ export function useLiveView(view: string, key: readonly string[], enabled: boole
     const source = new EventSource(`${path}/live`);
     let rows = new Map<string, LiveRow>();
     let pending: Map<string, LiveRow> | null = null;
+    const copies = new Copies();
     let changes = 0;
-    const idOf = (row: Row) => JSON.stringify(key.map((column) => row[column]));
+    const idOf = (row: Row) => JSON.stringify(key === null ? row : key.map((column) => row[column]));
     const show = (token: string) =>
       setState({ kind: "live", rows: new Map(rows), changes, token, notice: null, problem: null });
 
     source.addEventListener("snapshot", (event) => {
       const frame = JSON.parse(event.data) as { token: string; rows: Row[]; more?: boolean };
+      if (pending === null) copies.clear();
       pending ??= new Map();
-      for (const row of frame.rows) pending.set(idOf(row), { id: idOf(row), row, changedAt: 0, changed: new Set() });
+      for (const row of frame.rows) {
+        const id = key === null ? copies.add(idOf(row)) : idOf(row);
+        pending.set(id, { id, row, changedAt: 0, changed: new Set() });
+      }
       if (frame.more) return;
       rows = pending;
       pending = null;
@@ -61,7 +70,10 @@ export function useLiveView(view: string, key: readonly string[], enabled: boole
       const frame = JSON.parse(event.data) as { token: string; changes: Change[]; more?: boolean };
       staged.push(...frame.changes);
       if (frame.more) return;
-      for (const change of staged) apply(rows, idOf(change.key), change);
+      for (const change of staged) {
+        if (change.key === undefined) applyCopies(rows, copies, idOf(change.row ?? {}), change);
+        else apply(rows, idOf(change.key), change);
+      }
       changes += staged.length;
       staged = [];
       show(frame.token);
@@ -102,7 +114,7 @@ export function useLiveView(view: string, key: readonly string[], enabled: boole
       gone.abort();
       clearTimeout(again);
     };
-  }, [view, key.join(","), enabled, edition]);
+  }, [view, key?.join(","), enabled, edition]);
   return state;
 }
 
@@ -114,6 +126,22 @@ function apply(rows: Map<string, LiveRow>, id: string, change: Change): void {
   const before = rows.get(id)?.row;
   const changed = new Set(Object.keys(change.row).filter((column) => !same(before?.[column], change.row?.[column])));
   rows.set(id, { id, row: change.row, changedAt: performance.now(), changed });
+}
+
+function applyCopies(
+  rows: Map<string, LiveRow>,
+  copies: Copies,
+  text: string,
+  { op, row = {}, count = 1 }: Change,
+): void {
+  for (let i = 0; i < count; i++) {
+    if (op === "delete") {
+      rows.delete(copies.remove(text));
+      continue;
+    }
+    const id = copies.add(text);
+    rows.set(id, { id, row, changedAt: performance.now(), changed: new Set(Object.keys(row)) });
+  }
 }
 
 function same(a: unknown, b: unknown): boolean {

@@ -95,7 +95,7 @@ function Views({ items }: { items: readonly ViewInfo[] | null }) {
         ${view.state.kind === "building" ? html`<p class="quiet">${view.state.reason}</p>` : null}
         ${view.state.replacement ? html`<p class="quiet">Its next version ${view.state.replacement.reason}.</p>` : null}
         <div class="row small"><span>${view.class}</span><span><b class="num">${rate(rates[view.name] ?? 0)}</b> changes/s</span></div>
-        <div class="row small"><span>key ${view.key.join(", ") || "none, one row"}</span><span><b class="num">${count(view.rowsEstimated)}</b> rows</span></div>
+        <div class="row small"><span>${view.key === null ? "no key" : `key ${view.key.join(", ") || "none, one row"}`}</span><span><b class="num">${count(view.rowsEstimated)}</b> rows</span></div>
       </a>`;
     })}
   </section>`;

@@ -24,7 +24,7 @@ export function Views() {
           <tbody>${items.map((view) => {
             const { tone, word } = viewState(view);
             return html`<tr key=${view.name}><td><a data-row href="#/views/${view.name}">${view.name}</a></td><td><${Badge} tone=${tone}>${word}<//></td>
-              <td>${view.class}</td><td class="mono">${view.key.join(", ") || "–"}</td><td class="right num">${count(view.rowsEstimated)}</td><td class="right num">${count(view.changes)}</td></tr>`;
+              <td>${view.class}</td><td class="mono">${view.key?.join(", ") || "–"}</td><td class="right num">${count(view.rowsEstimated)}</td><td class="right num">${count(view.changes)}</td></tr>`;
           })}</tbody></table></div>`}<//>`;
 }
 
@@ -46,7 +46,8 @@ function Details({ view }: { view: ViewInfo }) {
     <dl class="facts">
       <${Fact} name="State"><${Badge} tone=${tone}>${word}<//><//>
       <${Fact} name="Class">${view.class}<//>
-      <${Fact} name="Key"><span class="mono">${view.key.join(", ") || "one row"}</span><//>
+      ${view.refresh ? html`<${Fact} name="Run again">every ${view.refresh.every}${view.refresh.behind ? ", behind now" : ""}<//>` : null}
+      <${Fact} name="Key"><span class="mono">${view.key === null ? "none, rows may be equal" : view.key.join(", ") || "one row"}</span><//>
       <${Fact} name="Changes"><span class="num">${count(view.changes)}</span><//>
     </dl>
     <details><summary>SQL</summary><pre>${view.sql.trim()}</pre></details>
@@ -91,7 +92,8 @@ function visible(view: ViewInfo, rows: LiveRow[], filter: string, recent: boolea
   const text = filter.toLowerCase();
   const has = ({ row }: LiveRow) => Object.values(row).some((value) => cell(value).toLowerCase().includes(text));
   const found = text === "" ? rows : rows.filter(has);
-  const key = view.key.length === 1 ? view.columns.find((column) => column.name === view.key[0]) : undefined;
+  const [only, ...more] = view.key ?? [];
+  const key = more.length === 0 ? view.columns.find((column) => column.name === only) : undefined;
   const numeric = key !== undefined && isNumeric(key.type);
   return found.sort((a, b) => {
     if (recent && a.changedAt !== b.changedAt) return b.changedAt - a.changedAt;
@@ -102,7 +104,7 @@ function visible(view: ViewInfo, rows: LiveRow[], filter: string, recent: boolea
 function FirstPage({ view }: { view: ViewInfo }) {
   const page = usePolled<readonly Row[]>(`/v1/views/${encodeURIComponent(view.name)}?limit=100`, 2_000);
   return html`<div class="title"><h2>First 100 rows</h2><${Badge} tone="quiet">read every 2 s<//></div>
-    <p class="quiet">The view has about ${count(view.rowsEstimated)} rows, too many to follow in a page. Filter it over HTTP: <code>/v1/views/${view.name}?${view.key[0] ?? "column"}=eq.…</code></p>
+    <p class="quiet">The view has about ${count(view.rowsEstimated)} rows, too many to follow in a page. Filter it over HTTP: <code>/v1/views/${view.name}?${view.key?.[0] ?? "column"}=eq.…</code></p>
     <${Await} of=${page}>${(rows: readonly Row[]) => html`<${Rows} view=${view} rows=${rows.map((row, i) => ({ id: String(i), row, changedAt: 0, changed: new Set<string>() }))} />`}<//>`;
 }
 

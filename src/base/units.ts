@@ -29,3 +29,9 @@ function parse(text: unknown, setting: string, units: Readonly<Record<string, nu
   }
   return Math.round(Number(match[1]) * unit);
 }
+
+/** As `parseDurationMs` reads it, in the largest unit that it is a whole number of: 604800000 is `7d`. */
+export function printDuration(ms: number): string {
+  const [unit, size] = Object.entries(durationUnits).findLast(([, one]) => ms >= one && ms % one === 0) ?? ["ms", 1];
+  return `${ms / size}${unit}`;
+}

@@ -16,6 +16,7 @@ export {
   type TableDefinition,
   type TableReference,
 } from "./define/postgres.ts";
+export type { GraphOption, IndexField, IndexOption, ReadOptions, SeriesOption } from "./define/read-options.ts";
 export type { ListedEvent, ListPage, ListRequest, ReconcileDefinition, ReconcileOptions } from "./define/reconcile.ts";
 export type { StandardSchema } from "./define/standard-schema.ts";
 export { patternOf, type TablePattern } from "./define/table-pattern.ts";

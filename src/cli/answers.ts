@@ -3,7 +3,7 @@
 import type { Orphan, SlotWal } from "../capture/slot-look.ts";
 import type { TableStatus } from "../capture/source.ts";
 import type { HookStatus } from "../capture/webhooks/hook-status.ts";
-import type { FindOptions } from "../catalog/definitions.ts";
+import type { FindOptions, ReadOptions } from "../catalog/definitions.ts";
 import type { BuildProgress, ViewColumn } from "../views/view-info.ts";
 
 export interface List<T> {
@@ -80,10 +80,15 @@ export interface ViewAnswer {
   readonly sql: string;
   readonly class: string;
   readonly columns: readonly ViewColumn[];
-  readonly key: readonly string[];
+  /** Null where rows may be there several times. */
+  readonly key: readonly string[] | null;
   readonly hash: string;
   /** What it can be searched by. */
   readonly find?: FindOptions;
+  /** How it is read beside as rows. */
+  readonly reads?: ReadOptions;
+  /** Of one that is run again as a whole. */
+  readonly refresh?: { readonly every: string; readonly behind: boolean };
   readonly state:
     | { readonly kind: "live"; readonly replacement?: BuildProgress }
     | { readonly kind: "removed" }
@@ -110,6 +115,8 @@ export interface EventAnswer {
 export interface QueryAnswer {
   readonly columns: readonly string[];
   readonly rows: readonly (readonly unknown[])[];
+  /** There are more rows than were asked for. */
+  readonly more?: true;
 }
 
 /** A part of a path. */

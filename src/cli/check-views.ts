@@ -8,7 +8,8 @@ export interface CheckedView {
   readonly view: string;
   /** Null for a view that is refused. */
   readonly class: string | null;
-  readonly key: readonly string[];
+  /** Empty for a view of one row and for one that is refused; null where rows may be there several times. */
+  readonly key: readonly string[] | null;
   /** Null for a view that is refused. */
   readonly hash: string | null;
   readonly error: MillraceError | null;
@@ -25,7 +26,7 @@ export async function checkViews(
   return checked.map(({ view, compiled, error, warnings }) => ({
     view: view.name,
     class: compiled?.class ?? null,
-    key: compiled?.key ?? [],
+    key: compiled === null ? [] : compiled.key,
     hash: compiled?.hash ?? null,
     error,
     warnings,

@@ -35,7 +35,7 @@ class Runs {
 /** At least one frame, however few rows; only the last has an id and no `more`. */
 export async function* snapshotFrames(
   position: GroupPosition,
-  key: readonly string[],
+  key: readonly string[] | null,
   pages: AsyncIterable<readonly string[]>,
 ): AsyncGenerator<Frame, undefined> {
   const head = `"token":"${groupToken(position)}","key":${JSON.stringify(key)}`;
@@ -99,7 +99,9 @@ function changesFrame(position: GroupPosition, run: readonly string[], frame: nu
   return Object.freeze({ event: "changes", id: encodeFeedId({ ...position, frame }), data });
 }
 
-function changeText({ op, key, row }: ViewChange): string {
+function changeText(change: ViewChange): string {
+  const { op, key, row } = change;
+  if (key === null) return `{"op":"${op}","row":${row},"count":${change.count}}`;
   return row === null ? `{"op":"${op}","key":${key}}` : `{"op":"${op}","key":${key},"row":${row}}`;
 }
 

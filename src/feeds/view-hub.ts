@@ -91,7 +91,7 @@ export class ViewHub {
 
   constructor(options: HubOptions) {
     this.#options = options;
-    this.#position = options.reader.position();
+    this.#position = options.reader.position(options.view);
     this.#floor = this.#position.batch;
     this.#toldBatch = this.#position.batch;
     this.#unsubscribe = options.reader.onChange(() => this.#moved());
@@ -215,7 +215,7 @@ export class ViewHub {
     this.#stopRetry();
     const { reader, view, shape, reads, clock, limits } = this.#options;
     try {
-      while (!this.#closed && isBehind(this.#position, reader.position())) {
+      while (!this.#closed && isBehind(this.#position, reader.position(view))) {
         const answer = this.#proven
           ? await reads.changesSince(view, this.#position, shape)
           : await reads.alone(view, this.#position, shape.filter);
@@ -233,7 +233,7 @@ export class ViewHub {
       this.#reading = false;
     }
     // A batch that was told between the last look and the end of this read.
-    if (!this.#closed && !this.#retryTimer && !this.#error && isBehind(this.#position, reader.position()))
+    if (!this.#closed && !this.#retryTimer && !this.#error && isBehind(this.#position, reader.position(view)))
       void this.#read();
   }
 

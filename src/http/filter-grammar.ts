@@ -6,6 +6,7 @@
  *     term  = <field>.[not.]<operator>.<value> | [not.]and(<term>,…) | [not.]or(<term>,…)
  *     field = <column> with `->key`, `->0` and a last `->>key` behind it
  *     in    = in.(a,b,"c,d")        is = is.null | is.not_null | is.true | is.false | is.unknown
+ *     json = jsonpath.$.items[*] ? (@.price > 10) | jsonmatch.$.total > 100
  *     similar = similar.smith | similar(0.5).smith | word_similar.smith
  *     any   = eq(any).{a,b,"c,d"}   all = like(all).{a*,*b}        fts = fts.a&b | fts(english).a&b
  *
@@ -25,6 +26,7 @@ const operators: readonly FilterOperator[] = [
   ...(["eq", "neq", "gt", "gte", "lt", "lte", "in", "like", "ilike", "match", "imatch", "is", "isdistinct"] as const),
   ...searches,
   ...(["cs", "cd", "ov", "sl", "sr", "nxr", "nxl", "adj"] as const),
+  ...(["jsonpath", "jsonmatch"] as const),
 ];
 const isValues = ["null", "not_null", "true", "false", "unknown"];
 const depthMax = 16;

@@ -1,8 +1,9 @@
 /**
- * Parameters that search a view by its options: `q` and `highlight`, `near` and `within`, `bbox`; and the operators `similar`
+ * Parameters that search a view by its options: `q` and `highlight`, `near` and `within`, `bbox`, `area` and `tile`, `geohash` and `zoom`; and the operators `similar`
  * and `word_similar` of a column's filter. Throws `FILTER_INVALID`.
  */
 import { MillraceError } from "../base/errors.ts";
+import { geohashLengthMax, zoomMax } from "../views/find/area.ts";
 import {
   type FindFilter,
   type FindQuery,
@@ -10,9 +11,13 @@ import {
   similarThreshold,
   wordSimilarThreshold,
 } from "../views/find/find-query.ts";
+import { parseArea } from "./area-parameter.ts";
 
 /** Names that are no columns. */
-export const findParameters = ["q", "highlight", "near", "within", "bbox"] as const;
+export const findParameters = [
+  ...(["q", "highlight", "near", "within", "bbox"] as const),
+  ...(["area", "tile", "geohash", "zoom"] as const),
+] as const;
 
 type Given = ReadonlyMap<string, string>;
 
@@ -41,21 +46,30 @@ export function parseFind(given: Given): FindParameters {
     filters.push({ kind: "within", center: near, metres: metres(within), negated: false });
   }
   if (bbox !== undefined) filters.push(box(bbox));
+  const area = given.get("area");
+  if (area !== undefined) filters.push({ kind: "area", polygons: parseArea(area), negated: false });
+  const tiled = given.get("tile");
+  if (tiled !== undefined) filters.push(tile(tiled));
+  const geohash = length(given, "geohash", 1, geohashLengthMax);
+  const zoom = length(given, "zoom", 0, zoomMax);
   const highlight = highlighted(given.get("highlight"), search);
-  if (search === undefined && near === undefined) return { filters, find: null };
+  if ([search, near, geohash, zoom].every((one) => one === undefined)) return { filters, find: null };
   return {
     filters,
     find: {
       ...(search === undefined ? {} : { search }),
       ...(near === undefined ? {} : { near }),
       ...(highlight === undefined ? {} : { highlight }),
+      ...(geohash === undefined ? {} : { geohash }),
+      ...(zoom === undefined ? {} : { zoom }),
     },
   };
 }
 
 /** For a live view, whose rows have no order and nothing added. */
 export function parseFindFilters(given: Given): readonly FindFilter[] {
-  if (given.has("highlight")) throw invalid("highlight has no meaning for a live view", "Leave it out.");
+  const added = ["highlight", "geohash", "zoom"].find((name) => given.has(name));
+  if (added !== undefined) throw invalid(`${added} has no meaning for a live view`, "Leave it out.");
   if (given.has("near") && !given.has("within")) {
     throw invalid("near alone is an order, which a live view does not have", "Add within=5km, or read the rows.");
   }
@@ -105,6 +119,26 @@ function box(text: string): FindFilter {
     `bbox is ${JSON.stringify(text.slice(0, 80))}`,
     "It is minlon,minlat,maxlon,maxlat in degrees; minlon is greater than maxlon in a box across the antimeridian.",
   );
+}
+
+function tile(text: string): FindFilter {
+  const [zoom, x, y] = /^\d{1,2}\/\d{1,8}\/\d{1,8}$/.test(text) ? text.split("/").map(Number) : [];
+  if (zoom !== undefined && x !== undefined && y !== undefined && zoom <= zoomMax && Math.max(x, y) < 2 ** zoom) {
+    return { kind: "tile", zoom, x, y, negated: false };
+  }
+  throw invalid(
+    `tile is ${JSON.stringify(text.slice(0, 40))}`,
+    `It is zoom/x/y, zoom up to ${zoomMax}, x and y below 2 to the power of zoom: tile=12/2223/1439.`,
+  );
+}
+
+/** Of a cell that is added to rows. */
+function length(given: Given, name: string, min: number, max: number): number | undefined {
+  const text = given.get(name);
+  if (text === undefined) return undefined;
+  const value = /^\d{1,2}$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= min && value <= max) return value;
+  throw invalid(`${name} is ${JSON.stringify(text.slice(0, 40))}`, `It is a whole number from ${min} to ${max}.`);
 }
 
 function isLat(degrees: number): boolean {

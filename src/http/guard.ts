@@ -25,7 +25,7 @@ export interface Guard {
 }
 
 const requestHeaders =
-  "Authorization, Content-Encoding, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Millrace-After, Millrace-Key, Prefer, Range, Range-Unit";
+  "Authorization, Content-Encoding, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Millrace-After, Millrace-Key, Millrace-Seen, Prefer, Range, Range-Unit";
 const answerHeaders =
   "Content-Range, ETag, Idempotent-Replayed, Link, Location, Millrace-Token, Preference-Applied, Range-Unit, Retry-After";
 

@@ -1,9 +1,12 @@
-/** `after=<token>` or `Millrace-After`: a read that waits, bounded, until it has what the token names. */
+/**
+ * `after=<token>` or `Millrace-After`: a read that waits, bounded, until it has what the token names; `Millrace-Seen`: one
+ * that only is not to go behind an earlier one, for which a view that is recomputed whole is as good as it is.
+ */
 import { MillraceError } from "../base/errors.ts";
 import type { SourceStatus } from "../capture/source.ts";
 import { foreignToken } from "../catalog/source-token.ts";
 import { decodeToken, encodeToken, type Token, type TopicToken } from "../feeds/token.ts";
-import type { GroupPosition, Views } from "../views/view-info.ts";
+import type { GroupPosition, ViewRead, Views } from "../views/view-info.ts";
 import { queryValue } from "./parameters.ts";
 import type { Call, Parameter } from "./route.ts";
 import { string } from "./schemas.ts";
@@ -11,17 +14,26 @@ import { string } from "./schemas.ts";
 export const afterParameters: readonly Parameter[] = [
   { name: "after", in: "query", about: "A token: the read waits until it has what the token names.", schema: string },
   { name: "Millrace-After", in: "header", about: "The same as after=.", schema: string },
+  {
+    name: "Millrace-Seen",
+    in: "header",
+    about: "The token of an earlier read, to go behind it nowhere: no view is run again for it.",
+    schema: string,
+  },
 ];
 
-/** Undefined when there is nothing to wait for. Throws `TOKEN_INVALID`, `TOKEN_FOREIGN`, `TOKEN_TIMEOUT`, `SOURCE_UNKNOWN`. */
+/** `reads` are what is read then. Undefined when there is nothing to wait for. Throws `TOKEN_INVALID`, `TOKEN_FOREIGN`, `TOKEN_TIMEOUT`, `SOURCE_UNKNOWN`. */
 export function waitForViews(
   call: Call,
   views: Views,
   sources: { status(name: string): SourceStatus | undefined },
   waitMs: number,
+  reads: readonly ViewRead[],
+  text = tokenTextOf(call),
 ): Promise<void> | undefined {
-  const token = tokenOf(call);
-  return token === null ? undefined : waitForToken(token, call, views, sources, waitMs);
+  if (text !== undefined) return waitForToken(decodeToken(text), call, views, sources, waitMs, reads);
+  const seen = headerText(call, "millrace-seen");
+  return seen === undefined ? undefined : waitForToken(decodeToken(seen), call, views, sources, waitMs, []);
 }
 
 async function waitForToken(
@@ -30,6 +42,7 @@ async function waitForToken(
   views: Views,
   sources: { status(name: string): SourceStatus | undefined },
   waitMs: number,
+  reads: readonly ViewRead[],
 ): Promise<void> {
   switch (token.kind) {
     case "group":
@@ -37,6 +50,7 @@ async function waitForToken(
         { kind: "group", position: { generation: token.generation, batch: token.batch } },
         waitMs,
         call.signal,
+        reads,
       );
       return;
     case "source": {
@@ -47,7 +61,7 @@ async function waitForToken(
           details: { source: token.source },
         });
       }
-      await views.waitFor({ kind: "source", source: token.source, lsn: token.lsn }, waitMs, call.signal);
+      await views.waitFor({ kind: "source", source: token.source, lsn: token.lsn }, waitMs, call.signal, reads);
       return;
     }
     case "topic":
@@ -59,7 +73,8 @@ async function waitForToken(
 
 /** The token of a topic's read, or null. Throws `TOKEN_INVALID`, `TOKEN_FOREIGN`. */
 export function topicTokenOf(call: Call): TopicToken | null {
-  const token = tokenOf(call);
+  const text = tokenTextOf(call);
+  const token = text === undefined ? null : decodeToken(text);
   if (token === null || token.kind === "topic") return token;
   throw new MillraceError("TOKEN_FOREIGN", `the token is of a ${token.kind === "group" ? "view" : "source"}`, {
     hint: "A topic's read takes the token of an append to that topic.",
@@ -76,8 +91,11 @@ export function groupToken({ generation, batch }: GroupPosition): string {
   return lastToken.text;
 }
 
-function tokenOf(call: Call) {
-  const header = call.headers["millrace-after"];
-  const text = queryValue(call.query, "after") ?? (Array.isArray(header) ? header[0] : header);
-  return text === undefined ? null : decodeToken(text);
+function tokenTextOf(call: Call): string | undefined {
+  return queryValue(call.query, "after") ?? headerText(call, "millrace-after");
+}
+
+function headerText({ headers }: Call, name: string): string | undefined {
+  const header = headers[name];
+  return Array.isArray(header) ? header[0] : header;
 }

@@ -65,6 +65,22 @@ export function encodingRefused(encoding: string): MillraceError {
   });
 }
 
+/** A body that is JSON and nothing else; `what` and `example` are for the refusal of another one. */
+export async function jsonBodyOf(
+  call: { readonly headers: IncomingMessage["headers"]; body(limits?: Partial<BodyLimits>): Promise<Buffer> },
+  what: string,
+  example: string,
+  limits: Partial<BodyLimits> = {},
+): Promise<unknown> {
+  const type = mediaTypeOf(call.headers["content-type"]);
+  if (type !== "application/json") {
+    throw new MillraceError("MEDIA_TYPE_UNSUPPORTED", `${what} is application/json, not ${JSON.stringify(type)}`, {
+      hint: `Send ${example} with Content-Type: application/json.`,
+    });
+  }
+  return jsonOf(textOf(await call.body(limits)));
+}
+
 /** UTF-8 text, or `REQUEST_INVALID`. A byte order mark is dropped. */
 export function textOf(body: Buffer): string {
   if (!isUtf8(body)) throw new MillraceError("REQUEST_INVALID", "the body is not UTF-8");

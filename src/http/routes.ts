@@ -1,8 +1,10 @@
 /** The whole table of routes. */
 import type { HttpDoorDependencies } from "./door-dependencies.ts";
 import type { HttpLimits } from "./door-settings.ts";
+import { graphRoutes } from "./graph-routes.ts";
 import { hookOperations } from "./hook-operations.ts";
 import { hookRoutes } from "./hook-routes.ts";
+import { manyReadsRoute } from "./many-reads.ts";
 import { openApiDocument } from "./openapi.ts";
 import { registryRoutes } from "./registry-routes.ts";
 import { json, type Route } from "./route.ts";
@@ -15,6 +17,8 @@ export function createRoutes(deps: HttpDoorDependencies, limits: HttpLimits): re
   const routes: Route[] = [
     ...topicRoutes(deps, limits),
     ...viewRoutes(deps, limits),
+    ...graphRoutes(deps, limits),
+    manyReadsRoute(deps, limits),
     ...sourceRoutes(deps),
     ...hookRoutes(deps),
     ...hookOperations(deps),

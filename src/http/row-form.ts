@@ -69,7 +69,7 @@ export function rowsBody(form: RowForm, rows: readonly string[], columns: readon
 }
 
 /** RFC 4180; null is empty, and an empty text stands in quotes so that it differs. */
-function csvLine(cells: readonly (string | null)[]): string {
+export function csvLine(cells: readonly (string | null)[]): string {
   const texts = cells.map((cell) => {
     if (cell === null) return "";
     return cell === "" || /[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell;

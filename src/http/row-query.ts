@@ -6,10 +6,24 @@ import { findParameters, parseFind, parseFindFilters } from "./find-parameters.t
 import type { QueryParameter } from "./query-string.ts";
 import { windowOf } from "./row-range.ts";
 import { embeddedOf, parseOrder, parseSelect } from "./select-grammar.ts";
+import { parseSeries, seriesParameters } from "./series-parameters.ts";
 
 /** Names that are no columns. A column of such a name is filtered through `and=(…)`. */
-export const viewParameters = ["select", "order", "limit", "offset", "cursor", "after", ...findParameters] as const;
+export const viewParameters = [
+  "select",
+  "order",
+  "limit",
+  "offset",
+  "cursor",
+  "after",
+  ...findParameters,
+  ...seriesParameters,
+] as const;
 const groups = ["and", "or", "not.and", "not.or"];
+
+export function isGroup(name: string): boolean {
+  return groups.includes(name);
+}
 
 const limitDefault = 100;
 const offsetMax = 1_000_000_000;
@@ -36,6 +50,7 @@ export function parseRowQuery(
     throw new MillraceError("REQUEST_INVALID", "cursor and Range cannot be used together");
   }
   const { filters, find } = parseFind(single);
+  const series = parseSeries(single);
   return {
     filter: parseFilter(parameters, filters),
     order: parseOrder(single.get("order") ?? ""),
@@ -44,6 +59,7 @@ export function parseRowQuery(
     offset,
     cursor,
     ...(find === null ? {} : { find }),
+    ...(series === null ? {} : { series }),
   };
 }
 
@@ -125,12 +141,12 @@ function parseFilter(parameters: readonly QueryParameter[], found: readonly Filt
   for (const { name, value } of parameters) {
     if (viewParameters.some((one) => one === name)) continue;
     if (name === "") throw new MillraceError("FILTER_INVALID", "a filter has no column");
-    filters.push(groups.includes(name) ? parseGroupFilter(name, value) : parseColumnFilter(name, value));
+    filters.push(isGroup(name) ? parseGroupFilter(name, value) : parseColumnFilter(name, value));
   }
   return allOf(filters);
 }
 
-function singleParameters(parameters: readonly QueryParameter[]): Map<string, string> {
+export function singleParameters(parameters: readonly QueryParameter[]): Map<string, string> {
   const single = new Map<string, string>();
   for (const { name, value } of parameters) {
     if (!viewParameters.some((one) => one === name)) continue;

@@ -150,16 +150,36 @@ export const components = {
   View: object({
     name: string,
     sql: string,
-    class: { enum: ["linear", "additive", "keyed", "unknown"] },
+    class: { enum: ["linear", "additive", "keyed", "whole", "unknown"] },
     columns: array(object({ name: string, type: string, nullable: boolean })),
-    key: array(string),
+    key: nullable(array(string)),
     hash: string,
     "references?": array(object({ name: string, view: string, on: { type: "object", additionalProperties: string } })),
     "find?": object({
-      search: nullable(object({ columns: array(object({ column: string, weight: string })), language: string })),
+      search: nullable(
+        object({
+          columns: array(object({ column: string, weight: string })),
+          language: string,
+          "synonyms?": array(array(string)),
+        }),
+      ),
       fuzzy: array(string),
       geo: nullable(object({ lat: string, lon: string })),
     }),
+    "reads?": object({
+      "graph?": object({ from: string, to: string, "label?": string, "weight?": string }),
+      "series?": object({ time: string, by: array(string) }),
+      "indexes?": array(
+        object({
+          "fields?": array(object({ column: string, steps: array(string), text: boolean })),
+          "gin?": string,
+        }),
+      ),
+    }),
+    "refresh?": {
+      ...object({ every: string, behind: boolean }),
+      description: "Of a view that is run again as a whole; behind when something that it reads has changed since.",
+    },
     state: object({
       kind: { enum: ["building", "live", "failed", "removed"] },
       "reason?": string,

@@ -59,7 +59,7 @@ test("what does not fit is REQUEST_INVALID, with the place", () => {
   for (const text of [
     ...[",", "a,", "a,,b", '"a', "a:", ":a", "a::", "a:b:c", "a::int::text", "a->b:c", "a b.c", "a->", "a->>b->c"],
     ...[
-      "total.sum()",
+      "total.sum",
       "...orders",
       "...(id)",
       "a:...b(c)",
@@ -119,3 +119,42 @@ test("any text is a selection and an order, or REQUEST_INVALID", () => {
 function isRequestInvalid(error: unknown): boolean {
   return MillraceError.is(error, "REQUEST_INVALID");
 }
+
+test("aggregates stand behind a column, with types before and behind them, and count alone", () => {
+  assert.deepEqual(
+    parseSelect('kind,count(),n:count()::int4,total:"a b"->c::int4.sum()::text,avg.avg(),count,count(id)'),
+    [
+      "kind",
+      { aggregate: "count", of: null },
+      { aggregate: "count", of: null, alias: "n", cast: "int4" },
+      {
+        aggregate: "sum",
+        of: { column: "a b", path: { steps: ["c"], text: false }, cast: "int4" },
+        alias: "total",
+        cast: "text",
+      },
+      { aggregate: "avg", of: { column: "avg" } },
+      "count",
+      { relation: "count", inner: false, select: ["id"], filter: null, order: [], limit: null, offset: 0 },
+    ],
+  );
+  assert.deepEqual(parseSelect("name,orders(count())")?.[1], {
+    relation: "orders",
+    inner: false,
+    select: [{ aggregate: "count", of: null }],
+    filter: null,
+    order: [],
+    limit: null,
+    offset: 0,
+  });
+  for (const [text, message] of [
+    ["n.", /needs an aggregate at its end/],
+    ["n.total()", /needs an aggregate at "total\(\)"/],
+    ["n.sum", /needs an aggregate/],
+    ["n.sum(id)", /needs an aggregate/],
+    ["n.sum()::", /needs a type/],
+  ] as const) {
+    assert.throws(() => parseSelect(text), { code: "REQUEST_INVALID", message });
+  }
+  assert.throws(() => parseSelect("n.summ()"), { hint: "Did you mean sum()?" });
+});

@@ -4,15 +4,19 @@
  *     select = <member>,…     member = * | [<alias>:]<field>[::<type>]        select=*,when:placed_at::date,data->>city
  *                                    | [<alias>:]<relation>[!inner](<select>)  select=id,customer(name),lines(*)
  *                                    | ...<relation>[!inner](<select>)         select=id,...customer(city)
+ *                                    | [<alias>:]<field>[::<type>].<aggregate>()[::<type>]   select=kind,total.sum()
+ *                                    | [<alias>:]count()[::<type>]
  *     order  = <part>,…       part   = <field>[.asc|.desc][.nullsfirst|.nullslast]
  *                                    | <relation>(<field>)[.asc|.desc][.nullsfirst|.nullslast]
  *
  * A field is a column with a path behind it, as in filters. Throws `REQUEST_INVALID`, and nothing else.
  */
 import { MillraceError } from "../base/errors.ts";
-import type { Embedded, RowQuery, Selected } from "../views/view-info.ts";
+import type { AggregateName, Embedded, RowQuery, Selected } from "../views/view-info.ts";
+import { nearest } from "./nearest.ts";
 import { brief, TextScanner } from "./text-scanner.ts";
 
+const aggregates: readonly AggregateName[] = ["count", "sum", "avg", "min", "max", "first", "last"];
 const partsMax = 200;
 const depthMax = 5;
 const relationsMax = 20;
@@ -68,16 +72,43 @@ class SelectParser extends TextScanner {
     if (aliased && first.path) throw this.invalid(`has the path ${brief(this.text.slice(start))} as a name`);
     const second = aliased ? this.field(ends) : first;
     if (second === null) throw this.invalid(`needs a column at ${this.here()}`);
+    const alias = aliased ? { alias: first.column } : {};
+    if (second.column === "count" && !second.path && this.take("()")) {
+      return { aggregate: "count", of: null, ...alias, ...this.#cast() };
+    }
     const inner = this.#inner();
     if (this.text[this.at] === "(") {
       if (second.path) throw this.invalid(`has ${brief(this.text.slice(start))}`, "A relation has no path.");
       return this.#embedded(second.column, aliased ? first.column : null, inner, depth + 1);
     }
     if (inner) throw this.invalid(`needs "(" at ${this.here()}`, "Write relation!inner(column).");
-    const cast = this.take("::") ? this.word(ends) : null;
+    const cast = this.#cast();
+    if (this.take(".")) {
+      return { aggregate: this.#aggregate(), of: { ...second, ...cast }, ...alias, ...this.#cast() };
+    }
+    if (!aliased && cast.cast === undefined && first.path === undefined) return first.column;
+    return { ...second, ...alias, ...cast };
+  }
+
+  #cast(): { cast?: string } {
+    if (!this.take("::")) return {};
+    const cast = this.word(ends);
     if (cast === "") throw this.invalid(`needs a type at ${this.here()}`);
-    if (!aliased && cast === null && first.path === undefined) return first.column;
-    return { ...second, ...(aliased ? { alias: first.column } : {}), ...(cast === null ? {} : { cast }) };
+    return { cast };
+  }
+
+  #aggregate(): AggregateName {
+    const start = this.at;
+    const word = this.word(ends);
+    const aggregate = aggregates.find((one) => one === word);
+    if (aggregate !== undefined && this.take("()")) return aggregate;
+    const meant = nearest(word, aggregates);
+    throw this.invalid(
+      `needs an aggregate at ${this.here(start)}`,
+      meant === undefined || aggregate !== undefined
+        ? `Write column.sum(); there are ${aggregates.join(", ")}.`
+        : `Did you mean ${meant}()?`,
+    );
   }
 
   #inner(): boolean {

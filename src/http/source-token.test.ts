@@ -11,9 +11,20 @@ async function asked(token: string, server: SourceStatus["server"]): Promise<Wai
   const views = { waitFor: async (target: WaitTarget) => void waited.push(target) } as unknown as Views;
   const call = { query: [], headers: { "millrace-after": token } } as unknown as Call;
   const sources = { status: () => ({ server }) as SourceStatus };
-  await waitForViews(call, views, sources, 10);
+  await waitForViews(call, views, sources, 10, []);
   return waited;
 }
+
+test("a view is waited for by what a read is to have, not by what an earlier one has seen", async () => {
+  const waited: unknown[] = [];
+  const views = { waitFor: async (...wait: unknown[]) => void waited.push(wait.at(-1)) } as unknown as Views;
+  const sources = { status: () => undefined };
+  for (const header of ["millrace-after", "millrace-seen"]) {
+    const call = { query: [], headers: { [header]: token() } } as unknown as Call;
+    await waitForViews(call, views, sources, 10, [{ view: "top" }]);
+  }
+  assert.deepEqual(waited, [[{ view: "top" }], []]);
+});
 
 const server = { systemId: "7000000000000000001", timeline: 2 };
 const token = (more: Partial<typeof server> = {}) =>

@@ -4,7 +4,7 @@
  * bounds of its own.
  */
 import { MillraceError } from "../base/errors.ts";
-import { parseDurationMs, parseSizeBytes } from "../base/units.ts";
+import { parseDurationMs, parseSizeBytes, printDuration } from "../base/units.ts";
 import type { TopicSettings } from "../engine/engine.ts";
 import { compressions } from "../engine/topic-settings.ts";
 import { nearest } from "./nearest.ts";
@@ -145,18 +145,6 @@ export function printTopicSettings(settings: TopicSettings): Record<string, unkn
 
 function printBound(ms: number | null): string {
   return ms === null ? "unlimited" : printDuration(ms);
-}
-
-/** The largest unit that divides it: 604800000 is `7d`. */
-export function printDuration(ms: number): string {
-  const units = [
-    ["d", 86_400_000],
-    ["h", 3_600_000],
-    ["m", 60_000],
-    ["s", 1_000],
-  ] as const;
-  const unit = units.find(([, size]) => ms >= size && ms % size === 0);
-  return unit ? `${ms / unit[1]}${unit[0]}` : `${ms}ms`;
 }
 
 /** The largest unit that divides it: 10485760 is `10MB`. */

@@ -339,3 +339,65 @@ test("explain is text, and a query answers columns and rows", async () => {
   assert.deepEqual(answer.json(), { columns: ["a"], rows: [["select 1"]] });
   assert.deepEqual(limits, [{ rowsMax: 7, timeoutMs: 30_000 }]);
 });
+
+test("a query whose client has gone away is ended", async () => {
+  let begun = () => {};
+  const running = new Promise<void>((resolve) => {
+    begun = resolve;
+  });
+  let ended = () => {};
+  const aborted = new Promise<void>((resolve) => {
+    ended = resolve;
+  });
+  const views = partial<Views>("views", {
+    query: (_sql, _limits, signal) =>
+      new Promise((_, reject) => {
+        signal?.addEventListener("abort", () => {
+          ended();
+          reject(signal.reason);
+        });
+        begun();
+      }),
+  });
+  await using door = await openTestDoor({ views });
+  const headers = { "content-type": "application/json" };
+  const leaving = request({
+    host: "127.0.0.1",
+    port: door.port,
+    path: "/v1/query",
+    method: "POST",
+    agent: false,
+    headers,
+  });
+  leaving.on("error", () => {});
+  leaving.end('{"sql": "select pg_sleep(60)"}');
+  await running;
+  leaving.destroy();
+  await aborted;
+});
+
+test("a view that is recomputed whole says how often, as a duration, and whether it is behind", async () => {
+  const whole: ViewInfo = { ...orderCards, class: "whole", refresh: { everyMs: 90_000, behind: true } };
+  await using door = await openTestDoor({ views: partial<Views>("views", { list: () => [whole, orderCards] }) });
+  const { items } = (await ask(door, "/v1/views")).json() as { items: { refresh?: unknown }[] };
+  assert.deepEqual(
+    items.map(({ refresh }) => refresh),
+    [{ every: "90s", behind: true }, undefined],
+  );
+});
+
+test("a read waits for the views whose rows it shows", async () => {
+  const waited: unknown[] = [];
+  const views = partial<Views>("views", {
+    waitFor: async (...wait) => void waited.push(wait[3]),
+    rows: async () => ({ rows: [], next: null, position: { generation: 1, batch: 1 } }),
+    row: async () => ({ row: { body: "{}\n", bytes: 3, tag: "t" }, position: { generation: 1, batch: 1 } }),
+  });
+  await using door = await openTestDoor({ views });
+  const after = encodeToken({ kind: "group", generation: 1, batch: 1 });
+  await ask(door, `/v1/views/order_cards?select=id,best(*)&after=${after}`);
+  await ask(door, `/v1/views/order_cards/7?after=${after}`);
+  const [rows, row] = waited as { view: string; select: { relation?: string }[] | null }[][];
+  assert.deepEqual([rows?.[0]?.view, rows?.[0]?.select?.[1]?.relation], ["order_cards", "best"]);
+  assert.deepEqual([row?.[0]?.view, row?.[0]?.select], ["order_cards", null]);
+});

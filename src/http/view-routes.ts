@@ -1,6 +1,7 @@
 /** `/v1/views`, `/v1/explain` and `/v1/query`. */
 import { createHash } from "node:crypto";
 import { MillraceError } from "../base/errors.ts";
+import { printDuration } from "../base/units.ts";
 import type { GroupPosition, RowAnswer, ViewInfo } from "../views/view-info.ts";
 import type { HttpDoorDependencies } from "./door-dependencies.ts";
 import type { HttpLimits } from "./door-settings.ts";
@@ -8,17 +9,23 @@ import { parsePreferences } from "./preferences.ts";
 import { errorJson } from "./problem.ts";
 import { decodeSegment } from "./query-string.ts";
 import { afterParameters, groupToken, waitForViews } from "./read-token.ts";
-import { jsonOf, mediaTypeOf, textOf } from "./request-body.ts";
+import { jsonBodyOf } from "./request-body.ts";
 import { type Call, json, jsonText, type Parameter, type Reply, type Route, text } from "./route.ts";
 import { acceptedForm, rowFormTypes, rowsBody } from "./row-form.ts";
 import { parseFilterOnly, parseRowQuery, parseRowSelect } from "./row-query.ts";
 import { rangeAnswer } from "./row-range.ts";
-import { anything, array, integer, list, object, ref, string } from "./schemas.ts";
+import { anything, array, boolean, integer, list, object, ref, string } from "./schemas.ts";
 
-const readErrors = ["VIEW_UNKNOWN", "VIEW_BUILDING", "VIEW_FAILED", "COLUMN_UNKNOWN", "STORE_UNAVAILABLE"] as const;
-const tokenErrors = ["TOKEN_INVALID", "TOKEN_FOREIGN", "TOKEN_TIMEOUT", "SOURCE_UNKNOWN"] as const;
+export const readErrors = [
+  "VIEW_UNKNOWN",
+  "VIEW_BUILDING",
+  "VIEW_FAILED",
+  "COLUMN_UNKNOWN",
+  "STORE_UNAVAILABLE",
+] as const;
+export const tokenErrors = ["TOKEN_INVALID", "TOKEN_FOREIGN", "TOKEN_TIMEOUT", "SOURCE_UNKNOWN"] as const;
 
-const rowErrors = [
+export const rowErrors = [
   "VIEW_OPTION_MISSING",
   "FILTER_INVALID",
   "PATH_INVALID",
@@ -49,13 +56,18 @@ const findRouteParameters: readonly Parameter[] = [
   },
   { name: "within", in: "query", about: "5km; m, km, mi and nmi are known. Needs near.", schema: string },
   { name: "bbox", in: "query", about: "minlon,minlat,maxlon,maxlat, with the option geo.", schema: string },
+  { name: "area", in: "query", about: "A polygon or several, as GeoJSON or well-known text.", schema: string },
+  { name: "tile", in: "query", about: "zoom/x/y of a web map.", schema: string },
+  { name: "geohash", in: "query", about: "Adds _geohash, of so many characters: 1 to 12.", schema: integer },
+  { name: "zoom", in: "query", about: "Adds _tile, as zoom/x/y: 0 to 24.", schema: integer },
 ];
 
 const rowParameters: readonly Parameter[] = [
   {
     name: "select",
     in: "query",
-    about: "*,name:column,column::text,data->key,relation(column), with commas between; all columns when left out.",
+    about:
+      "*,name:column,column::text,data->key,relation(column),column.sum(), with commas between; all columns when left out.",
     schema: string,
   },
   { name: "order", in: "query", about: "total.desc.nullslast,id", schema: string },
@@ -64,6 +76,19 @@ const rowParameters: readonly Parameter[] = [
   { name: "cursor", in: "query", about: "From the Link header of the page before.", schema: string },
   { name: "and", in: "query", about: "(a.eq.1,or(b.is.null,c.gt.5)); or= and not.and= likewise.", schema: string },
   ...findRouteParameters,
+  {
+    name: "bucket",
+    in: "query",
+    about: "1h, 15m, 1d, 1mo: groups by time, with the option series; s, m, h, d, w, mo and y are known.",
+    schema: string,
+  },
+  {
+    name: "fill",
+    in: "query",
+    about: "What stands in buckets without rows.",
+    schema: { enum: ["null", "0", "previous", "linear"] },
+  },
+  { name: "tz", in: "query", about: "Whose days, weeks and months bucket means; UTC when left out.", schema: string },
   ...afterParameters,
 ];
 
@@ -111,7 +136,7 @@ export function viewRoutes(
         const form = acceptedForm(call.headers.accept);
         const { count, applied } = parsePreferences(call.headers.prefer);
         const query = parseRowQuery(call.query, limits, call.headers.range);
-        await waitForViews(call, views, sources, limits.tokenWaitMs);
+        await waitForViews(call, views, sources, limits.tokenWaitMs, [{ view, ...query }]);
         const answer = await views.rows(view, {
           ...query,
           // A second row is what says that the first one is not the only one.
@@ -150,7 +175,7 @@ export function viewRoutes(
         200: { about: "The row.", schema: ref("Row") },
         304: { about: "The row is that of the ETag that was sent." },
       },
-      errors: [...readErrors, ...tokenErrors, "KEY_INVALID", "ROW_NOT_FOUND"],
+      errors: [...readErrors, ...tokenErrors, "KEY_INVALID", "VIEW_KEY_MISSING", "ROW_NOT_FOUND"],
       // Without a promise where the row is in memory: it is answered in the turn in which it was asked for.
       handle: (call) => {
         const view = viewOf(call);
@@ -162,7 +187,7 @@ export function viewRoutes(
             ? answer.then((one) => rowReply(view, key, one))
             : rowReply(view, key, answer);
         };
-        const waiting = waitForViews(call, views, sources, limits.tokenWaitMs);
+        const waiting = waitForViews(call, views, sources, limits.tokenWaitMs, [{ view, select }]);
         return waiting ? waiting.then(read) : read();
       },
     },
@@ -174,7 +199,7 @@ export function viewRoutes(
       access: "key",
       parameters: [
         { name: "Last-Event-ID", in: "header", about: "The id of the last event that was seen.", schema: string },
-        ...findRouteParameters.filter(({ name }) => name !== "highlight"),
+        ...findRouteParameters.filter(({ name }) => !["highlight", "geohash", "zoom"].includes(name)),
         ...afterParameters,
       ],
       openQuery: true,
@@ -183,7 +208,7 @@ export function viewRoutes(
       handle: async (call) => {
         const view = viewOf(call);
         const filter = parseFilterOnly(call.query);
-        await waitForViews(call, views, sources, limits.tokenWaitMs);
+        await waitForViews(call, views, sources, limits.tokenWaitMs, [{ view }]);
         const lastEventId = lastEventIdOf(call);
         return {
           kind: "feed",
@@ -212,12 +237,15 @@ export function viewRoutes(
       parameters: [],
       body: { "application/json": object({ sql: string, "limit?": integer }) },
       answers: {
-        200: { about: "The result.", schema: object({ columns: array(string), rows: array(array(anything)) }) },
+        200: {
+          about: "The result.",
+          schema: object({ columns: array(string), rows: array(array(anything)), "more?": boolean }),
+        },
       },
       errors: ["QUERY_INVALID", "QUERY_TIMEOUT", "STORE_UNAVAILABLE", "MEDIA_TYPE_UNSUPPORTED", "REQUEST_TOO_LARGE"],
       handle: async (call) => {
         const { sql, rowsMax } = await readQuery(call, limits);
-        return json(await views.query(sql, { rowsMax, timeoutMs: limits.queryMs }));
+        return json(await views.query(sql, { rowsMax, timeoutMs: limits.queryMs }, call.signal));
       },
     },
   ];
@@ -232,12 +260,13 @@ function rowReply(view: string, key: readonly string[], { row, position }: RowAn
 }
 
 export function viewJson(view: ViewInfo): Record<string, unknown> {
-  const { state, references } = view;
+  const { state, references, refresh } = view;
   return {
     ...view,
     ...(references && {
       references: references.map(({ name, view: to, on }) => ({ name, view: to, on: Object.fromEntries(on) })),
     }),
+    ...(refresh && { refresh: { every: printDuration(refresh.everyMs), behind: refresh.behind } }),
     state: state.kind === "failed" ? { kind: state.kind, error: errorJson(state.error) } : state,
   };
 }
@@ -271,13 +300,7 @@ function linkTo(call: Call, cursor: string, limit: number): Record<string, strin
 }
 
 async function readQuery(call: Call, limits: HttpLimits): Promise<{ sql: string; rowsMax: number }> {
-  const type = mediaTypeOf(call.headers["content-type"]);
-  if (type !== "application/json") {
-    throw new MillraceError("MEDIA_TYPE_UNSUPPORTED", `a query is application/json, not ${JSON.stringify(type)}`, {
-      hint: 'Send {"sql": "select …"} with Content-Type: application/json.',
-    });
-  }
-  const body = jsonOf(textOf(await call.body()));
+  const body = await jsonBodyOf(call, "a query", '{"sql": "select …"}');
   const { sql, limit = Math.min(1_000, limits.rowsMax) } = (body ?? {}) as { sql?: unknown; limit?: unknown };
   if (typeof sql !== "string" || sql.trim() === "" || sql.includes("\0")) {
     throw new MillraceError("REQUEST_INVALID", 'a query is {"sql": "select …", "limit": 100}');

@@ -33,6 +33,7 @@ export interface ViewShape {
   readonly name: string;
   /** Of the view's definition; another hash means that the columns may be others by now. */
   readonly hash: string;
-  readonly key: readonly string[];
+  /** Empty for a view of exactly one row; null where rows may be there several times. */
+  readonly key: readonly string[] | null;
   readonly columns: readonly { readonly name: string; readonly type: string; readonly nullable: boolean }[];
 }

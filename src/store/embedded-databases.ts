@@ -8,9 +8,6 @@ import { clientConfig, connectClient, type Login, writerSession } from "./sessio
 
 export const storeDatabase = "millrace";
 
-/** The server has 100 connections; people's tools must not take those that the writer needs. */
-const readerConnectionsMax = 60;
-
 export interface DatabaseRequest {
   readonly name: string;
   /** Owns the database, may log in and replicate, and may do nothing outside it. */
@@ -39,11 +36,8 @@ export async function openStoreDatabase(server: EmbeddedServer): Promise<Login> 
       revoke temporary on database ${storeDatabase} from public;
       revoke connect on database postgres from public`);
   });
+  await withServer(server, closeLargeObjects, storeDatabase);
   return embeddedLogin(server, storeDatabase);
-}
-
-export async function limitReader(client: Client, role: string): Promise<void> {
-  await client.query(`alter role ${escapeIdentifier(role)} connection limit ${readerConnectionsMax}`);
 }
 
 /** Makes a database and its role, or sets the password of one that is there. Answers the way in over TCP. */
@@ -64,8 +58,23 @@ export async function createDatabase(server: EmbeddedServer, request: DatabaseRe
   return { host: server.host, port: server.port, database: name, user: role, password, ssl: false };
 }
 
-async function withServer(server: EmbeddedServer, work: (client: Client) => Promise<void>): Promise<void> {
-  const client = await connectClient(clientConfig(embeddedLogin(server, "postgres"), writerSession, "databases"));
+/** Anybody may make large objects, which would be writing. */
+async function closeLargeObjects(client: Client): Promise<void> {
+  await client.query(`
+    do $$ declare f regprocedure; begin
+      for f in select oid::regprocedure from pg_proc
+        where pronamespace = 'pg_catalog'::regnamespace and proname in ('lo_create', 'lo_creat', 'lo_from_bytea') loop
+        execute format('revoke execute on function %s from public', f);
+      end loop;
+    end $$`);
+}
+
+async function withServer(
+  server: EmbeddedServer,
+  work: (client: Client) => Promise<void>,
+  database = "postgres",
+): Promise<void> {
+  const client = await connectClient(clientConfig(embeddedLogin(server, database), writerSession, "databases"));
   try {
     await work(client);
   } finally {

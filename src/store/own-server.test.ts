@@ -15,7 +15,7 @@ suite("a store of one's own", () => {
     createRole: true,
     createInDatabase: true,
     temporary: true,
-    readerExists: false,
+    readersExist: false,
     standby: false,
     encoding: "UTF8",
     pinned: true,
@@ -23,7 +23,7 @@ suite("a store of one's own", () => {
 
   test("a role that may create roles, schemas and temporary tables is enough", () => {
     assert.equal(judge(good, "app"), null);
-    assert.equal(judge({ ...good, createRole: false, readerExists: true }, "app"), null);
+    assert.equal(judge({ ...good, createRole: false, readersExist: true }, "app"), null);
     assert.equal(judge({ ...good, superuser: true, createRole: false, createInDatabase: false }, "app"), null);
   });
 

@@ -73,7 +73,7 @@ export interface Inspection {
   readonly createRole: boolean;
   readonly createInDatabase: boolean;
   readonly temporary: boolean;
-  readonly readerExists: boolean;
+  readonly readersExist: boolean;
   readonly standby: boolean;
   readonly encoding: string;
   /** Whether the settings of the start-up packet arrived. */
@@ -81,17 +81,17 @@ export interface Inspection {
 }
 
 async function inspect(client: Client): Promise<Inspection> {
-  const reader = readerRole(client.database ?? "");
+  const readers = (["shared", "program"] as const).map((kind) => readerRole(client.database ?? "", kind));
   const { rows } = await client.query<Inspection>(
     `select current_setting('server_version_num')::int as "version", rolname::text as "role", rolsuper as "superuser",
        rolcreaterole as "createRole",
        has_database_privilege(current_database(), 'CREATE') as "createInDatabase",
        has_database_privilege(current_database(), 'TEMPORARY') as "temporary",
-       exists (select from pg_roles where rolname = $1) as "readerExists",
+       (select count(*) from pg_roles where rolname = any($1)) = 2 as "readersExist",
        pg_is_in_recovery() as "standby", current_setting('server_encoding') as "encoding",
        current_setting('IntervalStyle') = '${writerSession.IntervalStyle}' as "pinned"
      from pg_roles where rolname = current_user`,
-    [reader],
+    [readers],
   );
   const row = rows[0];
   if (!row) throw new MillraceError("STORE_UNAVAILABLE", "the store does not know the role that it let in");
@@ -134,7 +134,7 @@ function missingRights(found: Inspection, database: string): string[] {
     onDatabase.length === 0
       ? []
       : [`grant ${onDatabase.join(", ")} on database ${escapeIdentifier(database)} to ${role};`];
-  return found.createRole || found.readerExists ? grants : [...grants, `alter role ${role} createrole;`];
+  return found.createRole || found.readersExist ? grants : [...grants, `alter role ${role} createrole;`];
 }
 
 function behindPooler(reason: string): MillraceError {

@@ -25,6 +25,8 @@ export function settingsFile(machine: Machine, localFile: string | null): string
     max_replication_slots: 20,
     max_wal_senders: 20,
     max_logical_replication_workers: 0,
+    // A batch that touches a thousand views locks their tables, indexes and temporary tables, all in one transaction.
+    max_locks_per_transaction: 512,
     max_wal_size: "1GB",
     random_page_cost: "1.1",
     jit: "off",

@@ -17,7 +17,7 @@ export interface Login {
   readonly ssl: ClientConfig["ssl"];
 }
 
-type Settings = Readonly<Record<string, string | number>>;
+export type Settings = Readonly<Record<string, string | number>>;
 
 export const pinnedSession: Settings = {
   TimeZone: "UTC",
@@ -42,6 +42,21 @@ export function readerSession(statementTimeoutMs: number): Settings {
     default_transaction_read_only: "on",
     statement_timeout: statementTimeoutMs,
     idle_in_transaction_session_timeout: 300_000,
+    // A statement of somebody who has gone away ends.
+    client_connection_check_interval: 1_000,
+  };
+}
+
+/** The longest transaction of the shared role: one that reads holds back what vacuum can take away. */
+export const sharedTransactionMs = 600_000;
+
+/** A session may lift each of these for itself; `shared-sessions.ts` ends one whose transaction is too long all the same. */
+export function sharedSession(statementTimeoutMs: number): Settings {
+  return {
+    ...readerSession(statementTimeoutMs),
+    lock_timeout: 10_000,
+    idle_in_transaction_session_timeout: 60_000,
+    transaction_timeout: sharedTransactionMs,
   };
 }
 

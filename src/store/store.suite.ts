@@ -1,8 +1,8 @@
 /** What every store does, embedded or the user's own. A variant hands in how to open one and how to kill its server. */
 import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
-import pg from "pg";
-import type { Store, StoreAddress } from "./store.ts";
+import { asReader, sharedRoleTests } from "./shared-role.suite.ts";
+import type { Store } from "./store.ts";
 
 export interface StoreVariant {
   open(limits: { readonly readersMax: number; readonly statementTimeoutMs: number }): Promise<Store>;
@@ -55,17 +55,26 @@ export function storeSuite(name: string, prepare: () => Promise<StoreVariant>): 
       await writer.end();
     });
 
-    test("the reader selects from every view and mirror that the writing role makes", async () => {
+    test("the program reads all that the writing role makes, people what they are granted", async () => {
       const writer = await store.connect("test");
       await writer.query(`
         create table shop.orders (id int primary key, total numeric);
         insert into shop.orders values (1, 9.50);
-        create view views.order_cards as select id, total from shop.orders`);
+        create view views.order_cards as select id, total from shop.orders;
+        create schema millrace;
+        create table millrace.order_cards__1 as table shop.orders;
+        do $$ begin execute format('grant usage on schema views to %I', '${store.reader.user}'); end $$;
+        grant select on views.order_cards to "${store.reader.user}"`);
       await writer.end();
       const card = { id: 1, total: "9.50" };
       assert.deepEqual((await store.readers.query("select * from shop.orders")).rows, [card]);
       assert.deepEqual((await store.readers.query("select * from views.order_cards")).rows, [card]);
+      assert.deepEqual((await store.readers.query("select * from millrace.order_cards__1")).rows, [card]);
       assert.deepEqual((await asReader(store.reader, "select * from order_cards")).rows, [card]);
+      assert.deepEqual((await store.shared.query("select * from order_cards")).rows, [card]);
+      for (const name of ["shop.orders", "millrace.order_cards__1"]) {
+        await assert.rejects(asReader(store.reader, `select * from ${name}`), { code: "42501" }, name);
+      }
     });
 
     test("the reader writes nothing, also in a transaction that it declares writable", async () => {
@@ -91,8 +100,12 @@ export function storeSuite(name: string, prepare: () => Promise<StoreVariant>): 
       assert.equal((await store.admin.query("select from shop.stock")).rowCount, 0);
     });
 
+    sharedRoleTests(() => store);
+
     test("the reader does not see the logins", async () => {
-      await assert.rejects(store.readers.query("select * from millrace_store.logins"), { code: "42501" });
+      for (const pool of [store.readers, store.shared]) {
+        await assert.rejects(pool.query("select * from millrace_store.logins"), { code: "42501" });
+      }
     });
 
     test("a reader's statement that runs too long is cancelled", async () => {
@@ -111,8 +124,11 @@ export function storeSuite(name: string, prepare: () => Promise<StoreVariant>): 
       const gone = [held, idle].map((client) => new Promise<void>((resolve) => client.once("end", () => resolve())));
       const cut = `select pg_terminate_backend(pid) from pg_stat_activity where usename = current_user
         and datname = current_database() and pid <> pg_backend_pid() and application_name = `;
+      const cutProgram = `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'millrace reader'`;
       await store.admin.query(`${cut} 'millrace cut'`);
-      await asReader(store.reader, `${cut} 'millrace reader'`);
+      // Its own sessions are not those of people's tools.
+      await assert.rejects(asReader(store.reader, cutProgram), { code: "42501" });
+      await store.admin.query(cutProgram);
       await Promise.all([running, noticed, ...gone]);
       await assert.rejects(held.query("select 1"));
       held.release(true);
@@ -121,8 +137,12 @@ export function storeSuite(name: string, prepare: () => Promise<StoreVariant>): 
     });
 
     test("a second process of the same store reads with the same login", async () => {
-      const { rows } = await store.admin.query("select role, password from millrace_store.logins");
-      assert.deepEqual(rows, [{ role: store.reader.user, password: store.reader.password }]);
+      const { rows } = await store.admin.query("select role, password from millrace_store.logins order by role desc");
+      assert.deepEqual(rows[0], { role: store.reader.user, password: store.reader.password });
+      assert.deepEqual(
+        rows.map(({ role }) => role.replace(/_app$/, "")),
+        ["millrace_reader", "millrace_program"],
+      );
     });
 
     test("a server that is killed is told as down, is up again, and serves what was there", async () => {
@@ -144,17 +164,4 @@ export function storeSuite(name: string, prepare: () => Promise<StoreVariant>): 
       await writer.end().catch(() => {});
     });
   });
-}
-
-/** As people's tools come in: by the address that the store names, with no settings of their own. */
-async function asReader(address: StoreAddress, sql: string, before?: string): Promise<pg.QueryResult> {
-  const client = new pg.Client({ ...address });
-  client.on("error", () => {});
-  await client.connect();
-  try {
-    if (before !== undefined) await client.query(before);
-    return await client.query(sql);
-  } finally {
-    await client.end();
-  }
 }

@@ -7,12 +7,22 @@ import type { Clock } from "../base/clock.ts";
 import type { Diagnostics } from "../base/diagnostics.ts";
 import type { MillraceError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
-import { createDatabase, type DatabaseRequest, limitReader, openStoreDatabase } from "./embedded-databases.ts";
+import { createDatabase, type DatabaseRequest, openStoreDatabase } from "./embedded-databases.ts";
 import { type EmbeddedServer, openEmbeddedServer } from "./embedded-server.ts";
 import { StoreMonitor } from "./monitor.ts";
 import { openOwnServer } from "./own-server.ts";
-import { openReader } from "./roles.ts";
-import { clientConfig, connectClient, type Login, openPool, readerSession, writerSession } from "./session.ts";
+import { openReaders, type ReaderLogins } from "./roles.ts";
+import {
+  clientConfig,
+  connectClient,
+  type Login,
+  openPool,
+  readerSession,
+  sharedSession,
+  sharedTransactionMs,
+  writerSession,
+} from "./session.ts";
+import { SharedSessions } from "./shared-sessions.ts";
 
 export interface StoreAddress {
   readonly host: string;
@@ -24,14 +34,16 @@ export interface StoreAddress {
 
 export interface Store {
   readonly kind: "embedded" | "own";
-  /** For people and tools: the read-only role, which sees `views.*` and the mirrors. */
+  /** For people and tools: the shared role, which sees `views.*` and the mirrors. */
   readonly reader: StoreAddress;
   /** As PostgreSQL's server_version_num, 180004 for 18.4. */
   readonly serverVersion: number;
   /** A connection of its own, for the one writer of a group. Closed by the caller. Throws `STORE_UNAVAILABLE`. */
   connect(name: string): Promise<Client>;
-  /** Connections for reads, with the read-only role, a statement timeout and a bounded size. Throws `STORE_UNAVAILABLE` when none is to be had. */
+  /** Connections for the program's own reads, with the role that reads everything, a statement timeout and a bounded size. Throws `STORE_UNAVAILABLE` when none is to be had. */
   readonly readers: Pool;
+  /** Connections for people's statements, with the shared role. */
+  readonly shared: Pool;
   /** Connections with the writing role, for small administrative statements. */
   readonly admin: Pool;
   /** Called when the server went away and when it is back (a supervised restart, or the user's own). */
@@ -65,6 +77,7 @@ export interface StoreOptions {
 }
 
 const adminMax = 4;
+const sharedMax = 4;
 /** Statements that are still running when the store is closed are cut off after this. */
 const drainMs = 1_000;
 
@@ -89,26 +102,31 @@ export async function openStore(options: StoreOptions): Promise<Store> {
 async function assemble(options: StoreOptions, writer: Login, server: EmbeddedServer | null): Promise<Store> {
   const { clock, random, diagnostics, readersMax = 10, statementTimeoutMs = 30_000 } = options;
   const connect = (name: string) => connectClient(clientConfig(writer, writerSession, name));
-  const { reader, serverVersion } = await prepare(writer, server, { statementTimeoutMs, random });
+  const { shared: reader, program, serverVersion } = await prepare(writer, { statementTimeoutMs, random });
   const monitor = new StoreMonitor({ connect: () => connect("monitor"), clock, random, diagnostics });
   await monitor.start();
   server?.onRestart(() => monitor.nudge());
-  const readers = openPool(clientConfig(reader, readerSession(statementTimeoutMs), "reader"), readersMax, diagnostics);
+  const readers = openPool(clientConfig(program, readerSession(statementTimeoutMs), "reader"), readersMax, diagnostics);
+  const shared = openPool(clientConfig(reader, sharedSession(statementTimeoutMs), "query"), sharedMax, diagnostics);
   const admin = openPool(clientConfig(writer, writerSession, "admin"), adminMax, diagnostics);
+  const transactionMs = sharedTransactionMs;
+  const sessions = new SharedSessions({ admin, role: reader.user, transactionMs, clock, diagnostics });
   const common: Store = {
     kind: server ? "embedded" : "own",
     reader: address({ ...reader, host: server?.host ?? reader.host }),
     serverVersion,
     connect,
     readers,
+    shared,
     admin,
     onChange: (listener) => monitor.onChange(listener),
     state: () => monitor.state(),
     problem: () => (monitor.problem === null ? null : (server?.problem() ?? monitor.problem)),
     async close() {
       await monitor.close();
+      await sessions.close();
       const waiting = new AbortController();
-      const drained = Promise.all([readers.end(), admin.end()]).then(() => waiting.abort());
+      const drained = Promise.all([readers.end(), shared.end(), admin.end()]).then(() => waiting.abort());
       await Promise.race([drained, clock.sleep(drainMs, waiting.signal).catch(() => {})]);
       await server?.close();
     },
@@ -122,15 +140,13 @@ async function assemble(options: StoreOptions, writer: Login, server: EmbeddedSe
 
 async function prepare(
   writer: Login,
-  server: EmbeddedServer | null,
-  { statementTimeoutMs, random }: { readonly statementTimeoutMs: number; readonly random: Random },
-): Promise<{ reader: Login; serverVersion: number }> {
+  options: { readonly statementTimeoutMs: number; readonly random: Random },
+): Promise<ReaderLogins & { readonly serverVersion: number }> {
   const client = await connectClient(clientConfig(writer, writerSession, "start"));
   try {
-    const reader = await openReader({ client, writer, statementTimeoutMs, random });
-    if (server) await limitReader(client, reader.user);
+    const logins = await openReaders({ client, writer, ...options });
     const { rows } = await client.query("select current_setting('server_version_num')::int as version");
-    return { reader, serverVersion: Number(rows[0]?.version) };
+    return { ...logins, serverVersion: Number(rows[0]?.version) };
   } finally {
     await client.end().catch(() => {});
   }

@@ -58,6 +58,11 @@ export function viewsTouched(layout: Layout, staged: Staged): CompiledView[] {
   return layout.views.filter((view) => reads(view, staged));
 }
 
+/** A view that is recomputed whole gets its change rows when that is done. */
+export function writesChanges(view: CompiledView): boolean {
+  return view.whole === undefined;
+}
+
 export function recordingsTouched(layout: Layout, staged: Staged): Recording[] {
   return layout.recording.filter(({ view }) => reads(view, staged));
 }
@@ -84,7 +89,8 @@ export function planBatch(layout: Layout, staged: Staged, batch: number, options
     ...views.map((view) => ({ view, owner: ownerOf.view(view.name) })),
     ...recordings.map(({ view }) => ({ view, owner: ownerOf.build(view.name) })),
   ];
-  const statements: PipelineStatement[] = [];
+  // A few rows drive joins by indexes; for many rows the planner may read a table whole, which it is told the size of.
+  const statements: PipelineStatement[] = options.fresh ? wholeTableJoins(true) : [];
   for (const { view, owner } of readings) {
     for (const sql of view.clear) statements.push({ sql: options.sweep ? asTruncate(sql) : sql, owner });
   }
@@ -93,9 +99,10 @@ export function planBatch(layout: Layout, staged: Staged, batch: number, options
     const table = staged.get(id);
     if (mirror && table) statements.push(...planMirror(mirror, table, readings, options));
   }
-  statements.push(...mergeStatements(views, batch));
+  statements.push(...mergeStatements(views, batch, { wholeTableJoins: options.fresh }));
   statements.push(...recordings.map((recording) => recording.record(options.step)));
-  return options.fresh ? statements.map((statement) => ({ ...statement, fresh: true })) : statements;
+  if (!options.fresh) return statements;
+  return [...statements, ...wholeTableJoins(false)].map((statement) => ({ ...statement, fresh: true }));
 }
 
 function planMirror(
@@ -132,7 +139,7 @@ function planMirror(
     if (truncated) statements.push({ sql: `analyze ${deltaTable(id)}`, owner, fresh });
     statements.push(...terms(readers, id, "after", fresh));
   }
-  if (truncated) statements.push(...wholeTableJoins(false));
+  if (truncated && !options.fresh) statements.push(...wholeTableJoins(false));
   return statements;
 }
 
@@ -159,11 +166,17 @@ function terms(readings: readonly Reading[], id: number, place: "before" | "afte
   );
 }
 
+export interface MergeOptions {
+  readonly owner?: (name: string) => string;
+  /** Joins of whole tables are allowed, and stay so. */
+  readonly wholeTableJoins?: boolean;
+}
+
 /** Brings views to what the terms found in a batch. */
 export function mergeStatements(
   views: readonly CompiledView[],
   batch: number,
-  owner: (name: string) => string = ownerOf.view,
+  { owner = ownerOf.view, wholeTableJoins: allowed = false }: MergeOptions = {},
 ): PipelineStatement[] {
   const again = views.flatMap((view) => view.recompute.map((sql) => ({ sql, owner: owner(view.name) })));
   const merges = views.map((view) => ({
@@ -171,11 +184,20 @@ export function mergeStatements(
     values: [batch],
     owner: owner(view.name),
   }));
-  return again.length === 0 ? merges : [...plannersJoins(true), ...again, ...plannersJoins(false), ...merges];
+  if (again.length === 0) return merges;
+  return [
+    ...ownOrder(true),
+    ...wholeTableJoins(true),
+    ...again,
+    ...ownOrder(false),
+    ...wholeTableJoins(allowed),
+    ...merges,
+  ];
 }
 
-function plannersJoins(on: boolean): PipelineStatement[] {
-  return [{ sql: `set local join_collapse_limit = ${on ? 8 : 1}` }, ...wholeTableJoins(on)];
+/** Whether the planner may order joins otherwise than they are written. */
+function ownOrder(on: boolean): PipelineStatement[] {
+  return [{ sql: `set local join_collapse_limit = ${on ? 8 : 1}` }];
 }
 
 function wholeTableJoins(on: boolean): PipelineStatement[] {
@@ -215,11 +237,12 @@ export function recordBatch(
   const sizes = views.map(
     (view) => `(select coalesce(sum(pg_column_size(l)), 0) from ${view.logTable} l where batch = $3::bigint)`,
   );
+  // `offset 0`: the sum would be put in both places where it is named, and computed twice.
   return [
     {
       sql:
         'insert into millrace.batches ("group", generation, batch, committed_at, bytes) ' +
-        `select $1, $2::bigint, $3::bigint, now(), b from (select ${sizes.join(" + ")} as b) s where b > 0 returning bytes`,
+        `select $1, $2::bigint, $3::bigint, now(), b from (select ${sizes.join(" + ")} as b offset 0) s where b > 0 returning bytes`,
       values: [group, generation, batch],
       owner: "bookkeeping",
     },

@@ -1,5 +1,6 @@
 /** What a failed batch, or a failed build, means: whose fault it is, and what is to be done. Pure. */
 import { MillraceError } from "../base/errors.ts";
+import { printDuration } from "../base/units.ts";
 import { PipelineError } from "./applier-pipeline.ts";
 import type { StoredError } from "./bookkeeping.ts";
 import { serverError } from "./reader-errors.ts";
@@ -41,13 +42,24 @@ export type BuildFailure =
   /** The view's own statement cannot run on what its tables hold. */
   | { readonly kind: "failed"; readonly error: StoredError };
 
-/** Of what a build does on its own connection. */
-export function classifyBuildFailure(error: unknown): BuildFailure {
+/** Of what a build does on its own connection; `takesMsMax` is what its statements have been given to run. */
+export function classifyBuildFailure(error: unknown, takesMsMax?: number): BuildFailure {
   const message = error instanceof Error ? error.message : String(error);
   if (MillraceError.is(error, "VIEW_OPTION_INVALID") || MillraceError.is(error, "STORE_EXTENSION_MISSING")) {
     return { kind: "failed", error: { code: error.code, message, ...(error.hint ? { hint: error.hint } : {}) } };
   }
   const sqlState = serverError(error)?.sqlState ?? "";
+  if (sqlState === "57014" && takesMsMax !== undefined) {
+    const tooLong = `its query takes longer than the ${printDuration(takesMsMax)} that it is given to run as a whole`;
+    return { kind: "failed", error: { code: "VIEW_FAILED", message: tooLong, sqlState } };
+  }
+  if (sqlState === "23505") {
+    const detail = error instanceof Error && "detail" in error ? `: ${error.detail}` : "";
+    return {
+      kind: "failed",
+      error: { code: "VIEW_FAILED", message: `rows of it have the same key${detail}`, sqlState },
+    };
+  }
   if (sqlState === "" || againStates.has(sqlState) || storeClasses.has(sqlState.slice(0, 2))) {
     return { kind: "again", message };
   }

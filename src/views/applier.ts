@@ -14,6 +14,7 @@ import {
   recordBatch,
   recordingsTouched,
   viewsTouched,
+  writesChanges,
 } from "./applier-batch.ts";
 import { type PipelineStatement, PreparedNames, runPipeline, type StatementResult } from "./applier-pipeline.ts";
 import { advanceGroup, type GroupRow, lockGroup } from "./bookkeeping.ts";
@@ -21,10 +22,13 @@ import type { CompiledView } from "./compiled-view.ts";
 import type { Staged } from "./inputs-rows.ts";
 import { createStaging, type Mirror } from "./mirror.ts";
 import type { Recording } from "./recording.ts";
+import { type TemporaryTable, TemporaryTables } from "./temporary-tables.ts";
 
 export interface Applied {
   /** Change rows written, by view; views that nothing changed are left out. */
   readonly changes: ReadonlyMap<string, number>;
+  /** Views that are recomputed whole, and of which something was changed. */
+  readonly behind: ReadonlySet<string>;
   readonly bytes: number;
 }
 
@@ -36,7 +40,7 @@ const replanFirstRows = 200;
 const replanGrowth = 4;
 
 /** What makes small deltas drive the joins. What values depend on (TimeZone and the like) is pinned by the store. */
-const connectionSettings: Readonly<Record<string, string>> = {
+export const connectionSettings: Readonly<Record<string, string>> = {
   join_collapse_limit: "1",
   enable_hashjoin: "off",
   enable_mergejoin: "off",
@@ -60,6 +64,7 @@ export class Applier {
   readonly #client: Client;
   readonly #group: string;
   readonly #names = new PreparedNames();
+  readonly #tables: TemporaryTables;
   #row: GroupRow;
   #layout: Layout = { mirrors: new Map(), views: [], recording: [] };
   #step = 0;
@@ -70,6 +75,7 @@ export class Applier {
 
   private constructor(client: Client, group: string, row: GroupRow) {
     this.#client = client;
+    this.#tables = new TemporaryTables(client);
     this.#group = group;
     this.#row = row;
   }
@@ -96,29 +102,24 @@ export class Applier {
     return this.#layout;
   }
 
-  /** Makes the temporary tables for these mirrors, live views and recordings, in place of those that were there. */
+  /** Sees to it that there are the temporary tables of these mirrors, live views and recordings, and no others. */
   async setLayout(
     mirrors: readonly Mirror[],
     views: readonly CompiledView[],
     recording: readonly Recording[],
   ): Promise<void> {
     this.#names.clear();
-    const statements = [
-      "deallocate all",
-      "discard temp",
-      ...mirrors.flatMap(createStaging),
-      ...[...views, ...recording.map(({ view }) => view)].flatMap((view) => view.connect),
-    ];
-    for (const sql of statements) await this.#client.query(sql);
+    await this.#client.query("deallocate all");
+    const versions = [...views, ...recording.map(({ view }) => view)];
+    await this.#tables.set([...mirrors.flatMap(stagingOf), ...versions.flatMap(tablesOf)]);
     this.#layout = { mirrors: new Map(mirrors.map((mirror) => [mirror.id, mirror])), views, recording };
-    this.#stagedRows = 0;
     this.#appliedRows = 0;
     this.#replanAtRows = replanFirstRows;
   }
 
   /** From the next batch on; everything else of the layout stays as it is. */
   async beginRecording(recording: Recording): Promise<void> {
-    for (const sql of recording.view.connect) await this.#client.query(sql);
+    await this.#tables.add(tablesOf(recording.view));
     this.#layout = { ...this.#layout, recording: [...this.#layout.recording, recording] };
   }
 
@@ -162,11 +163,12 @@ export class Applier {
     const recordings = recordingsTouched(this.#layout, staged);
     const options = { ...(await this.#prepare(staged)), straight };
     const rows = planBatch(this.#layout, staged, batch + 1, options);
-    const record = recordBatch(this.#group, generation, batch + 1, views);
+    const record = recordBatch(this.#group, generation, batch + 1, views.filter(writesChanges));
     const relaxed = loadsOnly(this.#layout, staged) ? ["set local synchronous_commit = off"] : [];
     const results = await this.transact([...rows, ...record, ...rest], {}, relaxed);
     for (const recording of recordings) recording.took(options.step, inserted(recording, rows, results));
-    return appliedOf(views, rows, results, record.length > 0 ? results[rows.length] : undefined);
+    const applied = appliedOf(views, rows, results, record.length > 0 ? results[rows.length] : undefined);
+    return { ...applied, behind: new Set(fallenBehind(views, rows, results)) };
   }
 
   /** A batch that comes in parts: one transaction over several round trips, of which only one part is in memory. */
@@ -177,6 +179,7 @@ export class Applier {
   ): Promise<Applied> {
     const next = { ...this.#row, batch: this.#row.batch + 1 };
     const touched = new Set<CompiledView>();
+    const behind = new Set<string>();
     const recorded: (() => void)[] = [];
     await this.#run([{ sql: "begin" }, lockGroup(this.#group, this.#row)]);
     try {
@@ -185,6 +188,7 @@ export class Applier {
         const options = { ...(await this.#prepare(staged)), straight };
         const statements = planBatch(this.#layout, staged, next.batch, options);
         const results = await this.#run(statements);
+        for (const name of fallenBehind([...touched], statements, results)) behind.add(name);
         for (const recording of recordingsTouched(this.#layout, staged)) {
           const rows = inserted(recording, statements, results);
           recorded.push(() => recording.took(options.step, rows));
@@ -194,14 +198,14 @@ export class Applier {
       await this.#client.query("rollback").catch(() => {});
       throw error;
     }
-    const views = [...touched];
+    const views = [...touched].filter(writesChanges);
     const net = views.map((view) => netChangeRows(view, next.batch));
     const record = recordBatch(this.#group, next.generation, next.batch, views);
     const end = [advanceGroup(this.#group, this.#row, next), { sql: "commit" }];
     const results = await this.#run([...net, ...record, ...rest, ...end]);
     this.#row = next;
     for (const took of recorded) took();
-    return appliedOf(views, net, results, record.length > 0 ? results[net.length] : undefined);
+    return { ...appliedOf(views, net, results, record.length > 0 ? results[net.length] : undefined), behind };
   }
 
   /** Statements outside of the group's transactions, each its own. */
@@ -242,20 +246,44 @@ export class Applier {
   }
 }
 
+function stagingOf(mirror: Mirror): TemporaryTable[] {
+  return createStaging(mirror).map((create) => ({ create, of: "mirror" }));
+}
+
+function tablesOf({ connect, hash }: CompiledView): TemporaryTable[] {
+  return connect.map((create) => ({ create, of: hash }));
+}
+
 function appliedOf(
   views: readonly CompiledView[],
   statements: readonly PipelineStatement[],
   results: readonly StatementResult[],
   record: StatementResult | undefined,
-): Applied {
+): Omit<Applied, "behind"> {
   const changes = new Map<string, number>();
-  for (const view of views) {
-    // A view's merge is the last of its statements, and inserts its change rows.
-    const last = statements.findLastIndex((statement) => statement.owner === ownerOf.view(view.name));
-    const count = results[last]?.count ?? 0;
+  for (const view of views.filter(writesChanges)) {
+    const count = mergeCount(view, statements, results);
     if (count > 0) changes.set(view.name, count);
   }
   return { changes, bytes: Number(record?.rows[0]?.[0] ?? 0) };
+}
+
+function fallenBehind(
+  views: readonly CompiledView[],
+  statements: readonly PipelineStatement[],
+  results: readonly StatementResult[],
+): string[] {
+  const fell = views.filter((view) => view.whole !== undefined && mergeCount(view, statements, results) > 0);
+  return fell.map((view) => view.name);
+}
+
+/** A view's merge is the last of its statements, and inserts its change rows. */
+function mergeCount(
+  view: CompiledView,
+  statements: readonly PipelineStatement[],
+  results: readonly StatementResult[],
+): number {
+  return results[statements.findLastIndex((statement) => statement.owner === ownerOf.view(view.name))]?.count ?? 0;
 }
 
 /** Rows that a recording was given by these statements. */

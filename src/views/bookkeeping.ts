@@ -6,6 +6,7 @@ import type { Client } from "pg";
 import { MillraceError } from "../base/errors.ts";
 import { quote, type ViewDefinition } from "../catalog/definitions.ts";
 import type { TableShape } from "../schema/table-shape.ts";
+import { lockBeside } from "../store/roles.ts";
 import type { PipelineStatement } from "./applier-pipeline.ts";
 import type { StoredPosition } from "./positions.ts";
 
@@ -83,13 +84,13 @@ export async function prepareStore(client: Client, logId: string, readerRole: st
   await client.query("begin");
   try {
     // Two processes may begin at once on one store: `if not exists` alone can fail with a duplicate.
-    await client.query("select pg_advisory_xact_lock(hashtext('millrace.prepare'))");
+    await lockBeside(client, "millrace.prepare", readerRole);
     for (const statement of tables) await client.query(statement);
     const found = await client.query<{ log_id: string; format: number }>("select log_id, format from millrace.meta");
     const meta = found.rows[0];
     if (!meta) {
       await client.query("insert into millrace.meta (log_id, format) values ($1, $2)", [logId, storeFormat]);
-      for (const grant of grants(readerRole)) await client.query(grant);
+      await client.query(`grant usage on schema views to ${quote(readerRole)}`);
     } else checkMeta(meta, logId);
     await client.query("commit");
   } catch (error) {
@@ -118,13 +119,6 @@ function checkMeta(meta: { log_id: string; format: number }, logId: string): voi
       },
     );
   }
-}
-
-function grants(role: string): string[] {
-  return [
-    `grant usage on schema millrace, views to ${quote(role)}`,
-    `grant select on millrace.groups, millrace.sources, millrace.positions to ${quote(role)}`,
-  ];
 }
 
 /** The group's row, made when it is missing with `generation` as its first; the epoch becomes ours. */

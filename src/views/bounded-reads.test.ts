@@ -96,6 +96,27 @@ const cases: readonly { readonly about: string; readonly text: string; readonly 
     is: "keyed",
     text: "with g as (select customer_id, max(n) as hi from orders group by customer_id) select c.id, g.hi, p.hi as again from customers c left join g on g.customer_id = c.id left join g p on p.customer_id = c.id",
   },
+  { about: "a column of which many rows have the same value", is: "linear", text: "select n from orders" },
+  {
+    about: "a join without its keys",
+    is: "linear",
+    text: "select c.region, o.n from orders o join customers c on c.id = o.customer_id",
+  },
+  {
+    about: "counts without what they are grouped by",
+    is: "additive",
+    text: "select count(*) as c, sum(n) as s from orders group by customer_id",
+  },
+  {
+    about: "a left join without its keys",
+    is: "keyed",
+    text: "select c.region, o.n from customers c left join orders o on o.customer_id = c.id",
+  },
+  {
+    about: "extremes without what they are of",
+    is: "keyed",
+    text: "select max(n) as hi from orders group by customer_id",
+  },
 ];
 
 const orders: MirrorBinding = { id: 1, shape: shape("orders", ["id", "customer_id", "n"]) };

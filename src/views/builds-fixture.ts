@@ -118,6 +118,17 @@ export class LawWatch implements AsyncDisposable {
     return rows;
   }
 
+  /** A view that is recomputed whole is its query of this snapshot only while it does not say otherwise. */
+  async #isBehind(name: string, version: number): Promise<boolean> {
+    const table = `millrace.${quote(`${name}__${version}_reach`)}`;
+    const { rows } = await this.#client.query("select to_regclass($1) is not null as there", [table]);
+    if (!rows[0].there) return false;
+    const reach = await this.#client.query(
+      `select r.batch < g.batch as behind from ${table} r, millrace.groups g where g.name = 'main'`,
+    );
+    return reach.rows[0].behind === true;
+  }
+
   /** Rows that only one of both has; null when they could not be read together. */
   async #differences(name: string, version: number, text: string): Promise<unknown[] | null> {
     const client = this.#client;
@@ -127,7 +138,7 @@ export class LawWatch implements AsyncDisposable {
         "select from millrace.view_versions where state = 'live' and name = $1 and version = $2",
         [name, version],
       );
-      if (rows.length === 0) return null;
+      if (rows.length === 0 || (await this.#isBehind(name, version))) return null;
       const { fields } = await client.query(`select * from (${text}\n) q limit 0`);
       const columns = fields.map((field) => quote(field.name)).join(", ");
       const state = `select ${columns} from millrace.${quote(`${name}__${version}`)}`;

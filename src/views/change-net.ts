@@ -1,17 +1,27 @@
 /**
- * Nets change rows per batch and key: the new image wins, an old image alone is a delete. Rows must come ordered by
- * batch, key and `w`, as `change-sql.ts` asks for them.
+ * Nets change rows per batch and key: the new image wins, an old image alone is a delete. Without a key they are netted per
+ * batch and row, by how often it came and went. Rows must come ordered by batch, key or row, and `w`, as `change-sql.ts`
+ * asks for them.
  */
 import type { ChangeRow } from "./change-sql.ts";
 import type { ViewChange } from "./view-info.ts";
 
-export interface NetChange extends ViewChange {
+export interface NetChange {
   readonly batch: number;
+  readonly change: ViewChange;
 }
 
-/** Holds back the last key, whose new image may be in the rows to come. */
+interface Pending {
+  readonly batch: number;
+  /** Of the last image. */
+  row: ChangeRow;
+  /** How often the row came, less how often it went. */
+  count: number;
+}
+
+/** Holds back the last key or row, of which more may be in the rows to come. */
 export class ChangeNet {
-  #pending: NetChange | undefined;
+  #pending: Pending | undefined;
 
   /** The changes that are complete with these rows. */
   push(rows: readonly ChangeRow[]): NetChange[] {
@@ -19,8 +29,13 @@ export class ChangeNet {
     for (const row of rows) {
       const batch = Number(row.batch);
       const pending = this.#pending;
-      if (pending && (pending.batch !== batch || pending.key !== row.key)) complete.push(pending);
-      this.#pending = { batch, op: row.w > 0 ? "upsert" : "delete", key: row.key, row: row.w > 0 ? row.row : null };
+      if (pending !== undefined && pending.batch === batch && isSame(pending.row, row)) {
+        pending.row = row;
+        pending.count += row.w;
+        continue;
+      }
+      complete.push(...this.end());
+      this.#pending = { batch, row, count: row.w };
     }
     return complete;
   }
@@ -28,6 +43,17 @@ export class ChangeNet {
   end(): NetChange[] {
     const last = this.#pending;
     this.#pending = undefined;
-    return last ? [last] : [];
+    const change = last && changeOf(last);
+    return last && change ? [{ batch: last.batch, change }] : [];
   }
+}
+
+function isSame(one: ChangeRow, other: ChangeRow): boolean {
+  return one.key === null ? one.row === other.row : one.key === other.key;
+}
+
+function changeOf({ row: { key, row, w }, count }: Pending): ViewChange | undefined {
+  if (key !== null) return { op: w > 0 ? "upsert" : "delete", key, row: w > 0 ? row : null };
+  if (count === 0) return undefined;
+  return { op: count > 0 ? "insert" : "delete", key, row: row ?? "", count: Math.abs(count) };
 }

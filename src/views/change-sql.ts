@@ -8,11 +8,14 @@ import { jsonObject } from "./row-json.ts";
 import { keyColumns, type ReadableView, type Statement } from "./row-sql.ts";
 import type { Filter } from "./view-info.ts";
 
-/** As PostgreSQL answers them: `w` is −1 for an old image (without its row) and 1 for a new one. */
+/**
+ * As PostgreSQL answers them: `w` is −1 for an old image (without its row) and 1 for a new one. Of a view without a key
+ * `key` is null and both have their row.
+ */
 export interface ChangeRow {
   readonly batch: string;
   readonly w: number;
-  readonly key: string;
+  readonly key: string | null;
   readonly row: string | null;
 }
 
@@ -23,7 +26,7 @@ export interface ChangeBounds {
 }
 
 /**
- * Rows `(generation, current, oldest, batch, w, key, row)` of the batches after `after`, by batch, key and `w`; at most
+ * Rows `(generation, current, oldest, batch, w, key, row)` of the batches after `after`, by batch, key (or row) and `w`; at most
  * `rowsMax` of them and not many more bytes than `bytesMax`, so that the last batch of an answer may be cut
  * (`cut` is true on rows of an answer that ends early). Without any there is one row whose `batch` is null.
  */
@@ -79,7 +82,7 @@ function boundedSql(
     `from (${positionSql}) as p(generation, batch, oldest_batch) left join lateral (` +
     `select d.*, bool_or(d.n > ${rowsMax} or d.before >= ${bytesMax}) over () as cut from (` +
     `select c.*, sum(c.bytes) over (order by c.n rows unbounded preceding) - c.bytes as before from (` +
-    `select b.*, octet_length(b.key) + coalesce(octet_length(b.row), 0) as bytes from (` +
+    `select b.*, coalesce(octet_length(b.key), 0) + coalesce(octet_length(b.row), 0) as bytes from (` +
     `select ${changeColumns(view)}${hits ? ", h.hits" : ""}, row_number() over (${order}) as n from ${view.logTable} as v ${from}` +
     `where v.batch > ${after} and v.batch <= p.batch and ${where} ${order} limit ${limit}) as b) as c) as d` +
     `) as q on q.n <= ${rowsMax} and q.before < ${bytesMax} order by q.n`;
@@ -99,11 +102,13 @@ export function changesOfSql(view: ReadableView, filter: Filter | null, batch: n
 
 function changeColumns(view: ReadableView): string {
   const row = jsonObject(view.columns, "v");
+  if (view.key === null) return `v.batch, v.w, null::text as key, ${row} as row`;
   return `v.batch, v.w, ${jsonObject(keyColumns(view), "v")} as key, case when v.w > 0 then ${row} end as row`;
 }
 
 /** The same for everybody who reads a batch, so that its frames can be counted. */
 function changeOrder(view: ReadableView, parameters: Parameters): string {
+  if (view.key === null) return `order by v.batch, ${jsonObject(view.columns, "v")} collate "C", v.w`;
   const key = orderSql(keyOrder(view), "v", parameters).replace(/^order by /, "");
   return `order by v.batch${key === "" ? "" : `, ${key}`}, v.w`;
 }

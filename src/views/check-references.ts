@@ -27,6 +27,9 @@ export function referenceError(
       const nearest = nearestName(missing, other.publicColumns);
       return invalid(view, name, `names "${missing}", which is no column of "${to}"`, nearest, other.publicColumns);
     }
+    if (other.key === null) {
+      return invalid(view, name, `does not lead to one row of "${to}", which has no key`, undefined, []);
+    }
     const outside = other.key.find((column) => !on.some(([, theirs]) => theirs === column));
     if (outside !== undefined) {
       const why = `does not lead to one row of "${to}": it lacks the key's column "${outside}"`;

@@ -68,6 +68,8 @@ test("a reference is checked against the other view: its name, its columns and i
       refer("no_key", "people", { place: "city" }),
       refer("taken", "people", { place: "id" }, "place"),
       refer("itself", "itself", { place: "id" }, "parent"),
+      define("places", "select place from customers"),
+      refer("keyless", "places", { place: "place" }),
     ],
     shapes,
   );
@@ -83,6 +85,8 @@ test("a reference is checked against the other view: its name, its columns and i
     /"id"/,
     /column/,
     null,
+    null,
+    /"places", which has no key/,
   ].entries()) {
     if (form === null) assert.equal(told[i], null);
     else assert.match(told[i] ?? "", new RegExp(`^VIEW_OPTION_INVALID .*${form.source}`, "s"));

@@ -29,7 +29,12 @@ export async function checkDefinitions(
     if (circle !== undefined) return { view, compiled: null, error: circle, warnings: [] };
     try {
       const compiled = compileViewSync({ view, mirrors, views, version: 1 });
-      return { view, compiled, error: null, warnings: warningsFor(compiled, mirrors) };
+      return {
+        view,
+        compiled,
+        error: null,
+        warnings: [...needless(view, compiled), ...warningsFor(compiled, mirrors)],
+      };
     } catch (error) {
       return { view, compiled: null, error: MillraceError.from(error), warnings: [] };
     }
@@ -41,6 +46,10 @@ export async function checkDefinitions(
     const wrong = referenceError(one.compiled, view.references, views, compiled);
     return wrong === null ? one : { ...one, compiled: null, error: wrong };
   });
+}
+
+function needless({ refreshMs }: ViewDefinition, { class: is }: CompiledView): string[] {
+  return refreshMs === undefined || is === "whole" ? [] : ["refresh is not needed: it is kept with each change"];
 }
 
 function warningsFor(compiled: CompiledView, mirrors: readonly MirrorBinding[]): string[] {

@@ -4,25 +4,28 @@
  */
 
 import { MillraceError } from "../base/errors.ts";
+import type { ViewDefinition } from "../catalog/definitions.ts";
 import { bindAdditive, isAdditive } from "./compile/additive.ts";
 import { usedColumns } from "./compile/contribution.ts";
 import { distinctAsGroups } from "./compile/distinct.ts";
 import { explainPlan } from "./compile/explain.ts";
-import { withFind } from "./compile/find-columns.ts";
+import { withFind, withReads } from "./compile/find-columns.ts";
 import type { Binding } from "./compile/from.ts";
 import { viewHash } from "./compile/hash.ts";
-import { Inlining } from "./compile/inlining.ts";
+import { Inlining, viewsRead } from "./compile/inlining.ts";
 import { joinOrder } from "./compile/join-order.ts";
-import { chooseKey } from "./compile/key.ts";
+import { chooseKey, groupKey } from "./compile/key.ts";
 import { Untraceable } from "./compile/keyed/alternative.ts";
 import { compileKeyed, type ProbedIndex } from "./compile/keyed/compile-keyed.ts";
 import { bindLinear } from "./compile/linear.ts";
+import { makeMultisetState } from "./compile/multiset-state.ts";
 import { type Plan, planAdditive, planLinear, withKey } from "./compile/plan.ts";
 import { withReferences } from "./compile/references.ts";
 import { loadParser, type SourceText } from "./compile/source-text.ts";
 import { makeState } from "./compile/state.ts";
 import { tableLabel } from "./compile/tables.ts";
 import { makeTerms, type Term } from "./compile/terms.ts";
+import { compileWhole } from "./compile/whole.ts";
 import type { CompiledView, CompileRequest } from "./compiled-view.ts";
 
 export { loadParser } from "./compile/source-text.ts";
@@ -39,9 +42,13 @@ export async function compileView(request: CompileRequest): Promise<CompiledView
 
 /** As `compileView`, once `loadParser` has resolved. */
 export function compileViewSync(request: CompileRequest): CompiledView {
-  const inlining = new Inlining(request.views ?? [], (view, source) => compileSource({ ...request, view }, source));
+  const whole: string[] = [];
+  const inlining = new Inlining(request.views ?? [], (view, source) => {
+    if (compileSource({ ...request, view }, source, whole).class === "whole") whole.push(view.name);
+  });
   const source = inlining.sourceOf(request.view);
-  const compiled = withFind(compileSource(request, source), request.view, source);
+  const found = withFind(compileSource(request, source, whole), request.view, source);
+  const compiled = withReads(found, request.view, source);
   return withReferences(withNames(compiled, inlining.names), request.view, source);
 }
 
@@ -51,7 +58,64 @@ function withNames(compiled: CompiledView, inlined: readonly string[]): Compiled
   return { ...compiled, explanation: `${compiled.explanation}with the queries in their places of:\n  ${views}\n` };
 }
 
-function compileSource(request: CompileRequest, source: SourceText): CompiledView {
+/** `below` are views that it may read and that are run again as a whole. */
+function compileSource(request: CompileRequest, source: SourceText, below: readonly string[]): CompiledView {
+  const { view } = request;
+  try {
+    return withoutNeed(compileByChanges(request, source), view);
+  } catch (cause) {
+    if (!MillraceError.is(cause) || cause.code !== "VIEW_UNSUPPORTED") throw cause;
+    if (view.refreshMs !== undefined) return compileAsWhole(request, source, view.refreshMs, cause);
+    throw withWayOut(cause, request, source, below);
+  }
+}
+
+/** Who says `refresh` without need gets a view that is fresher than that. */
+function withoutNeed(compiled: CompiledView, { refreshMs }: ViewDefinition): CompiledView {
+  if (refreshMs === undefined) return compiled;
+  return { ...compiled, explanation: `${compiled.explanation}refresh is not needed: it is kept with each change\n` };
+}
+
+function compileAsWhole(
+  { view, mirrors, version }: CompileRequest,
+  source: SourceText,
+  everyMs: number,
+  refusal: MillraceError,
+): CompiledView {
+  try {
+    return compileWhole({ view, version, source, mirrors, everyMs });
+  } catch (cause) {
+    throw cause instanceof Untraceable ? refusal : cause;
+  }
+}
+
+/** The refusal, with `refresh` in its hint where that would do. */
+function withWayOut(
+  refusal: MillraceError,
+  request: CompileRequest,
+  source: SourceText,
+  below: readonly string[],
+): MillraceError {
+  try {
+    compileAsWhole(request, source, 1_000, refusal);
+  } catch {
+    return refusal;
+  }
+  const { view } = request;
+  const read = below.filter((name) => name !== view.name && viewsRead(view).includes(name));
+  const option = `{ refresh: "30s" }`;
+  const way =
+    read.length === 0
+      ? `Or let it be run again as a whole: view("${view.name}", …, ${option}).`
+      : `It reads ${read.map((name) => `views.${name}`).join(", ")}, which is run again as a whole, and so needs a refresh of its own: view("${view.name}", …, ${option}).`;
+  return new MillraceError(refusal.code, refusal.message, {
+    hint: refusal.hint === undefined ? way : `${refusal.hint} ${way}`,
+    details: refusal.details,
+    cause: refusal,
+  });
+}
+
+function compileByChanges(request: CompileRequest, source: SourceText): CompiledView {
   try {
     return compilePlanned(request, source);
   } catch (cause) {
@@ -76,13 +140,16 @@ function compileByKey(
 
 function compilePlanned({ view, mirrors, version }: CompileRequest, source: SourceText): CompiledView {
   const binding: Binding = { source, mirrors, replacements: new Map() };
-  const keyless = makePlan(binding);
-  const key = chooseKey(keyless, view, binding);
-  const plan = withKey(keyless, key);
-  const { deltaTarget, ...state } = makeState(plan, key, { view: view.name, version });
+  const unkeyed = makePlan(binding);
+  const key = chooseKey(unkeyed, view, binding);
+  const identity = key ?? (unkeyed.class === "additive" ? groupKey(unkeyed) : null);
+  const plan = withKey(unkeyed, identity, key === null);
+  const names = { view: view.name, version };
+  const { deltaTarget, ...state } =
+    identity === null ? makeMultisetState(plan, names) : makeState(plan, identity, names);
   const terms = makeTerms(plan, deltaTarget);
   const uses = tablesUsed(plan);
-  const keyNames = key.map((index) => plan.groups[index]?.column ?? "");
+  const keyNames = key?.map((index) => plan.groups[index]?.column ?? "") ?? null;
   return {
     name: view.name,
     version,

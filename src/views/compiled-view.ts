@@ -9,12 +9,20 @@
  * that did not change left out. State tables are `millrace."<name>__<version>"`, change rows
  * `millrace."<name>__<version>_log"`, both in group main.
  */
-import type { FindOptions, ViewDefinition } from "../catalog/definitions.ts";
+import { type FindOptions, quote, type ReadOptions, type ViewDefinition } from "../catalog/definitions.ts";
 import type { TableShape } from "../schema/table-shape.ts";
 
 export const hiddenKey = "_millrace_offset";
 /** The sign of a row in `d_N`. */
 export const weightColumn = "_millrace_w";
+/** What tells rows of a view without a key apart: a hash of what is in them, and a number from 1 among equal ones. */
+export const contentColumn = "_millrace_content";
+export const copyColumn = "_millrace_copy";
+
+/** Of a view without a key: its public columns and those two, for readers who go from row to row. */
+export function rowsRelation({ name, version }: { readonly name: string; readonly version: number }): string {
+  return `millrace.${quote(`${name}__${version}_rows`)}`;
+}
 
 export interface MirrorBinding {
   readonly id: number;
@@ -38,8 +46,30 @@ export interface DeltaTerm {
   readonly sql: string;
 }
 
-/** How a view is kept: `keyed` ones run their query again for the keys that a batch reached. */
-export type ViewClass = "linear" | "additive" | "keyed";
+/** How a view is kept: `keyed` ones run their query again for the keys that a batch reached, `whole` ones all of it, now and then. */
+export type ViewClass = "linear" | "additive" | "keyed" | "whole";
+
+/** How a view of the class `whole` is computed anew. `batch` and `runs` are SQL expressions. */
+export interface WholeRefresh {
+  readonly everyMs: number;
+  /**
+   * One row `(batch, changed, oldest, runs)`: the rows are the query of right after `batch`, or of now when that is NULL;
+   * `changed` is the last batch that changed something it reads; change rows are kept from `oldest` on.
+   */
+  readonly reachTable: string;
+  /** The state was filled from what was there after this batch. */
+  readonly filled: (batch: string) => string;
+  /** What was recorded while it was filled is merged. */
+  readonly readable: string;
+  /** In one snapshot: finds how the query differs from the state. */
+  readonly compare: readonly string[];
+  /** Brings what was found into the state, with change rows of the batch that the snapshot showed. */
+  readonly bring: (batch: string) => readonly string[];
+  /** The state is the query of right after this batch; changes nothing when it was computed another time since `runs`. */
+  readonly brought: (batch: string, runs: string) => string;
+  /** Change rows up to this batch go. */
+  readonly forget: (batch: string) => string;
+}
 
 export interface CompiledView {
   readonly name: string;
@@ -49,16 +79,19 @@ export interface CompiledView {
   readonly class: ViewClass;
   /** The definition over the mirrors, as one select with the public columns in their order: what the view must equal. */
   readonly query: string;
-  readonly key: readonly string[];
+  /** Empty for a view of exactly one row; null where rows may be there several times. */
+  readonly key: readonly string[] | null;
   readonly publicColumns: readonly string[];
   /** What it can be searched by: hidden columns of the state table, with indexes (`find/find-columns.ts`). */
   readonly find?: FindOptions;
+  /** How it is read beside as rows; indexes for it are made when it is filled (`read-indexes.ts`). */
+  readonly reads?: ReadOptions;
   /** Mirrors read, each with the columns that the view uses. */
   readonly uses: readonly { readonly mirrorId: number; readonly columns: readonly string[] }[];
   /** Quoted and qualified. */
   readonly stateTable: string;
   readonly logTable: string;
-  /** Makes the state table with its indexes (one of them unique over the key), and the log table `(batch bigint not null, w smallint not null, <public columns>)` with an index on batch. */
+  /** Makes the state table with its indexes (one of them unique over the key, or what stands for it), without a key `rowsRelation`, and the log table `(batch bigint not null, w smallint not null, <public columns>)` with an index on batch. */
   readonly create: readonly string[];
   /** Removes everything that `create` makes (not the public view): other relations than the two named may be among it. */
   readonly drop: readonly string[];
@@ -75,6 +108,8 @@ export interface CompiledView {
   readonly terms: readonly DeltaTerm[];
   /** Nets the contributions, merges them into the state and writes the change rows (−1 old row, +1 new row, only what really changed), all in one statement; `batch` is an SQL expression for the batch number. */
   readonly merge: (batch: string) => string;
+  /** Of the class `whole` alone: its terms and merge only note that it is behind. */
+  readonly whole?: WholeRefresh;
   /** Runs the query for what the terms found, before the merge: over whole tables, so that its joins are the planner's. */
   readonly recompute: readonly string[];
   /** Indexes that the terms probe. */

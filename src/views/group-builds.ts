@@ -11,7 +11,7 @@ import { writeVersion } from "./bookkeeping.ts";
 import type { CompiledView } from "./compiled-view.ts";
 import { failedVersion, type GroupContext, GroupFenced, transact, tryOnce } from "./group-context.ts";
 import { dropUnusedIndexes, setLayout } from "./group-mirrors.ts";
-import { dropRetired, estimateRows, liveView } from "./group-views.ts";
+import { dropRetired, estimateRows, liveView, readReach } from "./group-views.ts";
 import { type Chunk, chunkRowsMax, type Recording } from "./recording.ts";
 import { dropVersion, mergeChunk, swapIn, wantedIndexes } from "./versions-build.ts";
 import { describe, type RunElsewhere, ViewBuild } from "./view-build.ts";
@@ -127,6 +127,7 @@ export class GroupBuilds {
       group: settings.name,
       view,
       indexes: wantedIndexes([view], new Map(state.mirrors.map((mirror) => [mirror.id, mirror]))),
+      takesMsMax: settings.refreshLimits.takesMsMax(view.whole?.everyMs ?? 0),
       connect: () => settings.connectBuilder(),
       onStage: () => {
         if (this.#current?.build !== build) return;
@@ -247,10 +248,11 @@ export class GroupBuilds {
     if (entry === undefined) throw new GroupFenced();
     const planned = { ...entry.planned, state: { kind: "live" as const }, before: null };
     const live = await liveView(this.#context, planned.definition, view);
+    await readReach(this.#context, view);
     state.views.set(view.name, { ...entry, planned, live });
     this.#forget();
     await current.build.stop(null);
-    await estimateRows(this.#context);
+    await estimateRows(this.#context, view.name);
     const tookMs = Math.round(settings.clock.monotonicMs() - current.startedMs);
     settings.diagnostics.info("a view is live", { view: view.name, version: view.version, tookMs });
     state.changed();

@@ -14,6 +14,7 @@ import type { CompiledView, CompileRequest } from "./compiled-view.ts";
 import type { GroupOwner } from "./group-owner.ts";
 import type { GroupState } from "./group-state.ts";
 import type { RowsBound } from "./inputs-rows.ts";
+import type { RefreshLimits } from "./refresh-limits.ts";
 import { viewFailed } from "./versions.ts";
 
 export interface GroupSettings {
@@ -26,7 +27,8 @@ export interface GroupSettings {
   readonly sources: readonly string[];
   readonly readerRole: string;
   readonly bound: RowsBound;
-  /** A connection for building views. Throws `STORE_UNAVAILABLE`. */
+  readonly refreshLimits: RefreshLimits;
+  /** A connection for building and recomputing views. Throws `STORE_UNAVAILABLE`. */
   connectBuilder(): Promise<Client>;
   compile(request: CompileRequest): Promise<CompiledView>;
 }
@@ -129,6 +131,7 @@ export function failedVersion(context: GroupContext, view: CompiledView, error: 
     const failed = { kind: "failed" as const, error: viewFailed(view.name, error) };
     const planned = replaced ? entry.planned : { ...entry.planned, state: failed };
     state.views.set(view.name, { ...entry, planned, live: null });
+    state.reaches.keep(state.liveViews());
   }
   return rows.map((version) => writeVersion(settings.name, version));
 }

@@ -128,6 +128,10 @@ export class FixtureStore implements Store {
     throw new Error("no pool here");
   }
 
+  get shared(): pg.Pool {
+    throw new Error("no pool here");
+  }
+
   get admin(): pg.Pool {
     throw new Error("no pool here");
   }

@@ -48,6 +48,7 @@ export async function applyRows(
     context.signal.throwIfAborted();
     try {
       const applied = await run(context, progress, work, inputs, way);
+      for (const view of state.liveViews()) if (applied.behind.has(view.name)) state.reaches.fell(view);
       state.row = context.applier.row;
       progress.written(work.advance);
       count(context, retention, applied);
@@ -117,7 +118,7 @@ async function expire(context: GroupContext, retention: Retention): Promise<void
   const last = retention.expire(settings.clock.now());
   if (last === null) return;
   const logs = state.liveViews().map((view) => ({
-    sql: `delete from ${view.logTable} where batch <= $1::bigint`,
+    sql: view.whole?.forget("$1::bigint") ?? `delete from ${view.logTable} where batch <= $1::bigint`,
     values: [last],
   }));
   const batches = {

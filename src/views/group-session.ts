@@ -13,6 +13,7 @@ import { applyLife, mirrorsLeft } from "./group-life.ts";
 import { arrangeMirrors, breakMirror, setLayout } from "./group-mirrors.ts";
 import { type GroupOwner, generationAfter } from "./group-owner.ts";
 import { GroupProgress } from "./group-progress.ts";
+import { GroupRefreshes } from "./group-refreshes.ts";
 import { applyRows, writeProgress } from "./group-rows.ts";
 import type { GroupState } from "./group-state.ts";
 import { estimateRows, planViews, releaseBroken } from "./group-views.ts";
@@ -41,6 +42,7 @@ export class GroupSession {
   readonly #context: GroupContext;
   readonly #progress: GroupProgress;
   readonly #builds: GroupBuilds;
+  readonly #refreshes: GroupRefreshes;
   readonly #retention: Retention;
   readonly #ended: AbortController;
   #inputs: Inputs | null = null;
@@ -55,6 +57,11 @@ export class GroupSession {
     this.#context = context;
     this.#progress = new GroupProgress(options.settings.name, options.settings.engine, options.state);
     this.#builds = new GroupBuilds(context, () => this.#wake.abort(new Error("a build goes on")));
+    this.#refreshes = new GroupRefreshes({
+      context,
+      onDue: () => this.#wake.abort(new Error("a view is computed anew")),
+      onChanges: (bytes) => this.#retention.add(options.state.row.batch, bytes, options.settings.clock.now()),
+    });
     this.#retention = new Retention(options.retention);
     this.#ended = ended;
     ended.signal.addEventListener("abort", () => this.interrupt(), { once: true });
@@ -89,6 +96,7 @@ export class GroupSession {
       await this.#arrange(onReady);
       for (;;) {
         await this.#builds.step();
+        await this.#refreshes.step();
         const work = await this.#take();
         if (work !== null) await this.#apply(work);
         else if (this.#interrupt.signal.aborted) await this.#arrange(onReady);
@@ -98,6 +106,7 @@ export class GroupSession {
       if (!signal.aborted) throw error;
     } finally {
       signal.removeEventListener("abort", stop);
+      await this.#refreshes.close();
       await this.#builds.close();
       await this.#inputs?.close();
     }
@@ -108,6 +117,11 @@ export class GroupSession {
     const reason = new Error("the views are arranged anew");
     this.#interrupt.abort(reason);
     this.#wake.abort(reason);
+  }
+
+  /** Somebody waits for a view that is recomputed whole. */
+  look(): void {
+    this.#refreshes.look();
   }
 
   /** After `run`: leaves nothing behind that readers know and the store does not. */
@@ -141,6 +155,7 @@ export class GroupSession {
     await planViews(this.#context, anew);
     this.#context.state.changed();
     await this.#builds.replan();
+    await this.#refreshes.replan();
     await arrangeMirrors(this.#context);
     await this.#builds.step();
     this.#context.state.changed();
@@ -153,7 +168,7 @@ export class GroupSession {
     if (signal.aborted) return null;
     const inputs = this.#inputs ?? this.#openInputs();
     const work = inputs.poll();
-    if (work !== null || this.#builds.due) return work;
+    if (work !== null || this.#builds.due || this.#refreshes.due) return work;
     this.#wake = new AbortController();
     try {
       return await inputs.take(this.#wake.signal);
@@ -168,7 +183,9 @@ export class GroupSession {
     const inputs = this.#inputs ?? this.#openInputs();
     if (work.kind === "failed") return this.#readingFailed(work.error);
     if (work.kind === "life") {
-      await this.#builds.release(mirrorsLeft(this.#context, work));
+      const left = mirrorsLeft(this.#context, work);
+      await this.#builds.release(left);
+      await this.#refreshes.release(left);
       await applyLife(this.#context, this.#progress, work);
       await this.#arrangeViews();
       inputs.resume(this.#context.state.filledMirrors());

@@ -5,7 +5,7 @@ import { mirrorName } from "../catalog/definitions.ts";
 import type { SchemaFile } from "../schema/table-shape.ts";
 import type { GroupRow, MirrorRow, SourceRow, VersionRow } from "./bookkeeping.ts";
 import type { CompiledView } from "./compiled-view.ts";
-import { type Reached, Waits } from "./group-waits.ts";
+import { Waits } from "./group-waits.ts";
 import type { Offsets } from "./inputs.ts";
 import type { LiveView } from "./live-view.ts";
 import { type Mirror, mirrorTable } from "./mirror.ts";
@@ -13,6 +13,7 @@ import type { StoredPosition } from "./positions.ts";
 import type { Recording } from "./recording.ts";
 import type { PlannedView } from "./versions.ts";
 import type { BuildProgress, GroupPosition, ViewColumn, ViewInfo, ViewState } from "./view-info.ts";
+import { type GroupReached, ViewReaches } from "./view-reach.ts";
 
 export interface ViewEntry {
   /** What there is to be. */
@@ -23,8 +24,9 @@ export interface ViewEntry {
   rowsEstimated: number;
 }
 
-export class GroupState implements Reached {
+export class GroupState implements GroupReached {
   readonly waits: Waits;
+  readonly reaches: ViewReaches;
   readonly #listeners = new Set<() => void>();
   row: GroupRow = { epoch: 0, generation: 0, batch: 0, oldestBatch: 1 };
   readonly positions = new Map<string, StoredPosition>();
@@ -40,6 +42,7 @@ export class GroupState implements Reached {
 
   constructor(clock: Clock) {
     this.waits = new Waits(clock);
+    this.reaches = new ViewReaches(this);
   }
 
   get position(): GroupPosition {
@@ -48,6 +51,10 @@ export class GroupState implements Reached {
 
   lsn(source: string): string | null {
     return this.sources.get(source)?.lsn ?? null;
+  }
+
+  lsns(): ReadonlyMap<string, string | null> {
+    return new Map([...this.sources].map(([source, { lsn }]) => [source, lsn]));
   }
 
   offsets(): Offsets {
@@ -61,7 +68,7 @@ export class GroupState implements Reached {
 
   /** After a commit, and after a change of a view's state. */
   changed(): void {
-    this.waits.wake(this);
+    this.waits.wake();
     for (const listener of [...this.#listeners]) listener();
   }
 
@@ -145,10 +152,14 @@ export class GroupState implements Reached {
       sql: live?.sql ?? planned.definition.sql.text,
       class: compiled?.class ?? "unknown",
       columns: live?.columns ?? (compiled?.publicColumns ?? []).map(unknownType),
-      key: compiled?.key ?? planned.definition.key ?? [],
+      key: compiled ? compiled.key : (planned.definition.key ?? []),
       hash: compiled?.hash ?? "",
       ...(compiled?.find === undefined ? {} : { find: compiled.find }),
+      ...(compiled?.reads === undefined ? {} : { reads: compiled.reads }),
       ...(planned.definition.references === undefined ? {} : { references: planned.definition.references }),
+      ...(compiled?.whole === undefined
+        ? {}
+        : { refresh: { everyMs: compiled.whole.everyMs, behind: this.reaches.isBehind(compiled.name) } }),
       state: this.#stateOf(entry),
       rowsEstimated: entry.rowsEstimated,
       changes: entry.changes,

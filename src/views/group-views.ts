@@ -5,7 +5,7 @@
 
 import type { FindOptions } from "../catalog/definitions.ts";
 import { forgetVersion, type VersionRow, writeMirrorState, writeVersion } from "./bookkeeping.ts";
-import type { CompiledView } from "./compiled-view.ts";
+import { type CompiledView, rowsRelation } from "./compiled-view.ts";
 import { findRelation, type LiveFind } from "./find/find-columns.ts";
 import { findSchemas } from "./find/find-extensions.ts";
 import { type GroupContext, transact, tryOnce } from "./group-context.ts";
@@ -47,6 +47,8 @@ export async function planViews(context: GroupContext, anew: ReadonlySet<string>
   state.replaceVersions(write);
   const entries: ViewEntry[] = [];
   for (const planned of plan.views) entries.push(await entryOf(context, unlessBroken(context, planned)));
+  for (const { live } of entries) if (live !== null) await readReach(context, live.compiled);
+  state.reaches.keep(entries.flatMap(({ live }) => live?.compiled ?? []));
   // In one turn: nobody sees a part of the views.
   state.views.clear();
   for (const entry of entries) state.views.set(entry.planned.definition.name, entry);
@@ -58,6 +60,13 @@ async function entryOf(context: GroupContext, planned: PlannedView): Promise<Vie
   const readable = planned.state.kind === "live" ? { definition, compiled } : before;
   const live = readable?.compiled ? await liveView(context, readable.definition, readable.compiled) : null;
   return { planned, live, changes, rowsEstimated };
+}
+
+/** How far a view is that is recomputed whole, as the store has it. */
+export async function readReach({ applier, state }: GroupContext, view: CompiledView): Promise<void> {
+  if (view.whole === undefined) return;
+  const [row] = await applier.query(`select batch::text as batch from ${view.whole.reachTable}`);
+  state.reaches.stored(view, row?.batch === null || row === undefined ? null : Number(row.batch));
 }
 
 /** A view over a broken mirror cannot be built. */
@@ -84,12 +93,13 @@ export async function liveView(
     version: compiled.version,
     hash: compiled.hash,
     sql: definition.sql.text,
-    publicView: publicName(compiled.name),
+    publicView: compiled.key === null ? rowsRelation(compiled) : publicName(compiled.name),
     stateTable: compiled.stateTable,
     logTable: compiled.logTable,
     columns: columns as unknown as ViewColumn[],
     key: compiled.key,
     compiled,
+    ...(compiled.reads === undefined ? {} : { reads: compiled.reads }),
     ...(compiled.find === undefined ? {} : { find: await liveFind(applier, compiled, compiled.find) }),
   };
 }
@@ -99,14 +109,16 @@ async function liveFind(applier: GroupContext["applier"], view: CompiledView, op
   return { options, relation: findRelation(view), schemas: await findSchemas(query, options) };
 }
 
-/** PostgreSQL's own estimates of how many rows the views have. */
-export async function estimateRows({ applier, state }: GroupContext): Promise<void> {
-  const live = [...state.views.values()].filter((entry) => entry.live !== null);
+/** PostgreSQL's own estimates of how many rows the views have, or one of them. */
+export async function estimateRows({ applier, state }: GroupContext, only?: string): Promise<void> {
+  const live = [...state.views].flatMap(([name, entry]) =>
+    entry.live !== null && (only === undefined || name === only) ? [entry] : [],
+  );
   const rows = await applier.query(
     // The counter follows each batch but begins at nothing after a crash; reltuples is as old as the last analyze.
-    "select case when s.n_live_tup > 0 then s.n_live_tup else greatest(c.reltuples, 0)::bigint end as rows " +
+    "select case when counted > 0 then counted else greatest(c.reltuples, 0)::bigint end as rows " +
       "from unnest($1::text[]) with ordinality as t(name, n) left join pg_class c on c.oid = to_regclass(t.name) " +
-      "left join pg_stat_user_tables s on s.relid = c.oid order by n",
+      "cross join lateral (select pg_stat_get_live_tuples(c.oid) as counted) s order by n",
     [live.map((entry) => entry.live?.stateTable)],
   );
   live.forEach((entry, i) => {

@@ -11,6 +11,10 @@ export interface Reached {
 
 interface Waiter {
   readonly target: WaitTarget;
+  /** What is to reach it. */
+  readonly reached: Reached;
+  /** The view that is to be read; null for all. */
+  readonly view: string | null;
   readonly settle: (error?: unknown) => void;
 }
 
@@ -22,14 +26,22 @@ export class Waits {
     this.#clock = clock;
   }
 
-  /** Throws `TOKEN_TIMEOUT`, or the signal's reason. */
-  wait(target: WaitTarget, reached: Reached, waitMs: number, signal?: AbortSignal): Promise<void> {
+  /** Until `reached`, which is that of a view or the group's, has the target. Throws `TOKEN_TIMEOUT`, or the signal's reason. */
+  wait(
+    target: WaitTarget,
+    reached: Reached,
+    waitMs: number,
+    signal?: AbortSignal,
+    view: string | null = null,
+  ): Promise<void> {
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (isReached(target, reached)) return Promise.resolve();
     return new Promise((resolve, reject) => {
       const aborted = () => waiter.settle(signal?.reason);
       const waiter: Waiter = {
         target,
+        reached,
+        view,
         settle: (error) => {
           this.#waiters.delete(waiter);
           timer.cancel();
@@ -44,8 +56,13 @@ export class Waits {
     });
   }
 
-  wake(reached: Reached): void {
-    for (const waiter of [...this.#waiters]) if (isReached(waiter.target, reached)) waiter.settle();
+  wake(): void {
+    for (const waiter of [...this.#waiters]) if (isReached(waiter.target, waiter.reached)) waiter.settle();
+  }
+
+  /** Whether somebody waits for a view alone, because the group has what they wait for. */
+  areFor(view: string, group: Reached): boolean {
+    return [...this.#waiters].some((waiter) => waiter.view === view && isReached(waiter.target, group));
   }
 
   fail(error: unknown): void {

@@ -21,8 +21,10 @@ import { GroupState } from "./group-state.ts";
 import { defaultBound } from "./inputs.ts";
 import type { RowsBound } from "./inputs-rows.ts";
 import type { GroupViews, LiveView } from "./live-view.ts";
+import { defaultRefreshLimits, type RefreshLimits } from "./refresh-limits.ts";
 import { defaultRetention, type RetentionLimits } from "./retention.ts";
 import { type Relation, relationsOf } from "./row-relations.ts";
+import { type Upkeep, upkeepOf } from "./upkeep.ts";
 import type { GroupPosition, ViewInfo, WaitTarget } from "./view-info.ts";
 
 export interface GroupSource {
@@ -49,6 +51,7 @@ export interface GroupOptions {
   readonly wire?: WireReader;
   readonly bound?: RowsBound;
   readonly retention?: RetentionLimits;
+  readonly refreshLimits?: RefreshLimits;
   readonly compile?: (request: CompileRequest) => Promise<CompiledView>;
 }
 
@@ -106,6 +109,7 @@ export class Group implements GroupViews {
       sources: this.#sources,
       readerRole: options.store.reader.user,
       bound: options.bound ?? defaultBound,
+      refreshLimits: options.refreshLimits ?? defaultRefreshLimits,
       compile: options.compile ?? compileView,
       connectBuilder: () => options.store.connect(`group ${options.name} build`),
     };
@@ -145,15 +149,31 @@ export class Group implements GroupViews {
     return live?.compiled ?? planned.compiled;
   }
 
-  position(): GroupPosition {
-    return this.#state.position;
+  async upkeep(view: string): Promise<Upkeep | null> {
+    const { live } = this.#state.entry(view);
+    if (live === null) return null;
+    const client = await this.#options.store.connect(`group ${this.#options.name} explain`);
+    try {
+      return await upkeepOf(client, live.compiled, this.#state.filledMirrors());
+    } finally {
+      await client.end();
+    }
+  }
+
+  position(view?: string): GroupPosition {
+    return view === undefined ? this.#state.position : this.#state.reaches.positionOf(view);
   }
 
   onChange(listener: () => void): () => void {
     return this.#state.onChange(listener);
   }
 
-  async waitFor(target: WaitTarget, waitMs: number, signal?: AbortSignal): Promise<void> {
+  async waitFor(
+    target: WaitTarget,
+    waitMs: number,
+    signal?: AbortSignal,
+    views: readonly string[] = [],
+  ): Promise<void> {
     if (target.kind === "source") {
       if (!this.#settings.sources.includes(target.source)) {
         throw new MillraceError("SOURCE_UNKNOWN", `there is no source "${target.source}"`);
@@ -161,7 +181,11 @@ export class Group implements GroupViews {
       this.#options.catchUp?.(target.source);
     }
     if (this.#condition.kind === "stopped") throw this.#condition.error;
-    return this.#state.waits.wait(target, this.#state, waitMs, signal);
+    const { waits, reaches } = this.#state;
+    if (views.length === 0) return waits.wait(target, this.#state, waitMs, signal);
+    const waiting = views.map((view) => waits.wait(target, reaches.of(view), waitMs, signal, view));
+    if (reaches.anyBehind) this.#session?.look();
+    await Promise.all(waiting);
   }
 
   condition(): GroupCondition {

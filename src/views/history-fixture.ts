@@ -21,7 +21,7 @@ export const journal = tableShape("bank", "journal", ["account integer", "delta 
 export const tags = tableShape("bank", "tags", ["account integer", "tag text", "data json"], { key: null });
 export const tables = [accounts, lines, journal, tags];
 
-export const historyViews: readonly (readonly [name: string, query: string, key: readonly string[]])[] = [
+export const historyViews: readonly (readonly [name: string, query: string, key?: readonly string[]])[] = [
   ["total", "select count(*) as n, sum(balance) as balance from bank.accounts", []],
   [
     "by_owner",
@@ -45,6 +45,9 @@ export const historyViews: readonly (readonly [name: string, query: string, key:
     "select a.id, a.owner, max(l.amount) as amount from bank.accounts a left join bank.lines l on l.account = a.id group by a.id, a.owner",
     ["id"],
   ],
+  ["owners", "select owner from bank.accounts union all select tag from bank.tags"],
+  ["sizes", "select count(*) as n from bank.lines group by branch, account"],
+  ["tags_of", "select a.owner, t.tag from bank.accounts a left join bank.tags t on t.account = a.id"],
 ];
 
 type Row = string[];

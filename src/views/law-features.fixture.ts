@@ -18,6 +18,51 @@ export const featureViews: readonly ViewDefinition[] = Object.entries({
   pairs: "select f.id, p.rows, p.total from views.flagged f left join views.per_a p on p.a = f.a",
 }).map(([name, text]) => view(name, { ...sql``, text }));
 
+/** Rows that no columns identify, over the same tables. */
+export const multisetFeatures: readonly LawFeature[] = [
+  { about: "some columns, each row as often as it is there", text: "select a, t from t0 where f is not false" },
+  { about: "a table without a key", text: "select * from t3" },
+  { about: "a join by columns that are no key", text: "select x.t, y.n from t0 x join t3 y on x.a = y.a" },
+  { about: "a union of all", text: "select a, t from t0 union all select a, t from t3 union all select id, t from t0" },
+  {
+    about: "columns that are called like those of statements",
+    text: "select a as i, t as d, n as c, f as v, b as h, m as q from t3",
+  },
+  { about: "a constant for each row", text: "select 1 as one from t0 x, t2 y where x.a = y.a" },
+  { about: "counts without what they are grouped by", text: "select count(*) as n, sum(m) as s from t3 group by a, t" },
+  {
+    about: "half of what is grouped by, with having",
+    text: "select t, count(*) as n from t3 group by a, t having count(*) > 1",
+  },
+  {
+    about: "a rollup in which a NULL may be one of the table",
+    text: "select a, t, count(*) as n from t3 group by rollup (a, t)",
+  },
+  {
+    about: "grouping sets that are there twice",
+    text: "select a, count(*) as n from t3 group by grouping sets (a, a, (), ())",
+  },
+  { about: "a left join without its keys", text: "select o.t, r.n from t0 o left join t2 r on r.a = o.a" },
+  { about: "a left join of a table without a key", text: "select o.a, r.t from t3 o left join t3 r on r.a = o.b" },
+  { about: "rows that are in another table", text: "select o.t, o.n from t0 o where o.a in (select r.a from t3 r)" },
+  { about: "extremes without what they are of", text: "select max(n) as hi, min(m) as lo from t3 group by a" },
+  { about: "ranks alone", text: "select row_number() over (partition by a order by id) as rn from t0" },
+  { about: "what a function makes", text: "select x from t0 o, unnest(array[o.a, o.b, 7]) as x" },
+  { about: "intersect all", text: "select a, t from t0 intersect all select a, t from t3" },
+  {
+    about: "parts of several kinds",
+    text: "select a, t from t3 union all (select o.a, r.t from t0 o left join t2 r on r.id = o.a) union all (select max(a), t from t3 group by t)",
+  },
+  {
+    about: "a view over a view without its key",
+    text: "select p.total, f.t from views.pairs p join views.flagged f on f.a = p.rows",
+  },
+  {
+    about: "groups of rows without a key",
+    text: "select t, count(*) as n from (select t from views.flagged union all select t from t3) u group by t",
+  },
+];
+
 /** Over `t0 (id, a, b, n, m, t, f)`, `audit.t1 (k, "K 2", …)`, `t2 (id, …)` and the keyless `t3`. */
 export const features: readonly LawFeature[] = [
   { about: "one table, whole", text: "select * from t0" },

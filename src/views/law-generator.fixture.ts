@@ -7,7 +7,7 @@ import {
   chance,
   type From,
   int,
-  keysOf,
+  keysOrNone,
   makeFrom,
   mirrorReference,
   number,
@@ -134,13 +134,15 @@ function makeLinear(random: Random, mirrors: readonly MirrorBinding[]): LawQuery
   const keyed = mirrors.filter(({ shape }) => shape.key !== null);
   const parts = chance(random, 0.25) ? 2 : 1;
   if (parts === 1) {
-    const from = makeFrom(random, keyed, 1 + random.below(3));
+    const from = makeFrom(random, chance(random, 0.7) ? keyed : mirrors, 1 + random.below(3));
     if (from.sources.length === 1 && chance(random, 0.2)) return { text: `select * ${from.text}`, kind: "linear" };
     return {
-      text: `select ${[...keysOf(from.sources), ...someOutputs(random, from.sources)].join(", ")} ${from.text}`,
+      text: `select ${[...keysOrNone(random, from.sources), ...someOutputs(random, from.sources)].join(", ")} ${from.text}`,
       kind: "linear",
     };
   }
+  if (chance(random, 0.3))
+    return { text: unionFrom(random, mirrors).text.replace(/^from \((.*)\) as u0.*$/s, "$1"), kind: "linear" };
   const selects = Array.from({ length: parts }, (_, i) => {
     const from = makeFrom(
       random,
@@ -166,15 +168,20 @@ function makeAdditive(random: Random, mirrors: readonly MirrorBinding[]): LawQue
     sql: groupExpression(random, sources),
   })).filter((group, i, all) => all.findIndex((other) => other.sql === group.sql) === i);
   const aggregates = Array.from({ length: 1 + random.below(4) }, (_, i) => `${aggregate(random, sources)} as x${i}`);
-  const by = groups.map((group, i) => pick(random, [group.sql, group.name, String(i + 1)]));
+  const shown = chance(random, 0.7) ? groups : groups.filter(() => chance(random, 0.5));
+  const by = groups.map((group) => {
+    const place = shown.indexOf(group);
+    return pick(random, [group.sql, ...(place < 0 ? [] : [group.name, String(place + 1)])]);
+  });
   const sets = groups.length > 0 && chance(random, 0.3) ? groupingForm(random, by) : null;
   // What tells a NULL of the table from one that stands for all.
-  const level = sets === null ? [] : [`grouping(${groups.map((group) => group.sql).join(", ")}) as level`];
+  const level =
+    sets === null || chance(random, 0.2) ? [] : [`grouping(${groups.map((group) => group.sql).join(", ")}) as level`];
   const described =
     /^(?!.*\.n$)/.test(groups[0]?.sql ?? ".n") && chance(random, 0.3)
       ? [`coalesce((${groups[0]?.sql})::text, 'none') as described`]
       : [];
-  const items = [...groups.map((group) => `${group.sql} as ${group.name}`), ...aggregates, ...level, ...described];
+  const items = [...shown.map((group) => `${group.sql} as ${group.name}`), ...aggregates, ...level, ...described];
   const having = chance(random, 0.2)
     ? ` having ${pick(random, ["count(*) > 1", "sum(1) filter (where true) >= 2", `${aggregate(random, sources)} is not null`])}`
     : "";
@@ -190,7 +197,7 @@ function groupingForm(random: Random, by: readonly string[]): string {
     `rollup (${by.join(", ")})`,
     `cube (${by.join(", ")})`,
     `grouping sets ((${by.join(", ")}), ())`,
-    rest.length === 0 ? "grouping sets ((), 1)" : `${first}, cube (${rest.join(", ")})`,
+    rest.length === 0 ? `grouping sets ((), ${first})` : `${first}, cube (${rest.join(", ")})`,
   ]);
 }
 

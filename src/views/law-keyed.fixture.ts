@@ -6,7 +6,7 @@ import {
   chance,
   int,
   joinCondition,
-  keysOf,
+  keysOrNone,
   makeFrom,
   mirrorReference,
   number,
@@ -23,7 +23,16 @@ export function makeKeyed(
   random: Random,
   mirrors: readonly MirrorBinding[],
 ): { readonly text: string; readonly kind: "keyed" } {
-  const make = pick(random, [outerJoins, subqueries, extremes, windows, setOperation, distinctOn, laterals]);
+  const make = pick(random, [
+    outerJoins,
+    subqueries,
+    extremes,
+    windows,
+    setOperation,
+    distinctOn,
+    laterals,
+    unionOfAll,
+  ]);
   return { text: make(random, mirrors), kind: "keyed" };
 }
 
@@ -53,7 +62,7 @@ function outerJoins(random: Random, mirrors: readonly MirrorBinding[]): string {
   }
   const filter = chance(random, 0.4) ? ` where ${predicate(random, sources)}` : "";
   if (chance(random, 0.5))
-    return `select ${[...keysOf(sources), ...someOutputs(random, sources)].join(", ")} ${text}${filter}`;
+    return `select ${[...keysOrNone(random, sources), ...someOutputs(random, sources)].join(", ")} ${text}${filter}`;
   const group = pick(random, sources);
   return `select ${group.alias}.a as g, ${group.alias}.t as h, ${fullAggregate(random, sources)} as x, count(*) as n ${text}${filter} group by 1, 2`;
 }
@@ -91,7 +100,7 @@ function subqueries(random: Random, mirrors: readonly MirrorBinding[]): string {
       `array(select s.a${where} order by s.a)`,
     ]);
   };
-  return `select ${keysOf([outer]).join(", ")}, o.t, ${value()} as v from ${outer.named} where ${condition()}${chance(random, 0.3) ? ` and ${predicate(random, [outer])}` : ""}`;
+  return `select ${[...keysOrNone(random, [outer]), "o.t"].join(", ")}, ${value()} as v from ${outer.named} where ${condition()}${chance(random, 0.3) ? ` and ${predicate(random, [outer])}` : ""}`;
 }
 
 /** Aggregates whose value depends on no order. */
@@ -134,10 +143,10 @@ function windows(random: Random, mirrors: readonly MirrorBinding[]): string {
     `first_value(o.a) over (${partition} ${order} rows between 1 preceding and current row)`,
   ]);
   const from = `from ${source.named}${chance(random, 0.4) ? ` where ${predicate(random, [source])}` : ""}`;
-  const select = (others: string) =>
-    `select ${keysOf([source]).join(", ")}, ${others}${call} as v, row_number() over (${partition} ${order}) as rn ${from}`;
-  if (chance(random, 0.3)) return select("");
-  const inner = select("o.a, o.t, o.f, ");
+  const select = (others: readonly string[]) =>
+    `select ${[...keysOrNone(random, [source]), ...others].join(", ")}, ${call} as v, row_number() over (${partition} ${order}) as rn ${from}`;
+  if (chance(random, 0.3)) return select(["o.m"]);
+  const inner = select(["o.a", "o.t", "o.f"]);
   return chance(random, 0.5) ? inner : `select * from (${inner}) q where rn <= 2`;
 }
 
@@ -151,11 +160,28 @@ function setOperation(random: Random, mirrors: readonly MirrorBinding[]): string
   return `${part()} ${operation()} ${part()}${tail}`;
 }
 
+/** Parts of any kind, and rows as often as all of them have them. */
+function unionOfAll(random: Random, mirrors: readonly MirrorBinding[]): string {
+  const part = () => {
+    const [source, other] = [sourceOf(random, mirrors, "s"), sourceOf(random, mirrors, "r")];
+    const where = `where ${predicate(random, [source])}`;
+    return pick(random, [
+      `select s.a, s.t from ${source.named} ${where}`,
+      `select s.a, r.t from ${source.named} left join ${other.named} on r.a = s.a ${where}`,
+      `select max(s.a), s.t from ${source.named} ${where} group by s.t`,
+      `select s.a, s.t from ${source.named} where s.a in (select r.a from ${other.named} where r.t = s.t)`,
+      `select s.a, s.t from ${source.named} except all select r.a, r.t from ${other.named}`,
+    ]);
+  };
+  return Array.from({ length: 2 + random.below(2) }, () => `(${part()})`).join(" union all ");
+}
+
 function distinctOn(random: Random, mirrors: readonly MirrorBinding[]): string {
   const source = sourceOf(random, withKey(mirrors), "o");
   const key = (source.key ?? []).map((name) => `o.${quote(name)}`);
   const on = pick(random, ["o.a", "o.t", "o.a, o.f"]);
-  return `select distinct on (${on}) ${on}, ${keysOf([source]).join(", ")}, o.n as value from ${source.named} order by ${on}, o.m desc nulls last, ${key.join(", ")}`;
+  const shown = [...(chance(random, 0.3) ? [] : [on]), ...keysOrNone(random, [source]), "o.n as value"];
+  return `select distinct on (${on}) ${shown.join(", ")} from ${source.named} order by ${on}, o.m desc nulls last, ${key.join(", ")}`;
 }
 
 function laterals(random: Random, mirrors: readonly MirrorBinding[]): string {
@@ -166,5 +192,5 @@ function laterals(random: Random, mirrors: readonly MirrorBinding[]): string {
     `(select s.a as v, s.t as x from ${inside.named} where s.${pick(random, ["a", "b"])} = o.a order by s.n, ${key.join(", ")} limit 1)`,
     `(select ${fullAggregate(random, [inside])} as v, max(s.t) as x from ${inside.named} where s.a = o.a)`,
   ]);
-  return `select ${keysOf([outer]).join(", ")}, l.v, l.x from ${outer.named} left join lateral ${item} l on ${pick(random, ["true", "o.f"])}`;
+  return `select ${[...keysOrNone(random, [outer]), "l.v", "l.x"].join(", ")} from ${outer.named} left join lateral ${item} l on ${pick(random, ["true", "o.f"])}`;
 }

@@ -76,6 +76,11 @@ export function keysOf(sources: readonly Source[]): string[] {
   );
 }
 
+/** The same, or none of them: rows that are then told apart by what is in them. */
+export function keysOrNone(random: Random, sources: readonly Source[]): string[] {
+  return chance(random, 0.35) ? [] : keysOf(sources);
+}
+
 export function someOutputs(random: Random, sources: readonly Source[]): string[] {
   const outputs = [
     `${int(random, sources)} as i1`,

@@ -11,7 +11,7 @@ import type { ViewDefinition } from "../catalog/definitions.ts";
 import type { CompiledView } from "./compiled-view.ts";
 import { viewOf } from "./group-fixture.ts";
 import { LawDriver } from "./law-driver.fixture.ts";
-import { features, keyedFeatures } from "./law-features.fixture.ts";
+import { features, keyedFeatures, multisetFeatures } from "./law-features.fixture.ts";
 import { makeBatch, makeQuery, makeTables } from "./law-generator.fixture.ts";
 
 const runs = Number(process.env.MILLRACE_MODEL_RUNS ?? 3);
@@ -45,7 +45,9 @@ async function recorded(seed: number, definitions: readonly ViewDefinition[], fo
 }
 
 test("each feature is its query once what was recorded is merged", async () => {
-  const all = [...features, ...keyedFeatures].map(({ text, key }, i) => viewOf(`v${i}`, text, key));
+  const all = [...features, ...keyedFeatures, ...multisetFeatures].map(({ text, key }, i) =>
+    viewOf(`v${i}`, text, key),
+  );
   for (let i = 0; i < all.length; i += 12) await recorded(7 + i, all.slice(i, i + 12));
 });
 

@@ -8,16 +8,23 @@ import pg from "pg";
 import { testDatabase } from "../../test/support/postgres.ts";
 import { type Random, seededRandom } from "../base/random.ts";
 import { sql, view } from "../catalog/definitions.ts";
+import { compileViewSync } from "./compile.ts";
 import type { CompiledView, MirrorBinding } from "./compiled-view.ts";
 import { type LawChange, LawDriver } from "./law-driver.fixture.ts";
-import { features, keyedFeatures, lawSeed } from "./law-features.fixture.ts";
+import { features, keyedFeatures, type LawFeature, lawSeed, multisetFeatures } from "./law-features.fixture.ts";
 import { makeBatch, makeQuery, makeTables } from "./law-generator.fixture.ts";
+import { pick } from "./law-pieces.fixture.ts";
+import { makeWhole, wholeFeatures, wholeRefreshMs } from "./law-whole.fixture.ts";
 
 const runs = Number(process.env.MILLRACE_MODEL_RUNS ?? 3);
 const firstSeed = Number(process.env.MILLRACE_MODEL_SEED ?? 1);
 
 function definition(name: string, text: string, key?: readonly string[]) {
   return view(name, { ...sql``, text }, key === undefined ? {} : { key });
+}
+
+function wholeDefinition(name: string, text: string, key?: readonly string[]) {
+  return { ...definition(name, text, key), refreshMs: wholeRefreshMs };
 }
 
 async function withDatabase(work: (client: pg.Client) => Promise<void>): Promise<void> {
@@ -63,7 +70,7 @@ test("each feature keeps the law through inserts, updates of join keys, deletes,
   const random = seededRandom(lawSeed);
   const mirrors = makeTables(random);
   await withDatabase(async (client) => {
-    for (const group of chunks([...features, ...keyedFeatures], 8)) {
+    for (const group of chunks([...features, ...keyedFeatures, ...multisetFeatures], 8)) {
       const driver = await LawDriver.create(client, mirrors);
       await driver.batch(makeBatch(random, mirrors, 40));
       const views: CompiledView[] = [];
@@ -76,6 +83,73 @@ test("each feature keeps the law through inserts, updates of join keys, deletes,
     }
   });
 });
+
+test("a view that is recomputed whole knows when it is behind, and is its query whenever it was recomputed", async () => {
+  const random = seededRandom(firstSeed + 1);
+  const mirrors = makeTables(random);
+  await withDatabase(async (client) => {
+    for (const group of chunks(wholeFeatures, 5)) await keepsWhole(client, random, mirrors, group);
+    for (let i = 0; i < runs; i++) {
+      const queries = Array.from({ length: 4 }, () => ({ about: `seed ${firstSeed}`, ...makeWhole(random, mirrors) }));
+      await keepsWhole(client, random, mirrors, queries);
+    }
+  });
+});
+
+test("the law notices a view that does not know that it is behind, and one that is brought a wrong row", async () => {
+  const mirrors = makeTables(seededRandom(5));
+  const text = "select id, a from t0 order by n desc nulls last, id limit 5";
+  const broken: Readonly<Record<string, Break>> = {
+    "a change is not noted": (compiled) => ({ ...compiled, terms: [] }),
+    "what is gone stays": (compiled) => {
+      const { whole } = compiled;
+      assert.ok(whole);
+      return { ...compiled, whole: { ...whole, bring: (batch) => whole.bring(batch).slice(1) } };
+    },
+    "change rows are not written": (compiled) => {
+      const { whole } = compiled;
+      assert.ok(whole);
+      return { ...compiled, whole: { ...whole, bring: (batch) => whole.bring(batch).toSpliced(2, 1) } };
+    },
+  };
+  await withDatabase(async (client) => {
+    for (const [about, change] of Object.entries(broken)) {
+      const random = seededRandom(5);
+      const driver = await LawDriver.create(client, mirrors);
+      const compiled = await driver.define(wholeDefinition("v", text), change);
+      const history = async () => {
+        for (let i = 0; i < 6; i++) await driver.batch(makeBatch(random, mirrors, 30));
+      };
+      await assert.rejects(history, /./, about);
+      await client.query("rollback");
+      await driver.drop(compiled);
+    }
+  });
+});
+
+async function keepsWhole(
+  client: pg.Client,
+  random: Random,
+  mirrors: readonly MirrorBinding[],
+  queries: readonly LawFeature[],
+): Promise<void> {
+  const driver = await LawDriver.create(client, mirrors);
+  await driver.batch(makeBatch(random, mirrors, 30));
+  const views: CompiledView[] = [];
+  for (const [i, { about, text, key }] of queries.entries()) {
+    await named(`${about}: ${text}`, async () => {
+      const compiled = await driver.define(wholeDefinition(`v${i}`, text, key));
+      assert.equal(compiled.class, "whole");
+      views.push(compiled);
+    });
+  }
+  // Now and then only one table changes, which some of them do not read.
+  for (let i = 0; i < 6; i++) {
+    const changing = i % 3 === 0 ? [pick(random, mirrors)] : mirrors;
+    await driver.batch([...makeBatch(random, changing, 20), ...(i === 4 ? truncate(random, mirrors) : [])]);
+  }
+  for (const one of views) await driver.drop(one);
+}
 
 function truncate(random: Random, mirrors: readonly MirrorBinding[]): LawChange[] {
   const mirrorId = mirrors[random.below(mirrors.length)]?.id ?? 0;
@@ -261,6 +335,52 @@ test("the law notices a broken term, a wrong place, a lost retraction and lost c
   });
 });
 
+const copiesBroken: Readonly<Record<string, readonly [text: string, broken: Break]>> = {
+  "a copy stays": [
+    "select f from t3",
+    (compiled) => ({
+      ...compiled,
+      merge: (batch) => compiled.merge(batch).replace(/(v\."_millrace_copy" > c\."_millrace_stands")/, "$1 + 1"),
+    }),
+  ],
+  "copies are not numbered": [
+    "select o.f from t0 o left join t3 r on r.a = o.a",
+    (compiled) => ({
+      ...compiled,
+      recompute: compiled.recompute.map((sql) =>
+        sql.replace("select h.*, row_number()", "select distinct h.*, rank()"),
+      ),
+    }),
+  ],
+  "what is equal is one row": [
+    "select count(*) as n from t3 group by a",
+    (compiled) => ({ ...compiled, publicView: compiled.publicView.replace("as select", "as select distinct") }),
+  ],
+};
+
+test("the law notices equal rows that are lost, or too many", async () => {
+  const mirrors = makeTables(seededRandom(5));
+  await withDatabase(async (client) => {
+    for (const [about, [text, broken]] of Object.entries(copiesBroken)) {
+      const history = async (change: Break) => {
+        const random = seededRandom(6);
+        const driver = await LawDriver.create(client, mirrors);
+        await driver.batch(makeBatch(random, mirrors, 30));
+        const compiled = compileViewSync({ view: definition("v", text), mirrors, version: 1 });
+        try {
+          await driver.define(definition("v", text), change);
+          for (let i = 0; i < 6; i++) await driver.batch(makeBatch(random, mirrors, 30));
+        } finally {
+          await client.query("rollback");
+          await driver.drop(compiled);
+        }
+      };
+      await history((same) => same);
+      await assert.rejects(history(broken), assert.AssertionError, about);
+    }
+  });
+});
+
 test("a value that is only written otherwise is a change", async () => {
   const column = (name: string, storeType: string, nullable: boolean) => ({
     ...{ name, storeType, nullable },
@@ -338,6 +458,7 @@ test("a group that would have fewer rows than none stops the batch", async () =>
       "select a, count(*) as n from t3 group by a",
       "select count(*) as n from t3",
       "select id, a from t0",
+      "select b from t3",
     ]) {
       const compiled = await driver.define(definition("v", text));
       const slots = compiled.publicColumns.map((name) => (name === "n" ? "-1" : "1")).join(", ");

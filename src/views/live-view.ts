@@ -2,9 +2,11 @@
  * What the reading half (`reader.ts`) is given by the group: which views there are, where their rows and change rows
  * stand in the store, and how to wait. `group.ts` implements it; nothing here touches the store.
  */
+import type { ReadOptions } from "../catalog/definitions.ts";
 import type { CompiledView } from "./compiled-view.ts";
 import type { LiveFind } from "./find/find-columns.ts";
 import type { Relation } from "./row-relations.ts";
+import type { Upkeep } from "./upkeep.ts";
 import type { GroupPosition, ViewColumn, ViewInfo, WaitTarget } from "./view-info.ts";
 
 /** One version of a view that can be read. Immutable: a rebuild or a new definition makes another one. */
@@ -14,7 +16,7 @@ export interface LiveView {
   readonly hash: string;
   /** The definition as its author wrote it. */
   readonly sql: string;
-  /** Quoted and qualified: what readers select from (`views."order_cards"`). */
+  /** Quoted and qualified: what readers select from (`views."order_cards"`; without a key `rowsRelation`, which has more columns). */
   readonly publicView: string;
   /** Quoted and qualified; holds hidden columns too. */
   readonly stateTable: string;
@@ -22,11 +24,13 @@ export interface LiveView {
   readonly logTable: string;
   /** The public columns in their order, with PostgreSQL's names of their types. */
   readonly columns: readonly ViewColumn[];
-  /** Empty for a view of exactly one row. */
-  readonly key: readonly string[];
+  /** Empty for a view of exactly one row; null where rows may be there several times. */
+  readonly key: readonly string[] | null;
   readonly compiled: CompiledView;
   /** Absent when its definition has no options for searching. */
   readonly find?: LiveFind;
+  /** How it is read beside as rows. */
+  readonly reads?: ReadOptions;
 }
 
 export interface GroupViews {
@@ -39,16 +43,21 @@ export interface GroupViews {
   relations(view: string): readonly Relation[];
   /** The compiled form, whatever the view's state; null when it does not compile (`info().state` has the error) or was removed. */
   compiled(view: string): CompiledView | null;
-  /** The position of the last committed batch that this process knows. */
-  position(): GroupPosition;
+  /** Of the version that can be read; null where there is none. Throws `VIEW_UNKNOWN`, `STORE_UNAVAILABLE`. */
+  upkeep(view: string): Promise<Upkeep | null>;
+  /** The position of the last committed batch that this process knows; of a view that is recomputed whole, what it shows. */
+  position(view?: string): GroupPosition;
   /**
    * A select of one row `(generation, batch, oldest_batch)`, bigint each, from the group's row: run it in the same
    * REPEATABLE READ transaction as the rows, and the answer is exactly their position. Change rows of batches from
-   * `oldest_batch` on are kept; the reader's role may select it.
+   * `oldest_batch` on are kept; the program's reading role may select it.
    */
   readonly positionSql: string;
   /** Called after every committed batch and every change of a view's state. Must not throw. Returns the unsubscribe. */
   onChange(listener: () => void): () => void;
-  /** Throws `TOKEN_TIMEOUT`, `SOURCE_UNKNOWN`, or the signal's reason. */
-  waitFor(target: WaitTarget, waitMs: number, signal?: AbortSignal): Promise<void>;
+  /**
+   * Until the group, and each of these views (which may be recomputed for that), has the target. Throws `TOKEN_TIMEOUT`,
+   * `SOURCE_UNKNOWN`, or the signal's reason.
+   */
+  waitFor(target: WaitTarget, waitMs: number, signal?: AbortSignal, views?: readonly string[]): Promise<void>;
 }

@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import type { GroupViews, LiveView } from "./live-view.ts";
 import { gapReason, type PositionRow, positionOf, preparedName } from "./reader-position.ts";
+import { positionSqlOf, viewsShown } from "./reader-reach.ts";
 import { type ChangedKeys, RowCache } from "./row-cache.ts";
 import { joinKey, type RowKeys, rowKeys } from "./row-key.ts";
 import { withRelations } from "./row-relations.ts";
@@ -57,7 +58,8 @@ export class ReadsByKey {
   }
 
   #keyOf(live: LiveView, parts: readonly string[], select: readonly Selected[] | null): string | null {
-    if (select !== null || this.#options.bytesMax === 0) return null;
+    // Where a view stands that is behind the group says the store alone.
+    if (select !== null || this.#options.bytesMax === 0 || live.compiled.whole !== undefined) return null;
     return this.#keysOf(live)?.textOf(parts) ?? null;
   }
 
@@ -73,7 +75,8 @@ export class ReadsByKey {
   async #row(live: LiveView, key: readonly string[], select: readonly Selected[] | null): Promise<RowAnswer> {
     const { group, select: run } = this.#options;
     const view = select === null ? live : withRelations(group, live);
-    const statement = rowSql(view, key, select, group.positionSql);
+    const shown = select === null ? [live] : viewsShown(group, { view: live.name, select });
+    const statement = rowSql(view, key, select, positionSqlOf(group, shown));
     const name = select === null ? preparedName("r", live) : undefined;
     const [found] = await run<PositionRow & { row: string | null }>(statement, name);
     const position = positionOf(found);

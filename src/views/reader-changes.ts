@@ -1,5 +1,5 @@
 /** Change rows, as the store answers them, made answers for those who follow a view. Pure. */
-import { ChangeNet, type NetChange } from "./change-net.ts";
+import { ChangeNet } from "./change-net.ts";
 import type { ChangeRow } from "./change-sql.ts";
 import type { ChangeBatch, ChangesAnswer, GroupPosition, ViewChange } from "./view-info.ts";
 
@@ -8,19 +8,22 @@ export function boundedAnswer(rows: readonly ChangeRow[], cut: boolean, current:
   const { generation } = current;
   const net = new ChangeNet();
   const byBatch = new Map<number, ViewChange[]>();
-  for (const change of [...net.push(rows), ...net.end()]) {
-    const changes = byBatch.get(change.batch);
-    if (changes) changes.push(viewChange(change));
-    else byBatch.set(change.batch, [viewChange(change)]);
+  for (const { batch, change } of [...net.push(rows), ...net.end()]) {
+    const changes = byBatch.get(batch);
+    if (changes) changes.push(change);
+    else byBatch.set(batch, [change]);
   }
   const batches: ChangeBatch[] = [...byBatch].map(([batch, changes]) => ({ position: { generation, batch }, changes }));
-  const last = batches.at(-1);
+  const last = rows.at(-1);
   if (!cut || !last) return { outcome: "changes", batches, upTo: current };
-  if (batches.length === 1) {
-    return { outcome: "changes", batches: [{ ...last, changes: [], large: true }], upTo: last.position };
+  // Changes of a batch may come to nothing: which one was cut its rows say.
+  const batch = Number(last.batch);
+  if (rows[0]?.batch === last.batch) {
+    const position = { generation, batch };
+    return { outcome: "changes", batches: [{ position, changes: [], large: true }], upTo: position };
   }
-  const upTo = { generation, batch: last.position.batch - 1 };
-  return { outcome: "changes", batches: batches.slice(0, -1), upTo };
+  const whole = batches.filter(({ position }) => position.batch < batch);
+  return { outcome: "changes", batches: whole, upTo: { generation, batch: batch - 1 } };
 }
 
 /** Rows that were looked at with several filters at once, as one answer for each of them. */
@@ -32,8 +35,4 @@ export function answersOfEach(
   const rowsOf: ChangeRow[][] = Array.from({ length: count }, () => []);
   for (const row of rows) for (const hit of row.hits.split(",")) rowsOf[Number(hit)]?.push(row);
   return rowsOf.map((own) => boundedAnswer(own, false, current));
-}
-
-export function viewChange({ op, key, row }: NetChange): ViewChange {
-  return { op, key, row };
 }

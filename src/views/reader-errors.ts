@@ -34,6 +34,14 @@ export function isAboutNames(error: ServerError): boolean {
   return ["42P01", "42703", "3F000", "0A000"].includes(error.sqlState);
 }
 
+/** The error of one of several reads: it says which one. */
+export function errorOfRead({ code, message, hint, details }: MillraceError, read: number): MillraceError {
+  return new MillraceError(code, `reads[${read}]: ${message}`, {
+    details: { ...details, read },
+    ...(hint === undefined ? {} : { hint }),
+  });
+}
+
 /** `QUERY_TIMEOUT` for a statement that was cancelled, `STORE_UNAVAILABLE` for a store that is not there; a bug otherwise. */
 export function readFailed(error: unknown): MillraceError {
   if (MillraceError.is(error)) return error;

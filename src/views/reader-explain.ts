@@ -1,9 +1,17 @@
 /** A compiled view as text for people: class, key, indexes, and the statements that keep it. */
+import { MillraceError } from "../base/errors.ts";
 import type { CompiledView } from "./compiled-view.ts";
 import { findIndexes, findTables } from "./find/find-columns.ts";
+import { readIndexes } from "./read-indexes.ts";
+import type { Upkeep } from "./upkeep.ts";
 import type { ViewInfo } from "./view-info.ts";
 
-export function explainView(info: ViewInfo, compiled: CompiledView | null): string {
+/** `upkeep` is null while no version can be read, or why it is not known. */
+export function explainView(
+  info: ViewInfo,
+  compiled: CompiledView | null,
+  upkeep: Upkeep | MillraceError | null,
+): string {
   const head = [
     `view ${info.name}`,
     `state: ${stateText(info)}`,
@@ -25,18 +33,46 @@ export function explainView(info: ViewInfo, compiled: CompiledView | null): stri
             [...findTables(compiled, {}), ...findIndexes(compiled, {})].filter(isTable),
           ),
         ]),
+    ...(compiled.reads === undefined ? [] : [section("what else it is read by", readIndexes(compiled, info.columns))]),
     section("indexes on mirrors", indexes),
     ...compiled.terms.map((term) => {
       return section(`delta term: mirror ${term.mirrorId}, ${term.place} it takes the batch`, [term.sql]);
     }),
     ...(compiled.recompute.length === 0 ? [] : [section("the query for the keys that were found", compiled.recompute)]),
     section("merge", [compiled.merge("$batch")]),
+    ...(compiled.whole === undefined
+      ? []
+      : [
+          section("what is compared in one snapshot", compiled.whole.compare),
+          section("and brought in", compiled.whole.bring("$batch")),
+        ]),
+    ...upkeepSections(info, upkeep),
   ].join("\n")}\n`;
 }
 
 /** The functions that they need are the same for all views. */
 function isTable(sql: string): boolean {
   return !sql.includes(" function ");
+}
+
+function upkeepSections(info: ViewInfo, upkeep: Upkeep | MillraceError | null): string[] {
+  if (upkeep === null) return [];
+  if (upkeep instanceof MillraceError) return [section("what it takes now", [`not known: ${upkeep.message}`])];
+  const { stateBytes, changeBytes, plans } = upkeep;
+  const rows = Math.max(0, info.rowsEstimated).toLocaleString("en");
+  const whole = [...new Set(plans.flatMap((plan) => plan.readWhole))];
+  return [
+    section("what it takes now", [
+      `about ${rows} rows, ${megabytes(stateBytes)} with their indexes; ${megabytes(changeBytes)} of change rows for readers`,
+      ...(plans.length === 0 ? [] : ["a batch of a few changed rows runs as follows; costs are PostgreSQL's"]),
+      ...whole.map((table) => `slow: each such batch reads ${table} from one end to the other`),
+    ]),
+    ...plans.map(({ about, lines }) => section(`plan of ${about}`, [lines.join("\n")])),
+  ];
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1024 ** 2).toFixed(1)} MB`;
 }
 
 function stateText(info: ViewInfo): string {
@@ -46,7 +82,8 @@ function stateText(info: ViewInfo): string {
     case "failed":
       return `failed (${info.state.error.code}: ${info.state.error.message})`;
     case "live":
-      return info.state.replacement ? `live (its next version ${info.state.replacement.reason})` : "live";
+      if (info.state.replacement) return `live (its next version ${info.state.replacement.reason})`;
+      return info.refresh?.behind ? "live, behind what it reads" : "live";
     default:
       return info.state.kind;
   }

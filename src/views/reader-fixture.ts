@@ -8,10 +8,11 @@ import { type TestDatabase, testDatabase } from "../../test/support/postgres.ts"
 import { type Clock, systemClock } from "../base/clock.ts";
 import type { ErrorCode } from "../base/error-codes.ts";
 import { MillraceError } from "../base/errors.ts";
-import { type FindOptions, quote, type ViewDefinition } from "../catalog/definitions.ts";
+import { type FindOptions, quote, type ReadOptions, type ViewDefinition } from "../catalog/definitions.ts";
 import { findIndexes, findRelation, findTables, type LiveFind } from "./find/find-columns.ts";
 import { makeExtensions } from "./find/find-extensions.ts";
 import type { GroupViews, LiveView } from "./live-view.ts";
+import { readIndexes } from "./read-indexes.ts";
 import { openReader, type ReaderLimits } from "./reader.ts";
 import { relationsOf } from "./row-relations.ts";
 import type { GroupPosition, ViewColumn, ViewInfo, ViewState, ViewsReader } from "./view-info.ts";
@@ -20,6 +21,7 @@ export interface FixtureView {
   readonly columns: readonly ViewColumn[];
   readonly key: readonly string[];
   readonly find?: FindOptions;
+  readonly reads?: ReadOptions;
 }
 
 export type FixtureRow = Readonly<Record<string, unknown>>;
@@ -69,7 +71,7 @@ export class GroupFixture implements AsyncDisposable {
   reader(limits?: Partial<ReaderLimits>, rowCacheBytesMax?: number): ViewsReader {
     return openReader({
       group: this.group,
-      store: { readers: this.pool },
+      store: { readers: this.pool, shared: this.pool },
       clock: this.clock,
       ...(limits ? { limits } : {}),
       ...(rowCacheBytesMax === undefined ? {} : { rowCacheBytesMax }),
@@ -102,9 +104,11 @@ export class GroupFixture implements AsyncDisposable {
       logTable: log,
       columns: view.columns,
       key: view.key,
-      compiled: undefined as never,
+      compiled: {} as never,
+      ...(view.reads ? { reads: view.reads } : {}),
       ...(view.find ? { find: await this.#makeFind(name, version, names, view.find) } : {}),
     };
+    for (const sql of readIndexes(live, view.columns)) await this.admin.query(sql);
     this.#views.set(name, { live, state: { kind: "live" } });
   }
 
@@ -113,7 +117,7 @@ export class GroupFixture implements AsyncDisposable {
     const schemas = await makeExtensions(query, name, options);
     const stateTable = `millrace.${quote(`${name}__${version}`)}`;
     const publicView = `create or replace view views.${quote(name)} as select ${names} from ${stateTable}`;
-    const tables = { name, version, stateTable, publicView, find: options };
+    const tables = { name, version, stateTable, publicView, key: [], find: options };
     for (const sql of [...findTables(tables, schemas), ...findIndexes(tables, schemas)]) await this.admin.query(sql);
     return { options, relation: findRelation(tables), schemas };
   }
@@ -130,7 +134,8 @@ export class GroupFixture implements AsyncDisposable {
     const names = view.columns.map((column) => quote(column.name)).join(", ");
     const batch = this.#position.batch + 1;
     const gone = JSON.stringify([...(change.upsert ?? []), ...(change.remove ?? [])]);
-    const match = view.key.map((one) => `s.${quote(one)} is not distinct from k.${quote(one)}`).join(" and ") || "true";
+    const match =
+      (view.key ?? []).map((one) => `s.${quote(one)} is not distinct from k.${quote(one)}`).join(" and ") || "true";
     const there = `exists (select from jsonb_populate_recordset(null::${view.stateTable}, $1) as k where ${match})`;
     await this.#inTransaction(async () => {
       await this.admin.query(
@@ -224,6 +229,7 @@ export class GroupFixture implements AsyncDisposable {
       },
       relations: (name) => relationsOf(name, this.definitions),
       compiled: () => null,
+      upkeep: () => Promise.resolve(null),
       position: () => this.#position,
       positionSql: "select generation, batch, oldest_batch from millrace.fixture_group",
       onChange: (listener) => {

@@ -53,10 +53,14 @@ export class PagedReads {
     for (const pages of this.#open) pages.return();
   }
 
-  /** Resolves with the first page read, so that what is wrong with the statement is thrown here, as the server said it. */
+  /**
+   * Resolves with the first page read, so that what is wrong with the statement is thrown here, as the server said it.
+   * `lock` is a view that must not become another version's between the snapshot and the statement.
+   */
   async open<Head extends object, Row extends object>(
     headSql: string,
     statement: Statement,
+    lock?: string,
   ): Promise<PagedResult<Head, Row>> {
     const release = await this.#slots.acquire();
     let client: PoolClient;
@@ -74,6 +78,7 @@ export class PagedReads {
     };
     try {
       await client.query("begin isolation level repeatable read read only");
+      if (lock !== undefined) await client.query(`lock table ${lock} in access share mode`);
       await setLocally(client, statement.parameters.settings);
       const { rows } = await client.query<Head>(headSql);
       const head = rows[0];

@@ -101,4 +101,21 @@ describe("queries of people", () => {
       "select count(*)::int, (select count(*)::int from pg_locks where locktype = 'advisory'), current_setting('TimeZone') from pg_prepared_statements where name = 'leftover'";
     assert.deepEqual((await reader.query(sql, limits)).rows, [[0, 0, "UTC"]]);
   });
+
+  test("an answer that has been cut says so", async () => {
+    assert.equal((await reader.query("select generate_series(1, 10)", limits)).more, undefined);
+    const cut = await reader.query("select generate_series(1, 11)", limits);
+    assert.deepEqual([cut.rows.length, cut.more], [10, true]);
+  });
+
+  test("a query that nobody waits for any more gives its connection back", async () => {
+    const leaving = new AbortController();
+    const running = reader.query("select pg_sleep(60)", { ...limits, timeoutMs: 60_000 }, leaving.signal);
+    const refused = assert.rejects(running, /gone/);
+    leaving.abort(new Error("gone"));
+    await refused;
+    await assert.rejects(reader.query("select 1", limits, leaving.signal), /gone/);
+    const both = await Promise.all([reader.query("select 1 as a", limits), reader.query("select 1 as a", limits)]);
+    assert.deepEqual(both[1]?.columns, ["a"]);
+  });
 });

@@ -1,5 +1,5 @@
 /**
- * One statement of a person's, with the reader's role, read-only, in a connection that is thrown away after it: nothing
+ * One statement of a person's, with the shared role, read-only, in a connection that is thrown away after it: nothing
  * that it sets, prepares or locks outlives it. Its time, its rows and the bytes of its answer are bounded.
  */
 import type { Socket } from "node:net";
@@ -16,19 +16,29 @@ export interface QueryLimits {
 export interface QueryAnswer {
   readonly columns: string[];
   readonly rows: unknown[][];
+  /** There are more rows than were asked for. */
+  readonly more?: true;
 }
 
 /** A larger answer is cut off before it is in memory. */
 const answerBytesMax = 16 * 1024 * 1024;
 
 /** Throws `QUERY_INVALID` with PostgreSQL's message and position, `QUERY_TIMEOUT`, `STORE_UNAVAILABLE`. */
-export async function runQuery(pool: Pool, sql: string, limits: QueryLimits): Promise<QueryAnswer> {
+export async function runQuery(
+  pool: Pool,
+  sql: string,
+  limits: QueryLimits,
+  signal?: AbortSignal,
+): Promise<QueryAnswer> {
   if (sql.includes("\0")) throw new MillraceError("QUERY_INVALID", "the query contains a NUL character");
   const first = withoutComments(sql);
   if (first === "" || first === ";") throw new MillraceError("QUERY_INVALID", "the query is empty");
   const client = await acquireReader(pool);
   const bound = boundAnswer(client);
+  const abort = () => bound.end();
+  signal?.addEventListener("abort", abort, { once: true });
   try {
+    signal?.throwIfAborted();
     await client.query("begin read only");
     await client.query(`set local statement_timeout = ${Math.max(1, Math.floor(limits.timeoutMs))}`);
     // A cursor bounds the rows; what else is readable (`show`, `explain`) is small.
@@ -38,12 +48,18 @@ export async function runQuery(pool: Pool, sql: string, limits: QueryLimits): Pr
       throw refusal(error, sql, prefix.length);
     });
     const result = cursor
-      ? await statement(client, `fetch ${Math.max(0, Math.floor(limits.rowsMax))} from query`).catch((error) => {
+      ? await statement(client, `fetch ${Math.max(0, Math.floor(limits.rowsMax)) + 1} from query`).catch((error) => {
           throw refusal(error, sql, null);
         })
       : direct;
-    return { columns: result.fields.map((field) => field.name), rows: result.rows.slice(0, limits.rowsMax) };
+    const more = result.rows.length > limits.rowsMax;
+    return {
+      columns: result.fields.map((field) => field.name),
+      rows: result.rows.slice(0, limits.rowsMax),
+      ...(more ? { more } : {}),
+    };
   } catch (error) {
+    signal?.throwIfAborted();
     if (bound.exceeded()) {
       throw new MillraceError("QUERY_INVALID", `the answer is larger than ${answerBytesMax / 2 ** 20} MB`, {
         hint: "Select fewer columns, or add a limit.",
@@ -51,6 +67,7 @@ export async function runQuery(pool: Pool, sql: string, limits: QueryLimits): Pr
     }
     throw readFailed(error);
   } finally {
+    signal?.removeEventListener("abort", abort);
     client.release(true);
   }
 }
@@ -99,15 +116,18 @@ function hintFor(sqlState: string): { hint: string } | undefined {
   }
 }
 
-/** Ends the connection when more than the bound has come in, before the driver has put one value together. */
-function boundAnswer(client: PoolClient): { exceeded(): boolean } {
+/**
+ * Ends the connection when more than the bound has come in, before the driver has put one value together; or when nobody
+ * waits any more, which the server notices within a second.
+ */
+function boundAnswer(client: PoolClient): { exceeded(): boolean; end(): void } {
   const { stream } = (client as unknown as { readonly connection: { readonly stream: Socket } }).connection;
   let bytes = 0;
   stream.on("data", (chunk: Buffer) => {
     bytes += chunk.length;
     if (bytes > answerBytesMax) stream.destroy(new Error("the answer is too large"));
   });
-  return { exceeded: () => bytes > answerBytesMax };
+  return { exceeded: () => bytes > answerBytesMax, end: () => stream.destroy(new Error("nobody waits any more")) };
 }
 
 const oid = { bool: 16, bytea: 17, int2: 21, int4: 23, json: 114, float4: 700, float8: 701, timestamp: 1114 } as const;

@@ -6,36 +6,47 @@
  * read changes nothing and holds nothing.
  */
 import type { Clock } from "../base/clock.ts";
-import { MillraceError } from "../base/errors.ts";
+import { invariant, MillraceError } from "../base/errors.ts";
 import type { Store } from "../store/store.ts";
 import { ChangeNet } from "./change-net.ts";
 import { type ChangeBounds, type ChangeRow, changesEachSql, changesOfSql, changesSql } from "./change-sql.ts";
 import type { GroupViews, LiveView } from "./live-view.ts";
 import { ReadsByKey } from "./reader-by-key.ts";
-import { answersOfEach, boundedAnswer, viewChange } from "./reader-changes.ts";
+import { answersOfEach, boundedAnswer } from "./reader-changes.ts";
 import { isAboutNames, isAboutValues, isAboutWords, readFailed, serverError } from "./reader-errors.ts";
 import { explainView } from "./reader-explain.ts";
 import { PagedReads, type PageLimits } from "./reader-pages.ts";
 import { gapReason, type PositionRow, positionOf, preparedName } from "./reader-position.ts";
 import { runQuery } from "./reader-query.ts";
+import { positionSqlOf, viewsShown, viewsToWaitFor } from "./reader-reach.ts";
+import { type FoundRow, type PlanRow, pageOf, planRead, readAll, totalOf } from "./reader-reads.ts";
 import { withReader, withSettings } from "./reader-session.ts";
-import { encodeCursor } from "./row-cursor.ts";
+import { Slots } from "./reader-slots.ts";
 import type { ValueOrigin } from "./row-filter.ts";
 import { withRelations } from "./row-relations.ts";
-import { countMax, plannedSql, type ReadableView, rowsSql, type Statement, snapshotSql } from "./row-sql.ts";
+import { filledRowsMax, gridTooLarge } from "./row-series.ts";
+import { rowsSql, type Statement, snapshotSql } from "./row-sql.ts";
 import type {
   ChangesAnswer,
   Filter,
   GroupPosition,
   RowQuery,
   RowsAnswer,
+  SnapshotAnswer,
+  SnapshotRead,
   ViewChange,
   ViewsReader,
 } from "./view-info.ts";
+import { readGraph } from "./walk/graph-reader.ts";
 
 export interface ReaderLimits extends PageLimits {
   /** JSON of one page of rows; a page that is larger ends early, with a cursor. */
   readonly rowsBytesMax: number;
+  /** Of several reads of one snapshot together. */
+  readonly readAllMs: number;
+  /** Of one walk over a graph: its time, and the edges that it may read. */
+  readonly walkMs: number;
+  readonly walkEdgesMax: number;
   /** Change rows, and their JSON, of one answer of `changesSince`. */
   readonly changesMax: number;
   readonly changesBytesMax: number;
@@ -43,7 +54,8 @@ export interface ReaderLimits extends PageLimits {
 
 export interface ReaderOptions {
   readonly group: GroupViews;
-  readonly store: Pick<Store, "readers">;
+  /** People's statements run with `shared` alone. */
+  readonly store: Pick<Store, "readers"> & Partial<Pick<Store, "shared">>;
   readonly clock: Clock;
   readonly limits?: Partial<ReaderLimits>;
   /** Of rows that are kept in memory by their keys; 0 keeps none. */
@@ -60,18 +72,12 @@ export const defaultReaderLimits: Omit<ReaderLimits, "slots"> = {
   pageRowsMax: 2_000,
   stallMs: 30_000,
   rowsBytesMax: 32 * megabyte,
+  readAllMs: 60_000,
+  walkMs: 30_000,
+  walkEdgesMax: 1_000_000,
   changesMax: 5_000,
   changesBytesMax: 8 * megabyte,
 };
-
-interface FoundRow extends PositionRow {
-  readonly row: string | null;
-  readonly place: readonly (string | null)[];
-  /** The answer ends early, at its bound of bytes. */
-  readonly cut: boolean;
-  /** Of a query that counts. */
-  readonly total?: string;
-}
 
 interface ChangeHead {
   readonly generation: string;
@@ -90,10 +96,11 @@ export function openReader(options: ReaderOptions): ViewsReader {
 
 class Reader implements ViewsReader {
   readonly #group: GroupViews;
-  readonly #store: Pick<Store, "readers">;
+  readonly #store: ReaderOptions["store"];
   readonly #clock: Clock;
   readonly #limits: ReaderLimits;
   readonly #pages: PagedReads;
+  readonly #walks: Slots;
   readonly #byKey: ReadsByKey;
 
   constructor({ group, store, clock, limits, rowCacheBytesMax = rowCacheBytesDefault }: ReaderOptions) {
@@ -104,39 +111,43 @@ class Reader implements ViewsReader {
     const slots = Math.max(1, Math.floor((store.readers.options.max ?? 10) / 2));
     this.#limits = { ...defaultReaderLimits, slots, ...limits };
     this.#pages = new PagedReads(store.readers, clock, this.#limits);
+    this.#walks = new Slots(Math.max(1, Math.floor(slots / 2)));
     const select = <Row extends object>(statement: Statement, name?: string) => this.#select<Row>(statement, name);
     this.#byKey = new ReadsByKey({ group, select, bytesMax: rowCacheBytesMax });
   }
 
   list: ViewsReader["list"] = () => this.#group.list();
   info: ViewsReader["info"] = (view) => this.#group.info(view);
-  position: ViewsReader["position"] = () => this.#group.position();
+  position: ViewsReader["position"] = (view) => this.#group.position(view);
   onChange: ViewsReader["onChange"] = (listener) => this.#group.onChange(listener);
-  waitFor: ViewsReader["waitFor"] = (target, waitMs, signal) => this.#group.waitFor(target, waitMs, signal);
+  waitFor: ViewsReader["waitFor"] = (target, waitMs, signal, reads = []) =>
+    this.#group.waitFor(target, waitMs, signal, viewsToWaitFor(this.#group, reads));
 
   close(): void {
     this.#pages.close();
   }
 
   async explain(view: string): Promise<string> {
-    return explainView(this.#group.info(view), this.#group.compiled(view));
+    const upkeep = await this.#group.upkeep(view).catch((error: unknown) => MillraceError.from(error));
+    return explainView(this.#group.info(view), this.#group.compiled(view), upkeep);
   }
 
-  query: ViewsReader["query"] = (sql, limits) => runQuery(this.#store.readers, sql, limits);
+  query: ViewsReader["query"] = (sql, limits, signal) => {
+    const { shared } = this.#store;
+    invariant(shared, "this store has no connections for people's statements");
+    return runQuery(shared, sql, limits, signal);
+  };
 
   async rows(view: string, query: RowQuery): Promise<RowsAnswer> {
     return this.#read(view, async (live) => {
       const view = withRelations(this.#group, live);
-      const statement = rowsSql(view, query, this.#group.positionSql, this.#limits.rowsBytesMax);
+      const { select, order } = query;
+      const positionSql = positionSqlOf(this.#group, viewsShown(this.#group, { view: live.name, select, order }));
+      const statement = rowsSql(view, query, positionSql, this.#limits.rowsBytesMax);
       const found = await this.#select<FoundRow>(statement);
-      const matching = found.filter((one) => one.row !== null);
-      const page = matching.slice(0, query.limit);
-      const last = page.at(-1);
-      const more = last !== undefined && (matching.length > page.length || last.cut);
-      const total = await this.#total(view, query, found[0]?.total);
+      const total = await totalOf(view, query, found[0]?.total, (planned) => this.#select<PlanRow>(planned));
       return {
-        rows: page.map((one) => one.row ?? ""),
-        next: more ? encodeCursor(statement.order, last.place) : null,
+        ...pageOf(statement, query, found),
         position: this.#stated(found[0]),
         ...(total === undefined ? {} : { total }),
         ...(query.form === undefined ? {} : { columns: statement.columns }),
@@ -144,18 +155,43 @@ class Reader implements ViewsReader {
     });
   }
 
-  /** `counted` is what the rows' own statement has counted. */
-  async #total(view: ReadableView, query: RowQuery, counted: string | undefined): Promise<number | undefined> {
-    if (query.count === undefined) return undefined;
-    if (counted !== undefined && (query.count === "exact" || Number(counted) <= countMax)) return Number(counted);
-    const [plan] = await this.#select<{ "QUERY PLAN": [{ Plan: { "Plan Rows": number } }] }>(plannedSql(view, query));
-    const planned = plan?.["QUERY PLAN"][0].Plan["Plan Rows"] ?? 0;
-    return Math.max(Math.round(planned), Number(counted ?? 0));
+  async readAll(reads: readonly SnapshotRead[]): Promise<SnapshotAnswer> {
+    const { rowsBytesMax, readAllMs } = this.#limits;
+    const bytesMax = Math.floor(rowsBytesMax / Math.max(1, reads.length));
+    const { head, results } = await this.#again("a view", () =>
+      readAll(reads, {
+        plan: (read) => planRead(this.#group, read, bytesMax),
+        pool: this.#store.readers,
+        transactionMs: readAllMs,
+        explain: (error, statement) => this.#explainRefusal(error, statement),
+      }),
+    );
+    return { position: this.#stated(head), results };
   }
 
   row: ViewsReader["row"] = (view, key, select) =>
     this.#byKey.find(this.#group.readable(view), key, select) ??
     this.#read(view, (live) => this.#byKey.read(live, key, select));
+
+  graph: ViewsReader["graph"] = (view, query, signal) =>
+    this.#read(view, async (live) => {
+      const release = await this.#walks.acquire(signal);
+      try {
+        const answer = await readGraph(live, query, {
+          pool: this.#store.readers,
+          positionSql: positionSqlOf(this.#group, [live]),
+          walkMs: this.#limits.walkMs,
+          edgesMax: this.#limits.walkEdgesMax,
+          rowsBytesMax: this.#limits.rowsBytesMax,
+          explain: (error, statement) => this.#explainRefusal(error, statement),
+          ...(signal ? { signal } : {}),
+        });
+        this.#byKey.saw(answer.position);
+        return answer;
+      } finally {
+        release();
+      }
+    });
 
   rowCache: ViewsReader["rowCache"] = () => this.#byKey.figures();
 
@@ -165,14 +201,14 @@ class Reader implements ViewsReader {
   ): Promise<{ position: GroupPosition; pages: AsyncIterable<readonly string[]> }> {
     return this.#read(view, async (live) => {
       const statement = snapshotSql(live, filter);
-      const { head, pages } = await this.#open<{ row: string }>(statement);
+      const { head, pages } = await this.#open<{ row: string }>(live, statement, live.publicView);
       return { position: this.#stated(head), pages: mapPages(pages, (rows) => rows.map((one) => one.row)) };
     });
   }
 
   async changesSince(view: string, from: GroupPosition, filter: Filter | null): Promise<ChangesAnswer> {
     return this.#read(view, async (live) => {
-      const statement = changesSql(live, filter, this.#changeBounds(from), this.#group.positionSql);
+      const statement = changesSql(live, filter, this.#changeBounds(from), positionSqlOf(this.#group, [live]));
       const name = filter === null ? preparedName("c", live) : undefined;
       const { rows, current, gap } = await this.#changes<ChangeRow>(from, statement, name);
       return gap ?? boundedAnswer(rows, rows[0]?.cut === true, current);
@@ -185,7 +221,8 @@ class Reader implements ViewsReader {
     filters: readonly (Filter | null)[],
   ): Promise<readonly ChangesAnswer[] | null> {
     return this.#read(view, async (live) => {
-      const statement = changesEachSql(live, filters, this.#changeBounds(from), this.#group.positionSql);
+      const positionSql = positionSqlOf(this.#group, [live]);
+      const statement = changesEachSql(live, filters, this.#changeBounds(from), positionSql);
       const { rows, current, gap } = await this.#changes<ChangeRow & { readonly hits: string }>(from, statement);
       if (gap) return filters.map(() => gap);
       return rows[0]?.cut === true ? null : answersOfEach(rows, filters.length, current);
@@ -212,7 +249,7 @@ class Reader implements ViewsReader {
     filter: Filter | null,
   ): Promise<AsyncIterable<readonly ViewChange[]> | null> {
     return this.#read(view, async (live) => {
-      const { head, pages, close } = await this.#open<ChangeRow>(changesOfSql(live, filter, position.batch));
+      const { head, pages, close } = await this.#open<ChangeRow>(live, changesOfSql(live, filter, position.batch));
       const from = { generation: position.generation, batch: position.batch - 1 };
       if (gapReason(from, this.#stated(head), Number(head.oldest_batch)) !== null) {
         close();
@@ -221,23 +258,27 @@ class Reader implements ViewsReader {
       const net = new ChangeNet();
       return mapPages(
         pages,
-        (rows) => net.push(rows).map(viewChange),
-        () => net.end().map(viewChange),
+        (rows) => net.push(rows).map(({ change }) => change),
+        () => net.end().map(({ change }) => change),
       );
     });
   }
 
-  /** Runs a read on the version that can be read now; once more when that was swapped meanwhile. */
-  async #read<T>(view: string, work: (live: LiveView) => Promise<T>): Promise<T> {
+  /** Runs a read on the version that can be read now. */
+  #read<T>(view: string, work: (live: LiveView) => Promise<T>): Promise<T> {
+    return this.#again(`view "${view}"`, () => work(this.#group.readable(view)));
+  }
+
+  /** Once more when a version of `what` was swapped meanwhile. */
+  async #again<T>(what: string, work: () => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
-      const live = this.#group.readable(view);
       try {
-        return await work(live);
+        return await work();
       } catch (error) {
         const server = serverError(error);
         if (!server || !isAboutNames(server)) throw readFailed(error);
         if (attempt === 3) {
-          throw new MillraceError("VIEW_BUILDING", `view "${view}" is being replaced`, { cause: error });
+          throw new MillraceError("VIEW_BUILDING", `${what} is being replaced`, { cause: error });
         }
         await this.#groupMoves();
       }
@@ -277,16 +318,16 @@ class Reader implements ViewsReader {
     }
   }
 
-  async #open<Row extends object>(statement: Statement) {
+  async #open<Row extends object>(live: LiveView, statement: Statement, lock?: string) {
     try {
-      return await this.#pages.open<HeadRow, Row>(this.#headSql(), statement);
+      return await this.#pages.open<HeadRow, Row>(this.#headSql(live), statement, lock);
     } catch (error) {
       throw await this.#explainRefusal(error, statement);
     }
   }
 
-  #headSql(): string {
-    return `select p.generation, p.batch, p.oldest_batch from (${this.#group.positionSql}) as p(generation, batch, oldest_batch)`;
+  #headSql(live: LiveView): string {
+    return `select p.generation, p.batch, p.oldest_batch from (${positionSqlOf(this.#group, [live])}) as p(generation, batch, oldest_batch)`;
   }
 
   /** Which of the values could not be cast: PostgreSQL's own message does not say. */
@@ -303,6 +344,12 @@ class Reader implements ViewsReader {
     }).catch(() => []);
     const origin = bad && origins[bad.i - 1];
     if (origin) return refusedValue(origin, bad.message, error);
+    if (server.sqlState === gridTooLarge) {
+      return new MillraceError("REQUEST_INVALID", `filling makes more than ${filledRowsMax} rows`, {
+        hint: "Narrow the time with a filter, or take larger buckets.",
+        cause: error,
+      });
+    }
     if (server.sqlState === "2201B") {
       const columns = [...new Set(expressions)].map((name) => `"${name}"`).join(", ");
       return new MillraceError("FILTER_INVALID", `the value for column ${columns} cannot be used: ${server.message}`, {

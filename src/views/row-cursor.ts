@@ -4,6 +4,8 @@
  * JSON `[1, <order>, [<text or null> …]]`.
  */
 import { MillraceError } from "../base/errors.ts";
+import { quote } from "../catalog/definitions.ts";
+import { contentColumn, copyColumn } from "./compiled-view.ts";
 import type { ColumnsOfView } from "./row-column.ts";
 import { type FieldExpression, fieldOf } from "./row-field.ts";
 import type { Parameters } from "./row-filter.ts";
@@ -18,14 +20,14 @@ export interface OrderPart {
 }
 
 interface KeyedView extends ColumnsOfView {
-  readonly key: readonly string[];
+  readonly key: readonly string[] | null;
   readonly related?: RelatedView["related"];
 }
 
 const cursorVersion = 1;
 const cursorLengthMax = 65_536;
 
-/** An order made total by the key. Throws `COLUMN_UNKNOWN`, `PATH_INVALID`, and what relations throw. */
+/** An order made total by the key, or by what tells rows without one apart. Throws `COLUMN_UNKNOWN`, `PATH_INVALID`, and what relations throw. */
 export function totalOrder(view: KeyedView, order: RowQuery["order"]): OrderPart[] {
   const parts: OrderPart[] = [];
   for (const { descending, nulls, relation, ...field } of order) {
@@ -38,7 +40,17 @@ export function totalOrder(view: KeyedView, order: RowQuery["order"]): OrderPart
 }
 
 export function keyOrder(view: KeyedView): OrderPart[] {
-  return view.key.map((column) => ({ column: fieldOf(view, { column }), descending: false, nullsFirst: false }));
+  const columns = view.key?.map((column) => fieldOf(view, { column })) ?? hiddenFields;
+  return columns.map((column) => ({ column, descending: false, nullsFirst: false }));
+}
+
+const hiddenFields: readonly FieldExpression[] = [
+  hiddenField(contentColumn, "bytea"),
+  hiddenField(copyColumn, "bigint"),
+];
+
+function hiddenField(name: string, type: string): FieldExpression {
+  return { name, type, nullable: false, sql: (alias) => `${alias}.${quote(name)}` };
 }
 
 export function orderSql(order: readonly OrderPart[], alias: string, parameters: Parameters): string {

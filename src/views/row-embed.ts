@@ -3,6 +3,7 @@
  * They are subqueries of the one statement that reads the rows, and so of the same snapshot.
  */
 import { MillraceError } from "../base/errors.ts";
+import { groupedView, hasAggregates } from "./row-aggregates.ts";
 import type { ColumnsOfView } from "./row-column.ts";
 import { orderSql, totalOrder } from "./row-cursor.ts";
 import { filterSql, type Parameters } from "./row-filter.ts";
@@ -46,7 +47,8 @@ export function embeddedConditions(
 
 /** True when a member is cast, at any depth. */
 export function castsIn(select: readonly Selected[] | null): boolean {
-  const plain = select?.some((one) => typeof one === "object" && "cast" in one) === true;
+  const plain =
+    select?.some((one) => typeof one === "object" && ("cast" in one || ("of" in one && one.of?.cast))) === true;
   return plain || embeddedIn(select).some((one) => castsIn(one.select));
 }
 
@@ -70,8 +72,7 @@ function spreadMembers(view: View, embedded: Embedded): Member[] {
 
 function embeddedMember(view: View, embedded: Embedded): Member {
   const { relation, view: other } = relatedOf(view, embedded.relation);
-  const members = membersWithin(other, embedded.select);
-  const order = relation.many ? totalOrder(other, embedded.order) : [];
+  const grouped = relation.many && hasAggregates(embedded);
   const limit = embedded.limit ?? rowsDefault;
   if (limit > rowsMax) {
     throw new MillraceError("REQUEST_INVALID", `${nameOf(embedded)}.limit is ${limit}`, {
@@ -82,14 +83,16 @@ function embeddedMember(view: View, embedded: Embedded): Member {
     name: nameOf(embedded),
     type: "json",
     sql: (alias, parameters) => {
+      const conditions = (of: string) => conditionsOf(other, embedded, of, parameters);
+      const where = (of: string) => [belongSql(relation, alias, of), ...conditions(of)].join(" and ");
+      const shown = grouped ? groupedView(other, embedded, where, parameters) : other;
+      const members = membersWithin(shown, grouped ? null : embedded.select);
       const form = (of: string) =>
         jsonInside(members.map(({ name, type, sql }) => ({ name, type, value: sql(of, parameters) })));
-      const conditions = (of: string) => conditionsOf(other, embedded, of, parameters);
       if (!relation.many) return oneOf(relation, other, alias, form, conditions);
       const inner = `${alias}e`;
-      const where = [belongSql(relation, alias, inner), ...conditions(inner)];
-      const rows = `from ${other.publicView} as ${inner} where ${where.join(" and ")}`;
-      const orderBy = orderSql(order, inner, parameters);
+      const rows = `from ${shown.publicView} as ${inner}${grouped ? "" : ` where ${where(inner)}`}`;
+      const orderBy = orderSql(totalOrder(shown, embedded.order), inner, parameters);
       const bounds = `limit ${parameters.addNumber(limit)} offset ${parameters.addNumber(embedded.offset)}`;
       // An aggregate that reads nothing but a subquery takes its rows in their order.
       return `(select coalesce(json_agg(m.row), '[]') from (select ${form(inner)} as row ${rows} ${orderBy} ${bounds}) as m)`;

@@ -6,7 +6,14 @@ import { MillraceError } from "../base/errors.ts";
 import { type FindableView, findTermSql } from "./find/find-filter.ts";
 import { FindSettings } from "./find/find-settings.ts";
 import { type FieldExpression, fieldOf } from "./row-field.ts";
-import { binaryOperators, checkOperator, patternOperators, refusedOperator, searchFunctions } from "./row-operators.ts";
+import {
+  binaryOperators,
+  checkOperator,
+  jsonPathOperators,
+  patternOperators,
+  refusedOperator,
+  searchFunctions,
+} from "./row-operators.ts";
 import { baseType, comparisonType, isBooleanType } from "./row-type.ts";
 import type { Filter, ViewColumn } from "./view-info.ts";
 
@@ -74,6 +81,11 @@ export class Parameters {
     return `$${this.values.length}::double precision`;
   }
 
+  addFloats(values: readonly number[]): string {
+    this.values.push(values.map(String));
+    return `$${this.values.length}::double precision[]`;
+  }
+
   /** A number of ours, of type bigint. */
   addNumber(value: number): string {
     this.values.push(String(value));
@@ -124,6 +136,11 @@ function compareSql(view: FindableView, filter: Compare, alias: string, paramete
     case "phfts":
     case "wfts":
       return searchSql(column, name, filter, parameters);
+    case "jsonpath":
+    case "jsonmatch": {
+      const path = parameters.addText(onlyValue(filter, column), column.name, "jsonpath");
+      return `${baseType(column.type) === "json" ? `${name}::jsonb` : name} ${jsonPathOperators[operator]} ${path}::jsonpath`;
+    }
     default: {
       const sql = binaryOperators[operator];
       if (filter.quantifier) return quantified(column, name, sql, filter.quantifier, filter.values, parameters);

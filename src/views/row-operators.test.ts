@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { column, GroupFixture, refusalOf } from "./reader-fixture.ts";
-import { binaryOperators, operatorsOf, patternOperators, searchFunctions } from "./row-operators.ts";
+import { binaryOperators, jsonPathOperators, operatorsOf, patternOperators, searchFunctions } from "./row-operators.ts";
 import { comparisonType } from "./row-type.ts";
 import type { Filter, FilterOperator, ViewsReader } from "./view-info.ts";
 
@@ -14,9 +14,10 @@ const types = [
   ...["int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange", "int4multirange", "datemultirange"],
   ...["point", "box", "circle", "polygon", "lseg", "line", "path", "pg_lsn", "xid"],
 ];
-const names = Object.keys({ ...binaryOperators, ...patternOperators, ...searchFunctions }).concat(
+const names = [
+  ...Object.keys({ ...binaryOperators, ...patternOperators, ...searchFunctions, ...jsonPathOperators }),
   "in",
-) as FilterOperator[];
+] as FilterOperator[];
 
 describe("operators of filters", () => {
   let fixture: GroupFixture;
@@ -36,9 +37,11 @@ describe("operators of filters", () => {
       ? `c ${patternOperators[operator as keyof typeof patternOperators]} null::text`
       : search
         ? `${type === "tsvector" ? "c" : "to_tsvector(c)"} @@ ${searchFunctions[operator as keyof typeof searchFunctions]}('a')`
-        : operator === "in"
-          ? `c = any(null::${value}[])`
-          : `c ${binaryOperators[operator as keyof typeof binaryOperators]} null::${value}`;
+        : operator === "jsonpath" || operator === "jsonmatch"
+          ? `c${type === "json" ? "::jsonb" : ""} ${jsonPathOperators[operator]} '$.a'::jsonpath`
+          : operator === "in"
+            ? `c = any(null::${value}[])`
+            : `c ${binaryOperators[operator as keyof typeof binaryOperators]} null::${value}`;
     // The planner looks for what sorts and hashes values: an array of json has `=`, and cannot use it.
     const rows = `(values (null::${type}), (null::${type})) as t(c)`;
     const elements = type.endsWith("[]")
@@ -169,6 +172,8 @@ describe("operators of filters", () => {
       [compare("doc->2->>a", "eq", ["3"]), "doc->2->>'a' = '3'"],
       [compare("raw->>k", "eq", ["v"]), "raw->>'k' = 'v'"],
       [compare("raw->n", "cs", ["[1]"]), "(raw->'n')::jsonb @> '[1]'"],
+      [compare("doc", "jsonpath", ["$.** ? (@ > 1)"]), "doc @? '$.** ? (@ > 1)'"],
+      [compare("raw", "jsonmatch", ["exists($.n)"]), "raw::jsonb @@ 'exists($.n)'"],
       [compare("raw->1->>k", "match", ["^v"]), "raw->1->>'k' ~ '^v'"],
     ];
     for (const [filter, sql] of cases) {
@@ -211,6 +216,8 @@ describe("operators of filters", () => {
       [compare("span", "ov", ["[1,"]), /column "span".*range literal/],
       [compare("doc", "cs", ["{a:1}"]), /column "doc".*json/],
       [compare("doc->a", "eq", ["x"]), /column "doc->a".*json/],
+      [compare("doc", "jsonpath", ["$.a ? ("]), /column "doc" cannot be used.*jsonpath/],
+      [compare("doc->>a", "jsonmatch", ["$"]), /text has no such operator/],
       [compare("net", "ov", ["10.0.0"]), /column "net"/],
       [compare("n", "eq", ["1", "x"], { quantifier: "any" }), /column "n".*"x"/],
     ] as const) {

@@ -36,17 +36,21 @@ export const searchFunctions = {
   wfts: "websearch_to_tsquery",
 } as const;
 
+/** Of jsonb with an expression of jsonpath: it finds something, or is itself true. */
+export const jsonPathOperators = { jsonpath: "@?", jsonmatch: "@@" } as const;
+
 const equal = ["eq", "neq", "in", "isdistinct"] as const;
 const ordered = [...equal, "gt", "gte", "lt", "lte"] as const;
 const patterns = ["like", "ilike", "match", "imatch"] as const;
 const searches = ["fts", "plfts", "phfts", "wfts"] as const;
 const contains = ["cs", "cd"] as const;
+const paths = ["jsonpath", "jsonmatch"] as const;
 const sides = ["sl", "sr", "nxr", "nxl"] as const;
 
 /** By PostgreSQL's name of the type; what is not named here has an order and nothing else. */
 const byType: Readonly<Record<string, readonly FilterOperator[]>> = {
-  json: searches,
-  jsonb: [...ordered, ...contains, ...searches],
+  json: [...searches, ...paths],
+  jsonb: [...ordered, ...contains, ...searches, ...paths],
   tsvector: [...ordered, ...searches],
   tsquery: [...ordered, ...contains],
   inet: [...ordered, "ov", "sl", "sr"],

@@ -76,6 +76,11 @@ function expand(
 ): [string, Member][] {
   if (typeof one === "string") return [[JSON.stringify(one), memberOf(view, { column: one })]];
   if ("all" in one) return view.columns.map((column) => [JSON.stringify(column.name), columnMember(view, column)]);
+  if ("aggregate" in one) {
+    throw new MillraceError("REQUEST_INVALID", `${one.aggregate}() stands where rows are not grouped`, {
+      hint: "Aggregates are read with /v1/views/{view}?select=…, and in the parentheses of a relation to many rows.",
+    });
+  }
   if ("relation" in one) return embed(one).map((member) => [JSON.stringify([member.name, one]), member]);
   const plain = one.path === undefined && one.cast === undefined;
   return [[plain ? JSON.stringify(one.column) : JSON.stringify(one), memberOf(view, one)]];
@@ -85,7 +90,11 @@ function columnMember(view: ColumnsOfView, { name, type }: ViewColumn): Member {
   return { name, type, sql: fieldOf(view, { column: name }).sql };
 }
 
-function memberOf(view: ColumnsOfView, one: Field & { readonly alias?: string; readonly cast?: string }): Member {
+/** Throws `COLUMN_UNKNOWN`, `PATH_INVALID`, `REQUEST_INVALID`. */
+export function memberOf(
+  view: ColumnsOfView,
+  one: Field & { readonly alias?: string; readonly cast?: string },
+): Member {
   const field = fieldOf(view, one, "exact");
   const name = one.alias ?? plainName(one);
   if (name === "" || Buffer.byteLength(name) > nameBytesMax || name.includes("\0")) {
@@ -107,7 +116,8 @@ function plainName({ column, path }: Field): string {
   return path?.steps.findLast((step) => !/^-?\d+$/.test(step)) ?? column;
 }
 
-function castType(text: string): string {
+/** PostgreSQL's name of a type that can be cast to. Throws `REQUEST_INVALID`. */
+export function castType(text: string): string {
   const name = text.trim().toLowerCase();
   const type = Object.hasOwn(castTypes, name) ? castTypes[name] : undefined;
   if (type !== undefined) return type;

@@ -4,8 +4,9 @@
  */
 import { MillraceError } from "../base/errors.ts";
 import { quote } from "../catalog/definitions.ts";
-import { findIn, findRows } from "./find/find-rows.ts";
+import { type Found, findIn, findRows } from "./find/find-rows.ts";
 import type { LiveView } from "./live-view.ts";
+import { groupedView, hasAggregates } from "./row-aggregates.ts";
 import { columnOf } from "./row-column.ts";
 import { afterSql, decodeCursor, keyOrder, type OrderPart, orderSql, totalOrder } from "./row-cursor.ts";
 import { castsIn, embeddedConditions, membersWithin } from "./row-embed.ts";
@@ -15,7 +16,7 @@ import type { RelatedView } from "./row-relations.ts";
 import type { Member } from "./row-select.ts";
 import type { Filter, RowQuery, Selected, ViewColumn } from "./view-info.ts";
 
-export type ReadableView = Pick<LiveView, "name" | "publicView" | "logTable" | "columns" | "key" | "find"> & {
+export type ReadableView = Pick<LiveView, "name" | "publicView" | "logTable" | "columns" | "key" | "find" | "reads"> & {
   /** Absent where no rows of other views are embedded. */
   readonly related?: RelatedView["related"];
 };
@@ -46,7 +47,7 @@ export function rowsSql(whole: ReadableView, asked: RowQuery, positionSql: strin
   checkCount("limit", asked.limit, rowsLimitMax);
   checkCount("offset", asked.offset, Number.MAX_SAFE_INTEGER);
   const parameters = new Parameters();
-  const { view, query, bound } = findRows(whole, asked, parameters);
+  const { view, query, bound } = readRows(whole, asked, parameters);
   const order = totalOrder(view, query.order);
   const wanted = (alias: string) => wantedSql(view, query, alias, parameters);
   const where = wanted("v");
@@ -70,7 +71,20 @@ export function rowsSql(whole: ReadableView, asked: RowQuery, positionSql: strin
     `row_number() over (${orderBy}) as n from ${view.publicView} as v ` +
     `where ${conditions.join(" and ")} ${orderBy} limit ${limit} offset ${offset}) as c) as d` +
     `) as q on q.before < ${bytes} order by q.n`;
-  return { text, parameters, order, columns: members.map((one) => one.name), casts: castsIn(query.select) };
+  return { text, parameters, order, columns: members.map((one) => one.name), casts: castsIn(asked.select) };
+}
+
+/** The read as one of plain columns: what searching adds to rows, and the groups of aggregates, are those of a subquery. */
+function readRows(whole: ReadableView, asked: RowQuery, parameters: Parameters): Found<ReadableView> {
+  const found = findRows(whole, asked, parameters);
+  if (!hasAggregates(asked)) return found;
+  if (asked.find?.highlight) {
+    throw new MillraceError("REQUEST_INVALID", "highlight has no meaning beside aggregates");
+  }
+  const { view, query } = found;
+  const where = (alias: string) => filterSql(view, query.filter, alias, parameters);
+  const grouped = groupedView(view, asked, where, parameters);
+  return { view: grouped, query: { ...asked, filter: null, select: null }, bound: null };
 }
 
 /** An estimate is exact below this many rows. */
@@ -83,9 +97,11 @@ function totalSql(view: ReadableView, query: RowQuery, where: string, parameters
 }
 
 /** For the planner's estimate of how many rows match: one row with its JSON. */
-export function plannedSql(whole: ReadableView, query: Pick<RowQuery, "filter" | "select">): Statement {
+export function plannedSql(whole: ReadableView, asked: RowQuery): Statement {
   const parameters = new Parameters();
-  const view = findIn(whole, query.filter, parameters);
+  const { view, query } = hasAggregates(asked)
+    ? readRows(whole, asked, parameters)
+    : { view: findIn(whole, asked.filter, parameters), query: asked };
   const where = wantedSql(view, query, "v", parameters);
   return { text: `explain (format json) select from ${view.publicView} as v where ${where}`, parameters };
 }
@@ -106,13 +122,19 @@ function rowForm(members: readonly Member[], alias: string, parameters: Paramete
   return form === "cells" ? jsonCells(values) : jsonMembers(values);
 }
 
-/** One row `(generation, batch, row)`; `row` is null when there is none. Throws `COLUMN_UNKNOWN`, `KEY_INVALID`. */
+/** One row `(generation, batch, row)`; `row` is null when there is none. Throws `COLUMN_UNKNOWN`, `KEY_INVALID`, `VIEW_KEY_MISSING`. */
 export function rowSql(
   view: ReadableView,
   key: readonly string[],
   select: readonly Selected[] | null,
   positionSql: string,
 ): Statement {
+  if (view.key === null) {
+    throw new MillraceError("VIEW_KEY_MISSING", `view "${view.name}" has no key: its rows may be there several times`, {
+      hint: "Read its rows with filters, or give the view columns that identify a row.",
+      details: { view: view.name },
+    });
+  }
   if (key.length !== view.key.length) {
     const columns = view.key.map((name) => `"${name}"`).join(", ");
     throw new MillraceError(
@@ -140,7 +162,7 @@ export function rowSql(
   return { text, parameters, casts: castsIn(select) };
 }
 
-/** All rows `(row)` that match, by key, for a cursor in a transaction whose position is read beside it. */
+/** All rows `(row)` that match, in one order, for a cursor in a transaction whose position is read beside it. */
 export function snapshotSql(whole: ReadableView, filter: Filter | null): Statement {
   const parameters = new Parameters();
   const view = findIn(whole, filter, parameters);
@@ -152,8 +174,9 @@ export function snapshotSql(whole: ReadableView, filter: Filter | null): Stateme
   };
 }
 
+/** None for a view of one row, and for one without a key. */
 export function keyColumns(view: ReadableView): ViewColumn[] {
-  return view.key.map((name) => columnOf(view, name));
+  return (view.key ?? []).map((name) => columnOf(view, name));
 }
 
 function checkCount(name: string, value: number, max: number): void {

@@ -13,11 +13,13 @@ const views: Readonly<Record<ViewClass, string>> = {
   linear: "select id, status from shop.orders",
   additive: "select status, count(*) as n from shop.orders group by status",
   keyed: "select status, max(amount) as most from shop.orders group by status",
+  whole: "select id, status from shop.orders order by amount limit 3",
 };
 
 for (const [kind, text] of Object.entries(views)) {
   test(`a version of the class ${kind} gets its indexes when its rows are there, and all that it needs once`, async () => {
-    const view = await compileView({ view: viewOf("v", text), mirrors: [{ id: 1, shape }], version: 2 });
+    const definition = { ...viewOf("v", text), ...(kind === "whole" ? { refreshMs: 1_000 } : {}) };
+    const view = await compileView({ view: definition, mirrors: [{ id: 1, shape }], version: 2 });
     assert.equal(view.class, kind);
     const [made, [fill, ...filled]] = [makeTables(view), fillTables(view)];
     assert.equal(fill, view.fill);

@@ -7,7 +7,6 @@ import { mirrorName, quote } from "../catalog/definitions.ts";
 import { asTruncate, mergeStatements, ownerOf } from "./applier-batch.ts";
 import type { PipelineStatement } from "./applier-pipeline.ts";
 import type { CompiledView } from "./compiled-view.ts";
-import { findRelation } from "./find/find-columns.ts";
 import type { Mirror } from "./mirror.ts";
 import { type Chunk, createPending, pendingTable, type Recording } from "./recording.ts";
 
@@ -35,26 +34,28 @@ export function mergeChunk(recording: Recording, chunk: Chunk, batch: number): P
   return [
     ...view.clear.map((sql) => ({ sql: asTruncate(sql), owner, fresh: true })),
     recording.move(chunk),
-    ...mergeStatements([view], batch, ownerOf.build).map((statement) => ({ ...statement, fresh: true })),
+    ...mergeStatements([view], batch, { owner: ownerOf.build }).map((statement) => ({ ...statement, fresh: true })),
     { sql: `truncate ${view.logTable}`, owner, fresh: true },
   ];
 }
 
 export interface SwapOptions {
+  /** The shared one; the program's reads what the writing role makes, by default privileges. */
   readonly readerRole: string;
   /** The public view has other columns than the one before: that one, and what others made on top of it, goes. */
   readonly replace: boolean;
 }
 
-/** Lets readers have the version. What locks others out comes last. */
+/** Lets people have the version. What locks others out comes last. */
 export function swapIn(view: CompiledView, { readerRole, replace }: SwapOptions): PipelineStatement[] {
   const publicView = publicName(view.name);
-  const found = view.find === undefined ? [] : [findRelation(view)];
+  const { whole } = view;
   return [
     `drop table ${pendingTable(view)}`,
+    ...(whole === undefined ? [] : [whole.readable]),
     ...(replace ? [`drop view if exists ${publicView} cascade`] : []),
     view.publicView,
-    `grant select on ${[publicView, view.logTable, ...found].join(", ")} to ${quote(readerRole)}`,
+    `grant select on ${publicView} to ${quote(readerRole)}`,
   ].map((sql) => ({ sql, owner: ownerOf.build(view.name), fresh: true }));
 }
 
@@ -64,7 +65,7 @@ export function publicName(view: string): string {
 
 /** All that a version has in the store. */
 export function dropVersion(name: string, version: number): string[] {
-  return ["_pending", "_log", "", "_key"].map(
+  return ["_pending", "_log", "_next", "_reach", "", "_key"].map(
     (part) => `drop table if exists millrace.${quote(`${name}__${version}${part}`)} cascade`,
   );
 }
@@ -87,7 +88,8 @@ export function wantedIndexes(
 
 /** `indexname`s of the mirrors' indexes that were made for views. */
 export const listIndexes =
-  "select schemaname, indexname from pg_indexes where indexname ~ '^millrace_[0-9]+_[0-9a-f]{16}$'";
+  "select n.nspname as schemaname, c.relname as indexname from pg_class c join pg_namespace n on n.oid = c.relnamespace " +
+  "where c.relkind = 'i' and c.relname ~ '^millrace_[0-9]+_[0-9a-f]{16}$'";
 
 export function mirrorGrants(
   { source, schema, table }: { source: string; schema: string; table: string },

@@ -15,9 +15,10 @@ import type { CompiledView } from "./compiled-view.ts";
 import { type ExtensionSchemas, findIndexes, findTables } from "./find/find-columns.ts";
 import { checkTypes, makeExtensions } from "./find/find-extensions.ts";
 import { type Mirror, mirrorTable } from "./mirror.ts";
+import { checkReadTypes, readIndexes, tableColumns } from "./read-indexes.ts";
 import { listDeltaColumns, Recording } from "./recording.ts";
 import { dropVersion, fillTables, makeTables } from "./versions-build.ts";
-import type { BuildProgress } from "./view-info.ts";
+import type { BuildProgress, ViewColumn } from "./view-info.ts";
 
 export type BuildStage =
   /** Its empty tables are being made, or an index on the mirror that is named. */
@@ -40,6 +41,8 @@ export interface ViewBuildOptions {
   readonly view: CompiledView;
   /** By name, as `wantedIndexes` has them. */
   readonly indexes: ReadonlyMap<string, { readonly mirror: Mirror; readonly columns: readonly string[] }>;
+  /** How long the query of a view that is recomputed whole may take. */
+  readonly takesMsMax: number;
   connect(): Promise<Client>;
   /** The stage is another one. */
   onStage(): void;
@@ -52,7 +55,7 @@ export type RunElsewhere = (sql: string, values: readonly unknown[]) => Promise<
  * A backend whose client is gone must not hold the tables that the next attempt is to drop. Where the server's platform
  * cannot look, the attempt waits until it is through.
  */
-const noticeGoneClient = "set client_connection_check_interval = '1s'";
+export const noticeGoneClient = "set client_connection_check_interval = '1s'";
 const sessionSettings = ["set statement_timeout = 0", "set client_min_messages = warning", "set jit = off"];
 
 /** A heap tuple's header and its place in the page. */
@@ -67,6 +70,8 @@ export class ViewBuild {
   #working: Promise<void>;
   #stopped = false;
   #schemas: ExtensionSchemas = {};
+  /** Of the state table, where the view is read beside as rows. */
+  #columns: readonly Pick<ViewColumn, "name" | "type">[] = [];
 
   /** Begins in the background; nothing is thrown, what fails is a stage. */
   constructor(options: ViewBuildOptions) {
@@ -91,7 +96,7 @@ export class ViewBuild {
     if (seen === null) return true; // it failed by itself: a stage says so
     if (seen.epoch !== row.epoch || seen.batch !== row.batch) return false;
     this.#become({ kind: "filling", recording, estimate: null });
-    this.#working = this.#work(() => this.#fill(recording));
+    this.#working = this.#work(() => this.#fill(recording, row.batch));
     return true;
   }
 
@@ -144,7 +149,8 @@ export class ViewBuild {
     try {
       await step();
     } catch (error) {
-      this.#become({ kind: "failed", failure: classifyBuildFailure(error) });
+      const takesMsMax = this.view.whole && this.#options.takesMsMax;
+      this.#become({ kind: "failed", failure: classifyBuildFailure(error, takesMsMax) });
     }
   }
 
@@ -160,6 +166,7 @@ export class ViewBuild {
     await this.#makeIndexes();
     await this.#run(["begin", ...makeTables(this.view), "commit"]);
     await this.#makeFind();
+    await this.#checkReads();
     const found = await this.#query<{ columns: string }>(listDeltaColumns, [this.view.deltaTable]);
     const recording = new Recording(this.view, found.rows[0]?.columns ?? "");
     this.#become({ kind: "prepared", recording });
@@ -195,6 +202,13 @@ export class ViewBuild {
     await this.#run(["begin", ...findTables(this.view, this.#schemas), "commit"]);
   }
 
+  async #checkReads(): Promise<void> {
+    const { name, reads, stateTable } = this.view;
+    if (reads === undefined) return;
+    this.#columns = (await this.#query<{ name: string; type: string }>(tableColumns, [stateTable])).rows;
+    checkReadTypes(name, reads, this.#columns);
+  }
+
   async #snapshot(): Promise<{ epoch: number; batch: number } | null> {
     try {
       await this.#run(["begin isolation level repeatable read", ...wholeTableSettings]);
@@ -209,11 +223,19 @@ export class ViewBuild {
     }
   }
 
-  async #fill(recording: Recording): Promise<void> {
+  async #fill(recording: Recording, batch: number): Promise<void> {
     const { rows } = await this.#query<{ "QUERY PLAN": unknown }>(`explain (format json) ${this.view.fill}`, []);
     this.#become({ kind: "filling", recording, estimate: estimateOf(rows[0]?.["QUERY PLAN"]) });
-    await this.#run([...fillTables(this.view, findIndexes(this.view, this.#schemas)), "commit"]);
+    const indexes = [...findIndexes(this.view, this.#schemas), ...readIndexes(this.view, this.#columns)];
+    const [fill = "", ...rest] = fillTables(this.view, indexes);
+    const { whole } = this.view;
+    await this.#run(whole ? this.#limited(fill) : [fill]);
+    await this.#run([...rest, ...(whole ? [whole.filled(`${batch}`)] : []), "commit"]);
     this.#become({ kind: "filled", recording });
+  }
+
+  #limited(sql: string): string[] {
+    return [`set local statement_timeout = ${this.#options.takesMsMax}`, sql, "set local statement_timeout = 0"];
   }
 
   async #run(statements: readonly string[]): Promise<void> {

@@ -1,8 +1,9 @@
 /** What the doors see of views: state, reading, changes. The implementation is the group's (`group.ts`, `reader.ts`). */
 import type { MillraceError } from "../base/errors.ts";
-import type { FindOptions, ViewReference } from "../catalog/definitions.ts";
+import type { FindOptions, ReadOptions, ViewReference } from "../catalog/definitions.ts";
 import type { ViewClass } from "./compiled-view.ts";
 import type { FindFilter, FindQuery } from "./find/find-query.ts";
+import type { GraphAnswer, GraphQuery } from "./walk/graph-query.ts";
 
 /** How far a version is that cannot be read yet. Rows are estimates where they can be known at all. */
 export interface BuildProgress {
@@ -36,13 +37,17 @@ export interface ViewInfo {
   /** `unknown` while the definition does not compile. */
   readonly class: ViewClass | "unknown";
   readonly columns: readonly ViewColumn[];
-  /** Empty for a view of exactly one row. */
-  readonly key: readonly string[];
+  /** Empty for a view of exactly one row; null where rows may be there several times. */
+  readonly key: readonly string[] | null;
   readonly hash: string;
   /** What it can be searched by; absent when by nothing. */
   readonly find?: FindOptions;
+  /** How it is read beside as rows; absent when it is not. */
+  readonly reads?: ReadOptions;
   /** Rows of other views that belong to its own; absent when it refers to none. */
   readonly references?: readonly ViewReference[];
+  /** Of a view that is recomputed whole: how often at most, and whether something that it reads has changed since. */
+  readonly refresh?: { readonly everyMs: number; readonly behind: boolean };
   readonly state: ViewState;
   /** PostgreSQL's estimate. */
   readonly rowsEstimated: number;
@@ -81,7 +86,9 @@ export type FilterOperator =
   | "sr"
   | "nxr"
   | "nxl"
-  | "adj";
+  | "adj"
+  | "jsonpath"
+  | "jsonmatch";
 
 /** Into a column of json, an array or a composite: keys and indexes, from the outside in. */
 export interface JsonPath {
@@ -116,7 +123,32 @@ export type Selected =
   /** All public columns. */
   | { readonly all: true }
   | (Field & { readonly alias?: string; readonly cast?: string })
+  | SelectedAggregate
   | Embedded;
+
+export type AggregateName = "count" | "sum" | "avg" | "min" | "max" | "first" | "last";
+
+/** Of all rows that are equal in the members that are none; without an alias it is named as the aggregate. */
+export interface SelectedAggregate {
+  readonly aggregate: AggregateName;
+  /** Null counts rows. */
+  readonly of: (Field & { readonly cast?: string }) | null;
+  readonly alias?: string;
+  /** Of the result. */
+  readonly cast?: string;
+}
+
+/** Groups by spans of time, in a view with the option `series`. */
+export interface SeriesQuery {
+  readonly bucket: {
+    readonly count: number;
+    readonly unit: "second" | "minute" | "hour" | "day" | "month";
+  };
+  /** What stands where a group has no rows in a bucket; null leaves such buckets out. */
+  readonly fill: "null" | "zero" | "previous" | "linear" | null;
+  /** Of the calendar that days and months are of; UTC when null. */
+  readonly zone: string | null;
+}
 
 /** Rows of a related view: an object or null where a reference leads to one row, else an array. */
 export interface Embedded {
@@ -157,6 +189,8 @@ export interface RowQuery {
   readonly cursor: string | null;
   /** Members that searching adds; without an order, rows come by the first of them. */
   readonly find?: FindQuery;
+  /** Groups by time beside the members that are no aggregates. */
+  readonly series?: SeriesQuery;
   /** Asks for `total`. */
   readonly count?: CountKind;
   /** Rows are arrays of texts and nulls, in the order of `columns`, instead of objects. */
@@ -191,6 +225,21 @@ export interface RowAnswer {
   readonly position: GroupPosition;
 }
 
+/** One of several reads of one snapshot: a page of rows, or one row by its key. */
+export type SnapshotRead =
+  | { readonly view: string; readonly query: RowQuery }
+  | { readonly view: string; readonly key: readonly string[]; readonly select: readonly Selected[] | null };
+
+/** `row` is the JSON text of one row, or null when there is no such row. */
+export type SnapshotResult = Omit<RowsAnswer, "position"> | { readonly row: string | null };
+
+export interface SnapshotAnswer {
+  /** What all results show. */
+  readonly position: GroupPosition;
+  /** In the order of the reads. */
+  readonly results: readonly SnapshotResult[];
+}
+
 /** Since the start; a miss is an answer that the store gave. */
 export interface RowCacheFigures {
   readonly view: string;
@@ -199,7 +248,9 @@ export interface RowCacheFigures {
   readonly bytes: number;
 }
 
-export interface ViewChange {
+export type ViewChange = KeyedChange | RowChange;
+
+export interface KeyedChange {
   readonly op: "upsert" | "delete";
   /** JSON text of the object of key columns. */
   readonly key: string;
@@ -207,9 +258,17 @@ export interface ViewChange {
   readonly row: string | null;
 }
 
+/** Of a view without a key: so many rows like this one came or went. */
+export interface RowChange {
+  readonly op: "insert" | "delete";
+  readonly key: null;
+  readonly row: string;
+  readonly count: number;
+}
+
 export interface ChangeBatch {
   readonly position: GroupPosition;
-  /** By key, each key once. */
+  /** By key, each key once; without a key by row, each row once. */
   readonly changes: readonly ViewChange[];
   /** Too many to be held at once: `changes` is empty, `ViewsReader.changesOf` reads them by pages. */
   readonly large?: true;
@@ -230,6 +289,10 @@ export interface Views {
   rows(view: string, query: RowQuery): Promise<RowsAnswer>;
   /** From memory where it can be: then the answer is there at once. Throws `KEY_INVALID`, `COLUMN_UNKNOWN`. */
   row(view: string, key: readonly string[], select: readonly Selected[] | null): RowAnswer | Promise<RowAnswer>;
+  /** Several reads in one snapshot. Throws what they throw alone, with `read` in the details: which one. */
+  readAll(reads: readonly SnapshotRead[]): Promise<SnapshotAnswer>;
+  /** Neighbours, what can be reached and paths, in a view with the option `graph`. Throws `VIEW_OPTION_MISSING`, and what `rows` throws. */
+  graph(view: string, query: GraphQuery, signal?: AbortSignal): Promise<GraphAnswer>;
   /** Of the rows that are in memory, by view. */
   rowCache(): readonly RowCacheFigures[];
   /** All rows that match, page by page, from one snapshot at `position`. */
@@ -242,17 +305,28 @@ export interface Views {
    * `upTo` may lie before the head, and the next call goes on from there. Batches without a change are left out.
    */
   changesSince(view: string, from: GroupPosition, filter: Filter | null): Promise<ChangesAnswer>;
-  /** The position of the last committed batch. */
-  position(): GroupPosition;
+  /** The position of the last committed batch; of a view that is recomputed whole, what its rows show. */
+  position(view?: string): GroupPosition;
   /** Called after every committed batch and every change of a view's state. Returns the unsubscribe. */
   onChange(listener: () => void): () => void;
-  /** Resolves when the group has applied this position of a source (`null`: its head of now) or of itself; throws `TOKEN_TIMEOUT`. */
-  waitFor(target: WaitTarget, waitMs: number, signal?: AbortSignal): Promise<void>;
-  /** A read-only statement with the reader's role, for `views query`. */
+  /**
+   * Resolves when the group has applied this position of a source or of itself, and the views that are to be read have it;
+   * throws `TOKEN_TIMEOUT`.
+   */
+  waitFor(target: WaitTarget, waitMs: number, signal?: AbortSignal, reads?: readonly ViewRead[]): Promise<void>;
+  /** A read-only statement with the shared role, for `views query`; `more` where its rows were cut. The signal ends it. */
   query(
     sql: string,
     limits: { readonly rowsMax: number; readonly timeoutMs: number },
-  ): Promise<{ columns: string[]; rows: unknown[][] }>;
+    signal?: AbortSignal,
+  ): Promise<{ columns: string[]; rows: unknown[][]; more?: true }>;
+}
+
+/** What a read is of, as far as it says which views' rows are shown. */
+export interface ViewRead {
+  readonly view: string;
+  readonly select?: readonly Selected[] | null;
+  readonly order?: RowQuery["order"];
 }
 
 export type WaitTarget =

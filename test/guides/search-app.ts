@@ -7,7 +7,11 @@ export const town = postgres("town", {
 });
 
 export const articles = view("articles", sql`select id, title, body, published_at from ${town.articles}`, {
-  search: { columns: ["title", { column: "body", weight: "C" }], language: "english" },
+  search: {
+    columns: ["title", { column: "body", weight: "C" }],
+    language: "english",
+    synonyms: [["grain", "flour", "corn"]],
+  },
 });
 
 export const shops = view("shops", sql`select id, name, owner, lat, lon from ${town.shops}`, {

@@ -47,6 +47,12 @@ export const viewCodes = {
     action: "fix-setup",
     about: "The view's key does not follow from primary keys and group keys.",
   },
+  VIEW_KEY_MISSING: {
+    http: 400,
+    exit: 1,
+    action: "fix-request",
+    about: "The view has no key, so no row of it can be named: its rows are read with filters.",
+  },
   VIEW_UNSUPPORTED: {
     http: 400,
     exit: 2,
@@ -64,6 +70,18 @@ export const viewCodes = {
     exit: 1,
     action: "fix-request",
     about: "The read searches in a way that the view's definition has no option for; the hint names the option.",
+  },
+  NODE_INVALID: {
+    http: 400,
+    exit: 1,
+    action: "fix-request",
+    about: "What a graph is asked about cannot be a node of it: its columns have another type.",
+  },
+  WEIGHT_NEGATIVE: {
+    http: 409,
+    exit: 1,
+    action: "fix-request",
+    about: "A cheapest path was asked for, and an edge has a negative weight; a filter can leave such edges out.",
   },
   VIEW_CYCLE: { http: 400, exit: 2, action: "fix-setup", about: "Views read each other in a circle." },
   VIEW_BUILDING: { http: 503, exit: 4, action: "wait", about: "The view is being built; details carry the progress." },

@@ -9,7 +9,12 @@ export type SearchColumn = string | { readonly column: string; readonly weight?:
 
 export type SearchOption =
   | readonly SearchColumn[]
-  | { readonly columns: readonly SearchColumn[]; readonly language?: string };
+  | {
+      readonly columns: readonly SearchColumn[];
+      readonly language?: string;
+      /** Lists of words of which each finds the others too: `[["tv", "television"]]`. */
+      readonly synonyms?: readonly (readonly string[])[];
+    };
 
 export interface FindOptionsInput {
   /** Full text search by `?q=`: columns with their weights (A where none is said), and the language whose words are reduced to stems. */
@@ -24,6 +29,8 @@ export interface FindOptions {
   readonly search: {
     readonly columns: readonly { readonly column: string; readonly weight: SearchWeight }[];
     readonly language: string;
+    /** Absent when there are none. */
+    readonly synonyms?: readonly (readonly string[])[];
   } | null;
   readonly fuzzy: readonly string[];
   readonly geo: { readonly lat: string; readonly lon: string } | null;
@@ -57,8 +64,8 @@ export function findOptions(view: string, options: FindOptionsInput): FindOption
 function searchOption(view: string, search: SearchOption): NonNullable<FindOptions["search"]> {
   const listed = (Array.isArray(search) ? { columns: search } : search) as Exclude<SearchOption, readonly unknown[]>;
   if (listed === null || typeof listed !== "object") throw invalid(view, "search", searchForm);
-  refuseUnknown(`search of view "${view}"`, listed, ["columns", "language"]);
-  const { columns, language = "simple" } = listed;
+  refuseUnknown(`search of view "${view}"`, listed, ["columns", "language", "synonyms"]);
+  const { columns, language = "simple", synonyms } = listed;
   if (!Array.isArray(columns)) throw invalid(view, "search", searchForm);
   if (!searchLanguages.includes(language)) {
     throw new MillraceError(
@@ -79,7 +86,24 @@ function searchOption(view: string, search: SearchOption): NonNullable<FindOptio
     "search",
     weighted.map((one) => one.column),
   );
-  return { columns: weighted, language };
+  return { columns: weighted, language, ...(synonyms === undefined ? {} : { synonyms: synonymLists(view, synonyms) }) };
+}
+
+const synonymsMax = 200;
+
+function synonymLists(view: string, lists: readonly (readonly string[])[]): readonly (readonly string[])[] {
+  const why = 'synonyms are lists of words: [["tv", "television"], ["sofa", "couch"]]';
+  if (!Array.isArray(lists) || !lists.every((list) => Array.isArray(list) && list.length > 1)) {
+    throw invalid(view, "search", why);
+  }
+  const words: unknown[] = lists.flat();
+  const wrong = words.find((word) => typeof word !== "string" || !/^[\p{L}\p{N}]{1,100}$/u.test(word));
+  if (wrong !== undefined) throw invalid(view, "search", `${why}, and ${JSON.stringify(wrong)} is no word`);
+  const small = words.map((word) => String(word).toLowerCase());
+  const twice = small.find((word, i) => small.indexOf(word) !== i);
+  if (twice !== undefined) throw invalid(view, "search", `synonyms have ${JSON.stringify(twice)} twice`);
+  if (words.length > synonymsMax) throw invalid(view, "search", `synonyms have more than ${synonymsMax} words`);
+  return lists.map((list) => [...list]);
 }
 
 const searchForm =

@@ -3,6 +3,8 @@ import { MillraceError } from "../../base/errors.ts";
 import { type FindOptions, type FindOptionsInput, findOptionNames, findOptions } from "./find-options.ts";
 import { checkName, mirrorName, quote, refuseUnknown } from "./names.ts";
 import type { TableReference } from "./postgres.ts";
+import { type ReadOptions, type ReadOptionsInput, readOptionNames, readOptions } from "./read-options.ts";
+import { refreshOption } from "./refresh-option.ts";
 import { type ViewReference, type ViewReferenceInput, viewReferences } from "./view-references.ts";
 
 export interface SqlText {
@@ -24,8 +26,12 @@ export interface ViewDefinition {
   readonly key: readonly string[] | null;
   /** Absent when the view has none of these options. */
   readonly find?: FindOptions;
+  /** Absent when it is read as rows only. */
+  readonly reads?: ReadOptions;
   /** Absent when the view refers to no other. */
   readonly references?: readonly ViewReference[];
+  /** Absent when it is only to be kept with each change. */
+  readonly refreshMs?: number;
 }
 
 /** SQL with references to tables and views; a value that is neither is refused, for a definition has no parameters. */
@@ -49,9 +55,14 @@ export function sql(strings: TemplateStringsArray, ...values: readonly (TableRef
   return Object.freeze({ kind: "sql", text, references: Object.freeze(references) });
 }
 
-export interface ViewOptions extends FindOptionsInput {
+export interface ViewOptions extends FindOptionsInput, ReadOptionsInput {
   /** Columns that identify a row; derived from primary keys and group keys when left out. */
   readonly key?: string | readonly string[];
+  /**
+   * For a query that cannot be kept change by change: it is run again as a whole once it is so old (`"30s"`, from 1s to 1d)
+   * and something that it reads has changed, and at once for who waits for a token. A query that can be kept is.
+   */
+  readonly refresh?: string;
   /**
    * Rows of other views that belong to a row, by name: `{ customer: { view: "customers", on: { customer_id: "id" } } }`.
    * Reads embed them (`?select=id,customer(name)`), and from the other side (`customers?select=id,orders(id)`).
@@ -65,15 +76,18 @@ export function view(name: string, query: SqlText, options: ViewOptions = {}): V
   if (query?.kind !== "sql") {
     throw new MillraceError("DEFINITION_INVALID", `view "${name}" needs its query as sql\`select …\``);
   }
-  refuseUnknown(`view "${name}"`, options, ["key", "references", ...findOptionNames]);
+  refuseUnknown(`view "${name}"`, options, ["key", "references", "refresh", ...findOptionNames, ...readOptionNames]);
   const key = options.key === undefined ? null : typeof options.key === "string" ? [options.key] : [...options.key];
   const find = findOptions(name, options);
+  const reads = readOptions(name, options);
   return Object.freeze({
     kind: "view",
     name,
     sql: query,
     key,
     ...(find === null ? {} : { find }),
+    ...(reads === null ? {} : { reads }),
     ...(options.references === undefined ? {} : { references: viewReferences(name, options.references) }),
+    ...(options.refresh === undefined ? {} : { refreshMs: refreshOption(name, options.refresh) }),
   });
 }

@@ -40,7 +40,7 @@ async function check(file: string, json: boolean, context: CommandContext): Prom
     if (error !== null) context.fail(printFailure(terminal, error));
     else if (!json)
       terminal.print(
-        `${terminal.style("green", "ok")}  view ${view} (${kind}, key ${key.join(", ") || "none: one row"})`,
+        `${terminal.style("green", "ok")}  view ${view} (${kind}, ${key === null ? "no key: rows may be equal" : `key ${key.join(", ") || "none: one row"}`})`,
       );
     if (!json) for (const text of warnings) terminal.print(`    ${terminal.style("yellow", "warning")}  ${text}`);
   }

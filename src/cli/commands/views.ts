@@ -1,12 +1,13 @@
 import { MillraceError } from "../../base/errors.ts";
-import type { FindOptions } from "../../catalog/definitions.ts";
+import type { FindOptions, ReadOptions } from "../../catalog/definitions.ts";
 import type { BuildProgress } from "../../views/view-info.ts";
-import type { List, QueryAnswer, ViewAnswer } from "../answers.ts";
+import type { List, ViewAnswer } from "../answers.ts";
 import { segment } from "../answers.ts";
 import { apiOf, type CommandModule, printJson } from "../command.ts";
 import { printFacts } from "../facts.ts";
-import { printCount, printNumber } from "../quantity.ts";
+import { printCount } from "../quantity.ts";
 import { printable, printTable } from "../table.ts";
+import { viewQueryCommands } from "./view-queries.ts";
 
 export const viewsCommand: CommandModule = (program, context) => {
   const { terminal } = context;
@@ -31,7 +32,7 @@ export const viewsCommand: CommandModule = (program, context) => {
         (answer as List<ViewAnswer>).items.map((view) => [
           view.name,
           view.class,
-          view.key.join(", ") || "one row",
+          view.key === null ? "–" : view.key.join(", ") || "one row",
           printCount(Math.max(0, view.rowsEstimated)),
           printCount(view.changes),
           stateOf(view),
@@ -58,8 +59,11 @@ export const viewsCommand: CommandModule = (program, context) => {
         problem: error && `${error.message} (${error.code})`,
         "what to do": error?.hint ?? null,
         class: view.class,
-        key: view.key.join(", ") || "none: exactly one row",
+        key: view.key === null ? "none: rows may be equal" : view.key.join(", ") || "none: exactly one row",
         "searched by": searchedBy(view.find),
+        "read as": readAs(view.reads),
+        refresh:
+          view.refresh === undefined ? null : `every ${view.refresh.every}${view.refresh.behind ? ", behind now" : ""}`,
         rows: `about ${printCount(Math.max(0, view.rowsEstimated))}`,
       });
       terminal.print("");
@@ -77,24 +81,7 @@ export const viewsCommand: CommandModule = (program, context) => {
       const text = await apiOf(context).getText(`/v1/explain/${segment(name)}`);
       terminal.print(text.trimEnd());
     });
-  views
-    .command("query <sql>")
-    .description("run a read-only SQL statement on views and captured tables")
-    .option("--limit <rows>", "how many rows at most", "1000")
-    .option("--json", "as JSON")
-    .addHelpText("after", "\nExample:\n  $ millrace views query 'select * from views.order_cards limit 5'")
-    .action(async (sql: string, { limit, json }: { limit: string; json?: true }) => {
-      const body = JSON.stringify({ sql, limit: wholeNumber(limit) });
-      const answer = await apiOf(context).post("/v1/query", "application/json", body);
-      if (json) return printJson(terminal, answer);
-      const { columns, rows } = answer as QueryAnswer;
-      printTable(
-        terminal,
-        columns.map((title) => ({ title })),
-        rows.map((row) => row.map(cellOf)),
-      );
-      terminal.note(terminal.styleNote("dim", printNumber(rows.length, "row")));
-    });
+  viewQueryCommands(views, context);
 };
 
 /** Each of these has an index. */
@@ -109,6 +96,23 @@ export function searchedBy(find: FindOptions | undefined): string | null {
   ].join("; ");
 }
 
+/** What its rows are, beside rows. */
+export function readAs(reads: ReadOptions | undefined): string | null {
+  if (reads === undefined) return null;
+  const { graph, series } = reads;
+  const edges = graph && [
+    `edges from ${graph.from} to ${graph.to}`,
+    ...(graph.label === undefined ? [] : [`labels in ${graph.label}`]),
+    ...(graph.weight === undefined ? [] : [`weights in ${graph.weight}`]),
+  ];
+  const values = series && [
+    `values at ${series.time}`,
+    ...(series.by.length === 0 ? [] : [`by ${series.by.join(", ")}`]),
+  ];
+  const told = [edges, values].flatMap((one) => (one === undefined ? [] : [one.join(", ")]));
+  return told.length === 0 ? null : told.join("; ");
+}
+
 function stateOf({ state }: ViewAnswer): string {
   if (state.kind === "building") return `building, ${progressOf(state)}`;
   if (state.kind === "live" && state.replacement) return `live; its next version: ${progressOf(state.replacement)}`;
@@ -118,14 +122,4 @@ function stateOf({ state }: ViewAnswer): string {
 function progressOf({ reason, rowsDone, rowsEstimated }: BuildProgress): string {
   const of = rowsEstimated === null ? "" : ` of about ${printCount(Math.max(rowsDone, rowsEstimated))}`;
   return `${printCount(rowsDone)}${of} rows: ${reason}`;
-}
-
-function cellOf(value: unknown): string {
-  if (value === null) return "null";
-  return printable(typeof value === "string" ? value : JSON.stringify(value));
-}
-
-function wholeNumber(text: string): number {
-  if (/^\d{1,6}$/.test(text)) return Number(text);
-  throw new MillraceError("USAGE_INVALID", `--limit is ${JSON.stringify(text)}, which is no whole number`);
 }

@@ -42,7 +42,7 @@ export function printContribution(
   const slots = plan.slots.map((slot, s) => `${printSlot(slot, inputs.names[s])} as ${quote(slot.column)}`);
   const contributed = `from (select ${inner.join(", ")}\n${from}) c`;
   // The row of all rows is there over none too: its group columns are constants.
-  if (first === undefined && branch.set === plan.total?.set)
+  if (first === undefined && plan.total?.sets.includes(branch.set) === true)
     return `select ${[...groups, ...slots].join(", ")}\n${contributed}`;
   const outer = plan.groups.map((group) => `${selectGroup(plan, group, "c")} as ${quote(group.column)}`);
   return `select ${[...outer, ...slots].join(", ")}\n${contributed}${groupBy(plan, "c")}`;

@@ -6,13 +6,13 @@ import type { Plan } from "./plan.ts";
 import { tableLabel } from "./tables.ts";
 import type { Term } from "./terms.ts";
 
-export function explainPlan(plan: Plan, key: readonly string[], terms: readonly Term[]): string {
+export function explainPlan(plan: Plan, key: readonly string[] | null, terms: readonly Term[]): string {
   const sets = 1 + Math.max(...plan.branches.map((branch) => branch.set));
   const parts = plan.branches.length / sets;
   const many = `${parts > 1 ? `, ${parts} parts added up` : ""}${sets > 1 ? `, ${sets} grouping sets, each as follows` : ""}`;
   const lines = [
     `class: ${plan.class}${many}`,
-    `key: ${key.length === 0 ? "none, exactly one row" : key.join(", ")}`,
+    keyLine(key),
     keptLine(plan),
     "reads:",
     ...readLines(plan),
@@ -20,6 +20,11 @@ export function explainPlan(plan: Plan, key: readonly string[], terms: readonly 
     ...terms.filter((term) => plan.branches[term.branch]?.set === 0).map((term) => termLine(plan, term, parts)),
   ];
   return `${lines.join("\n")}\n`;
+}
+
+export function keyLine(key: readonly string[] | null): string {
+  if (key === null) return "key: none, each row as often as it is there";
+  return `key: ${key.length === 0 ? "none, exactly one row" : key.join(", ")}`;
 }
 
 function keptLine(plan: Plan): string {

@@ -19,10 +19,10 @@ export interface GroupColumn {
   readonly followsFrom: readonly number[] | null;
 }
 
-/** The grouping set `()` beside others, whose row is there over no rows too: which group column tells sets apart, and its number in it. */
+/** Grouping sets `()` beside others, whose row is there over no rows too: which group column tells sets apart, and their numbers in it. */
 export interface Total {
   readonly group: number;
-  readonly set: number;
+  readonly sets: readonly number[];
 }
 
 export interface Grouping {
@@ -52,8 +52,8 @@ export class Groups {
     const resolved = grouping.sets.map(
       (set) => new Set(set.map((item) => this.#resolve(groupNode(item, targets, branches, binding), found))),
     );
-    this.sets = withoutDoubles(resolved, grouping.distinct, binding);
-    this.grouped = this.sets.some((set) => set.size > 0);
+    this.sets = grouping.distinct ? withoutDoubles(resolved) : resolved;
+    this.grouped = this.sets.length > 1 || this.sets.some((set) => set.size > 0);
     if (this.sets.length * branches.length > branchesMax) {
       const what = `its grouping sets over ${branches.length} parts of union all are more than ${branchesMax}`;
       throw refuse(binding, what, undefined, "Write the sets that are read: grouping sets ((a, b), (a), ()).");
@@ -66,8 +66,8 @@ export class Groups {
       );
     });
     this.#setColumn = this.sets.length === 1 ? null : this.#add(this.#constants(String), "the set", null);
-    const empty = this.sets.findIndex((set) => set.size === 0);
-    this.total = this.#setColumn === null || empty < 0 ? null : { group: this.#setColumn, set: empty };
+    const empty = this.sets.flatMap((set, i) => (set.size === 0 ? [i] : []));
+    this.total = this.#setColumn === null || empty.length === 0 ? null : { group: this.#setColumn, sets: empty };
   }
 
   /** The place among `found` of what is grouped by. */
@@ -209,21 +209,9 @@ function absent(bound: Bound, binding: Binding): Bound {
   );
 }
 
-function withoutDoubles(
-  sets: readonly ReadonlySet<number>[],
-  distinct: boolean,
-  binding: Binding,
-): ReadonlySet<number>[] {
+function withoutDoubles(sets: readonly ReadonlySet<number>[]): ReadonlySet<number>[] {
   const names = sets.map((set) => [...set].sort((a, b) => a - b).join());
-  const first = sets.filter((_, i) => names.indexOf(names[i] ?? "") === i);
-  if (distinct || first.length === sets.length) return first;
-  throw binding.source.refusal(
-    "VIEW_KEY_NOT_UNIQUE",
-    "two of its grouping sets are the same, so each row of them is double",
-    {
-      hint: "Write group by distinct …",
-    },
-  );
+  return sets.filter((_, i) => names.indexOf(names[i] ?? "") === i);
 }
 
 /** A quoted constant among the group columns is text, as in the select list. */

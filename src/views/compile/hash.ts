@@ -17,8 +17,8 @@ export function viewHash(
   view: ViewDefinition,
   source: SourceText,
   uses: readonly { readonly mirror: MirrorBinding; readonly columns: readonly string[] }[],
-  /** Columns of the state that the view does not show, where the definition alone does not say which. */
-  hidden?: readonly string[],
+  /** Columns of the state that the view does not show, where the definition alone does not say which; or that it is run again as a whole. */
+  hidden?: readonly string[] | "whole",
 ): string {
   // The mirrors' ids only order the terms: the state does not depend on them.
   const shapes = uses.map(({ mirror: { shape }, columns }) => ({
@@ -36,6 +36,7 @@ export function viewHash(
     name: view.name,
     key: view.key,
     find: view.find,
+    reads: view.reads,
     referring,
     words,
     shapes,

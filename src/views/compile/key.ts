@@ -9,8 +9,11 @@ import { hasEquality, isInteger, parseType } from "./sql-type.ts";
 import { tableLabel } from "./tables.ts";
 import { isTypedNull } from "./typed-null.ts";
 
-/** Indexes of the group columns that identify a row; empty for a view of exactly one row. Throws `VIEW_KEY_INVALID`, `VIEW_KEY_NOT_UNIQUE`. */
-export function chooseKey(plan: Plan, view: ViewDefinition, binding: Binding): number[] {
+/**
+ * Indexes of the group columns that identify a row; empty for a view of exactly one row, null where no columns of it are
+ * known to. Throws `VIEW_KEY_INVALID`, and `VIEW_KEY_NOT_UNIQUE` for a key that the definition names.
+ */
+export function chooseKey(plan: Plan, view: ViewDefinition, binding: Binding): number[] | null {
   if (!plan.grouped) {
     if ((view.key ?? []).length > 0) {
       throw binding.source.refusal("VIEW_KEY_INVALID", "an aggregate without GROUP BY has one row and no key", {
@@ -20,9 +23,26 @@ export function chooseKey(plan: Plan, view: ViewDefinition, binding: Binding): n
     return [];
   }
   if (view.key !== null) return checkedKey(plan, view.key, binding);
-  const candidates = plan.groups.flatMap((group, i) => (group.isPublic && hasEquality(group.type) ? [i] : []));
-  if (!determines(plan, candidates)) throw notUnique(plan, candidates, null, binding);
-  let key = candidates;
+  return fewest(
+    plan,
+    plan.groups.flatMap((group, i) => (group.isPublic && hasEquality(group.type) ? [i] : [])),
+  );
+}
+
+/** What identifies a group of an additive query, be it shown or not. */
+export function groupKey(plan: Plan): number[] {
+  const key = fewest(
+    plan,
+    plan.groups.flatMap((group, i) => (hasEquality(group.type) ? [i] : [])),
+  );
+  if (key === null) throw new Error("no columns identify a group");
+  return key;
+}
+
+/** As few of the candidates as determine a row, from the left; null when all of them do not. */
+function fewest(plan: Plan, candidates: readonly number[]): number[] | null {
+  if (!determines(plan, candidates)) return null;
+  let key = [...candidates];
   for (const index of [...candidates].reverse()) {
     const without = key.filter((one) => one !== index);
     if (without.length > 0 && determines(plan, without)) key = without;
@@ -59,16 +79,10 @@ function checkedKey(plan: Plan, wanted: readonly string[], binding: Binding): nu
   });
   if (new Set(key).size !== key.length)
     throw binding.source.refusal("VIEW_KEY_INVALID", "its key names a column twice");
-  if (!determines(plan, key)) throw notUnique(plan, key, wanted, binding);
-  return key;
-}
-
-function notUnique(plan: Plan, key: readonly number[], wanted: readonly string[] | null, binding: Binding) {
-  const message =
-    wanted === null
-      ? "no columns of it are known to identify a row"
-      : `its key (${wanted.join(", ")}) is not known to identify a row`;
-  return binding.source.refusal("VIEW_KEY_NOT_UNIQUE", message, { hint: whatWouldHelp(plan, key) });
+  if (determines(plan, key)) return key;
+  throw binding.source.refusal("VIEW_KEY_NOT_UNIQUE", `its key (${wanted.join(", ")}) is not known to identify a row`, {
+    hint: `${whatWouldHelp(plan, key)} Without a key it keeps rows as often as they are there.`,
+  });
 }
 
 function whatWouldHelp(plan: Plan, key: readonly number[]): string {
@@ -87,7 +101,7 @@ function whatWouldHelp(plan: Plan, key: readonly number[]): string {
       return `Select (and name in key) the primary key of "${tableLabel(missing.mirror)}": ${(missing.mirror.shape.key ?? []).join(", ")}.`;
   }
   if (plan.branches.some((branch) => branch.set > 0))
-    return "Select all columns of GROUP BY, and grouping(a, b) as level of those that may be NULL: a NULL of the table and one that stands for all look alike.";
+    return "Select all columns of GROUP BY, and grouping(a, b) as level of those that may be NULL: a NULL of the table and one that stands for all look alike. Sets that are the same are one with group by distinct ….";
   const names = plan.groups.flatMap((group) => (group.followsFrom === null ? [group.column] : []));
   const hidden = plan.groups.some((group) => !group.isPublic && group.followsFrom === null);
   return hidden

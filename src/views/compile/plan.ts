@@ -63,6 +63,8 @@ export interface Plan {
   readonly aggregates: readonly AggregateSlots[];
   readonly publics: readonly PlanPublic[];
   readonly having: Bound | null;
+  /** Whether its rows have no key. Of an additive one the groups still have: not all of its columns are shown. */
+  readonly multiset: boolean;
 }
 
 /** Where an aggregate finds its numbers: indexes of slots. */
@@ -97,6 +99,7 @@ export function planLinear(query: LinearQuery, binding: Binding): Plan {
     aggregates: [],
     publics,
     having: null,
+    multiset: false,
   };
 }
 
@@ -123,8 +126,10 @@ function planGroup(
   };
 }
 
-export function withKey(plan: Plan, key: readonly number[]): Plan {
-  return { ...plan, groups: plan.groups.map((group, i) => ({ ...group, inKey: key.includes(i) })) };
+/** `key` are indexes of the group columns that tell rows of the state apart; null where none do. */
+export function withKey(plan: Plan, key: readonly number[] | null, multiset: boolean): Plan {
+  const groups = plan.groups.map((group, i) => ({ ...group, inKey: key?.includes(i) === true }));
+  return { ...plan, groups, multiset };
 }
 
 export function planAdditive(query: AdditiveQuery, binding: Binding): Plan {
@@ -165,6 +170,7 @@ export function planAdditive(query: AdditiveQuery, binding: Binding): Plan {
     aggregates,
     publics,
     having: query.having,
+    multiset: false,
   };
 }
 

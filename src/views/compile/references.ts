@@ -27,7 +27,7 @@ export function withReferences(compiled: CompiledView, view: ViewDefinition, sou
       },
     );
   }
-  const wanted = referringColumns(view).filter((list) => list.some((column, i) => compiled.key[i] !== column));
+  const wanted = referringColumns(view).filter((list) => list.some((column, i) => compiled.key?.[i] !== column));
   const indexes = wanted.map((list) => `create index on ${compiled.stateTable} (${list.map(quote).join(", ")})`);
   return indexes.length === 0 ? compiled : { ...compiled, create: [...compiled.create, ...indexes] };
 }

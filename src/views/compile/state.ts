@@ -1,7 +1,9 @@
 /** The view's tables and the statements that fill, empty and merge them. */
 import { quote } from "../../catalog/definitions.ts";
+import { rowsRelation } from "../compiled-view.ts";
 import { groupBy, groupsByText, printContribution, selectGroup } from "./contribution.ts";
 import type { Total } from "./groups.ts";
+import { content, contentHash, copy, createMultiset } from "./multiset.ts";
 import { hasRows, type Plan, printAbove, shownColumn } from "./plan.ts";
 
 export interface StateNames {
@@ -25,30 +27,41 @@ export interface StateSql {
   readonly merge: (batch: string) => string;
 }
 
+/** Names of the tables of a version, quoted; temporary ones are made by their bare name. */
+export function stateTables({ view, version }: StateNames) {
+  const own = `${view}__${version}`;
+  const deltaName = quote(`dv_${own}`);
+  return {
+    stateTable: `millrace.${quote(own)}`,
+    logTable: `millrace.${quote(`${own}_log`)}`,
+    keyTable: `millrace.${quote(`${own}_key`)}`,
+    deltaName,
+    deltaTable: `pg_temp.${deltaName}`,
+    dropRows: `drop view if exists ${rowsRelation({ name: view, version })}`,
+  };
+}
+
 /** `key` are indexes of group columns. */
 export function makeState(plan: Plan, key: readonly number[], names: StateNames): StateSql {
-  const own = `${names.view}__${names.version}`;
-  const stateTable = `millrace.${quote(own)}`;
-  const logTable = `millrace.${quote(`${own}_log`)}`;
-  const keyTable = `millrace.${quote(`${own}_key`)}`;
-  const deltaName = quote(`dv_${own}`);
-  const deltaTable = `pg_temp.${deltaName}`;
+  const { stateTable, logTable, keyTable, deltaName, deltaTable, dropRows } = stateTables(names);
   const columns = [...groupNames(plan), ...slotNames(plan)];
   const publicNames = plan.publics.map((one) => quote(one.name));
   const nullable = key.some((index) => plan.groups[index]?.notNull !== true);
   const keyColumns = keyNames(plan, key);
+  const shown = plan.having === null ? null : quote(shownColumn);
   return {
     stateTable,
     logTable,
     deltaTable,
     deltaTarget: `${deltaTable} (${columns.join(", ")})`,
-    create: createStatements(plan, { stateTable, logTable, keyTable, keyColumns, nullable, publicNames }),
+    create: createStatements(plan, { stateTable, logTable, keyTable, keyColumns, nullable, publicNames, names }),
     drop: [
+      ...(plan.multiset ? [dropRows] : []),
       `drop table if exists ${logTable}`,
       `drop table if exists ${stateTable}`,
       ...(nullable ? [`drop table if exists ${keyTable}`] : []),
     ],
-    publicView: `create or replace view views.${quote(names.view)} as select ${publicNames.join(", ")} from ${stateTable}${plan.having === null ? "" : ` where ${quote(shownColumn)}`}`,
+    publicView: `create or replace view views.${quote(names.view)} as select ${publicNames.join(", ")} from ${stateTable}${shown === null ? "" : ` where ${shown}`}`,
     fill: `insert into ${stateTable} (${stateColumns(plan).join(", ")})\n${printState(plan)}`,
     connect: [
       `create temporary table if not exists ${deltaName} as select ${columns.join(", ")} from ${stateTable} with no data`,
@@ -81,6 +94,11 @@ function computedColumns(
   const computed = plan.publics.flatMap((one) =>
     one.computed === null ? [] : [{ name: quote(one.name), sql: printAbove(one.computed, plan, at) }],
   );
+  if (plan.multiset) {
+    // A group has one row: what its columns are tells it from the others.
+    const hash = contentHash(plan.groups.map((_, i) => group(i)));
+    computed.push({ name: content, sql: hash }, { name: copy, sql: "1::bigint" });
+  }
   if (plan.having === null) return computed;
   return [...computed, { name: quote(shownColumn), sql: `coalesce(${printAbove(plan.having, plan, at)}, false)` }];
 }
@@ -134,13 +152,19 @@ interface Tables extends KeyTables {
 
 function createStatements(
   plan: Plan,
-  tables: Tables & { readonly keyColumns: readonly string[]; readonly publicNames: readonly string[] },
+  tables: Tables & {
+    readonly keyColumns: readonly string[];
+    readonly publicNames: readonly string[];
+    readonly names: StateNames;
+  },
 ): string[] {
-  const { stateTable, logTable, keyColumns, publicNames } = tables;
+  const { stateTable, logTable, keyColumns, publicNames, names } = tables;
+  const shown = plan.having === null ? null : quote(shownColumn);
   const required = [
     ...plan.groups.filter((group) => group.notNull).map((group) => quote(group.column)),
     ...slotNames(plan),
-    ...(plan.having === null ? [] : [quote(shownColumn)]),
+    ...(plan.multiset ? [content, copy] : []),
+    ...(shown === null ? [] : [shown]),
   ];
   const rows = quote(plan.slots[0]?.column ?? "");
   // A linear view's row is there once, a group has rows, and what an aggregate over all rows counts may be nothing.
@@ -150,12 +174,13 @@ function createStatements(
   const totals =
     plan.total === null
       ? []
-      : [`(${rows} > 0 or ${quote(plan.groups[plan.total.group]?.column ?? "")} = ${plan.total.set})`];
+      : [`(${rows} > 0 or ${quote(plan.groups[plan.total.group]?.column ?? "")} in (${plan.total.sets.join(", ")}))`];
   const checks = [rowsCheck, ...totals, ...counts.map((slot) => `${quote(slot.column)} >= 0`)].join(" and ");
   const statements = [
     `create table ${stateTable} with (fillfactor = 70) as\n${printState(plan)}\nwith no data`,
     `alter table ${stateTable} ${required.map((name) => `alter column ${name} set not null`).join(", ")}, add constraint rows_add_up check (${checks})`,
   ];
+  if (plan.multiset) statements.push(...createMultiset({ ...names, stateTable, publicNames, shown }));
   statements.push(...keyIndexes(tables, keyColumns), ...createLog(stateTable, logTable, publicNames));
   return statements;
 }
@@ -227,7 +252,7 @@ function printMerge(
 
 /** Whether a row is that of all rows, which stays when there are none. */
 function isTotal(plan: Plan, total: Total, alias: string): string {
-  return `${alias}.${quote(plan.groups[total.group]?.column ?? "")} = ${total.set}`;
+  return `${alias}.${quote(plan.groups[total.group]?.column ?? "")} in (${total.sets.join(", ")})`;
 }
 
 /** The batch's contributions per key; descriptions come from the group that has more rows than before. */

@@ -6,6 +6,7 @@
  * and coordinates out of range have none. The expressions are the same for a stored column and for a change row.
  */
 import { type FindOptions, quote } from "../../catalog/definitions.ts";
+import { contentColumn, copyColumn } from "../compiled-view.ts";
 import { extensionOf, type FindExtension } from "./find-extensions.ts";
 import { foldFunction, geodesicFunction } from "./find-functions.ts";
 
@@ -15,7 +16,7 @@ export type ExtensionSchemas = Readonly<Partial<Record<FindExtension, string>>>;
 /** A version that can be searched, as readers know it. */
 export interface LiveFind {
   readonly options: FindOptions;
-  /** Quoted and qualified: the public columns, and the hidden ones. */
+  /** Quoted and qualified: the public columns, and the hidden ones; without a key those that tell rows apart as well. */
   readonly relation: string;
   readonly schemas: ExtensionSchemas;
 }
@@ -25,6 +26,7 @@ interface VersionTables {
   readonly version: number;
   readonly stateTable: string;
   readonly publicView: string;
+  readonly key: readonly string[] | null;
   readonly find?: FindOptions;
 }
 
@@ -96,6 +98,8 @@ export function findTables(view: VersionTables, schemas: ExtensionSchemas): stri
   const { find } = view;
   if (find === undefined) return [];
   const columns = hiddenColumns(find, schemas);
+  const apart = view.key === null ? [quote(contentColumn), quote(copyColumn)] : [];
+  const shown = [...columns.map(({ name }) => name), ...apart];
   const added = columns.map(({ name, type, sql }) => `add column ${name} ${type} generated always as (${sql}) stored`);
   return [
     ...(find.geo === null ? [] : [geodesicFunction]),
@@ -106,7 +110,7 @@ export function findTables(view: VersionTables, schemas: ExtensionSchemas): stri
         /^create or replace view .*? as select /,
         () => `create or replace view ${findRelation(view)} as select `,
       )
-      .replace(` from ${view.stateTable}`, (from) => `, ${columns.map(({ name }) => name).join(", ")}${from}`),
+      .replace(` from ${view.stateTable}`, (from) => `, ${shown.join(", ")}${from}`),
   ];
 }
 

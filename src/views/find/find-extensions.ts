@@ -1,6 +1,7 @@
 /** Extensions of PostgreSQL that searching needs: found where they are, or made where the store may. */
 import { MillraceError } from "../../base/errors.ts";
 import { type FindOptions, quote } from "../../catalog/definitions.ts";
+import { tableColumns } from "../read-indexes.ts";
 import { serverError } from "../reader-errors.ts";
 import type { ExtensionSchemas } from "./find-columns.ts";
 import { makeFold } from "./find-functions.ts";
@@ -62,10 +63,7 @@ const numberTypes = /^(smallint|integer|bigint|numeric|real|double precision)\b/
 
 /** Throws `VIEW_OPTION_INVALID` for columns whose types the options cannot use. */
 export async function checkTypes(query: Query, view: string, stateTable: string, options: FindOptions): Promise<void> {
-  const rows = await query(
-    "select attname as name, format_type(atttypid, atttypmod) as type from pg_attribute where attrelid = to_regclass($1) and attnum > 0 and not attisdropped",
-    [stateTable],
-  );
+  const rows = await query(tableColumns, [stateTable]);
   const types = new Map(rows.map(({ name, type }) => [name as string, type as string]));
   const check = (option: string, column: string, fits: RegExp, wanted: string, cast: string) => {
     const type = types.get(column) ?? "unknown";

@@ -8,6 +8,7 @@ import type { ColumnsOfView } from "../row-column.ts";
 import { columnOf } from "../row-column.ts";
 import type { Parameters } from "../row-filter.ts";
 import type { Filter } from "../view-info.ts";
+import { boxOf, inPolygonSql, type Polygon, tileBox, tileSql } from "./area.ts";
 import {
   configuration,
   fuzzyColumn,
@@ -23,7 +24,7 @@ import {
 import { extensionOf } from "./find-extensions.ts";
 import { foldFunction, geodesic } from "./find-functions.ts";
 import type { FindFilter, Place } from "./find-query.ts";
-import { blockOf, chordsOf, type Point, pointOf } from "./sphere.ts";
+import { type Box, blockOf, chordsOf, type Point, pointOf } from "./sphere.ts";
 
 /** A view as terms are printed for it: `hidden` where its hidden columns can be read. */
 export interface FindableView extends ColumnsOfView {
@@ -42,6 +43,10 @@ export function findTermSql(view: FindableView, term: FindFilter, alias: string,
       return withinSql(view, term.center, term.metres, alias, parameters);
     case "box":
       return boxSql(view, term, alias, parameters);
+    case "area":
+      return `(${term.polygons.map((one) => polygonSql(view, one, alias, parameters)).join(" or ")})`;
+    case "tile":
+      return inTileSql(view, term, alias, parameters);
   }
 }
 
@@ -50,10 +55,23 @@ export function searchSql(view: FindableView, alias: string): string {
   return view.hidden ? `${alias}.${quote(searchColumn)}` : `(${searchExpression(options, `${alias}.`)})`;
 }
 
-/** The query of a text, an expression of type `tsquery`. */
+/** The query of a text, an expression of type `tsquery`, with the synonyms of its words. */
 export function searchQuery(view: FindableView, text: string, parameters: Parameters): string {
   const { search } = searchable(view).options;
   const language = configuration(search.language);
+  const asked = wordsQuery(language, text, parameters);
+  return (search.synonyms ?? []).reduce((query, list, i) => withSynonyms(query, list, i, language), asked);
+}
+
+/** Each of the words becomes a lexeme that no text has, and that one all of the words: so none is replaced in what replaces another. */
+function withSynonyms(query: string, words: readonly string[], i: number, language: string): string {
+  const word = (text: string) => `to_tsquery(${language}, '${text}')`;
+  const list = `'''millrace ${i}'''::tsquery`;
+  const marked = words.reduce((of, one) => `ts_rewrite(${of}, ${word(one)}, ${list})`, query);
+  return `ts_rewrite(${marked}, ${list}, ${word(words.join(" | "))})`;
+}
+
+function wordsQuery(language: string, text: string, parameters: Parameters): string {
   const prefix = /^(|.*[\s(])([\p{L}\p{N}]+)\*\s*$/su.exec(text);
   const words = (part: string) => `websearch_to_tsquery(${language}, ${parameters.addText(part, "q")})`;
   if (prefix === null || ((prefix[1] ?? "").split('"').length - 1) % 2 === 1) return words(text);
@@ -130,18 +148,43 @@ export function chordSql(view: FindableView, to: Place, alias: string, parameter
 type BoxTerm = Extract<FindFilter, { kind: "box" }>;
 
 function boxSql(view: FindableView, box: BoxTerm, alias: string, parameters: Parameters): string {
-  const find = locatable(view);
-  const { options, schemas } = find;
-  const cube = extensionOf(schemas, "cube");
-  const { low, high } = blockOf(box);
-  const [lat, lon] = [latExpression(options, `${alias}.`), lonExpression(options, `${alias}.`)];
+  const { lat, lon } = coordinatesSql(view, alias);
   const [south, north, west, east] = [box.south, box.north, box.west, box.east].map((n) => parameters.addFloat(n));
   // The antimeridian has two names.
   const edge = box.west === -180 ? ` or ${lon} = 180` : box.east === 180 ? ` or ${lon} = -180` : "";
   const between =
     box.west > box.east ? `${lon} >= ${west} or ${lon} <= ${east}` : `${lon} between ${west} and ${east}${edge}`;
+  const around = aroundSql(view, box, alias, parameters);
+  return `(${around} and ${lat} between ${south} and ${north} and (${between}))`;
+}
+
+/** What can be in the box, by the index. */
+function aroundSql(view: FindableView, box: Box, alias: string, parameters: Parameters): string {
+  const cube = extensionOf(locatable(view).schemas, "cube");
+  const { low, high } = blockOf(box);
   const block = `${cube}.cube(${pointValues(low, parameters)}, ${pointValues(high, parameters)})`;
-  return `(${placeSql(view, alias)} operator(${cube}.<@) ${block} and ${lat} between ${south} and ${north} and (${between}))`;
+  return `${placeSql(view, alias)} operator(${cube}.<@) ${block}`;
+}
+
+function polygonSql(view: FindableView, polygon: Polygon, alias: string, parameters: Parameters): string {
+  const { lat, lon } = coordinatesSql(view, alias);
+  const around = aroundSql(view, boxOf(polygon), alias, parameters);
+  return `(${around} and ${inPolygonSql(polygon, lat, lon, parameters)})`;
+}
+
+type TileTerm = Extract<FindFilter, { kind: "tile" }>;
+
+function inTileSql(view: FindableView, { zoom, x, y }: TileTerm, alias: string, parameters: Parameters): string {
+  const { lat, lon } = coordinatesSql(view, alias);
+  const tile = tileSql(zoom, lat, lon);
+  const around = aroundSql(view, tileBox(zoom, x, y), alias, parameters);
+  return `(${around} and ${tile.x} = ${parameters.addNumber(x)} and ${tile.y} = ${parameters.addNumber(y)})`;
+}
+
+/** Floats; null where they are not on the globe. Throws `VIEW_OPTION_MISSING`. */
+export function coordinatesSql(view: FindableView, alias: string): { readonly lat: string; readonly lon: string } {
+  const { options } = locatable(view);
+  return { lat: latExpression(options, `${alias}.`), lon: lonExpression(options, `${alias}.`) };
 }
 
 export function placeSql(view: FindableView, alias: string): string {

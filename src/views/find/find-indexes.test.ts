@@ -38,7 +38,14 @@ describe("of a hundred thousand rows", () => {
        select i, 'shop ' || left(md5((i % 50000)::text), 10), 46 + i * 7919 % 100003 / 33334.0, 9 + i * 10473 % 99991 / 12500.0
        from generate_series(1, 100000) i`,
     );
-    const tables = { name: "shops", version: 1, stateTable: "millrace.shops__1", publicView: "", find: find.options };
+    const tables = {
+      name: "shops",
+      version: 1,
+      stateTable: "millrace.shops__1",
+      publicView: "",
+      key: ["id"],
+      find: find.options,
+    };
     for (const sql of findIndexes(tables, find.schemas)) await admin.query(sql);
     await admin.query("analyze millrace.shops__1");
   });

@@ -1,5 +1,7 @@
 /** What a read asks of a view's options `search`, `fuzzy` and `geo`. */
 
+import type { Polygon } from "./area.ts";
+
 /** Degrees of WGS 84. */
 export interface Place {
   readonly lat: number;
@@ -33,6 +35,15 @@ export type FindFilter =
       readonly west: number;
       readonly east: number;
       readonly negated: boolean;
+    }
+  /** In one of the polygons. */
+  | { readonly kind: "area"; readonly polygons: readonly Polygon[]; readonly negated: boolean }
+  | {
+      readonly kind: "tile";
+      readonly zoom: number;
+      readonly x: number;
+      readonly y: number;
+      readonly negated: boolean;
     };
 
 /** What a read adds to rows: members that can be selected and ordered by. */
@@ -43,10 +54,14 @@ export interface FindQuery {
   readonly near?: Place;
   /** Adds `_highlight`: these columns with the words of `search` marked. */
   readonly highlight?: readonly string[];
+  /** Adds `_geohash` of so many characters. */
+  readonly geohash?: number;
+  /** Adds `_tile`, as `zoom/x/y`. */
+  readonly zoom?: number;
 }
 
 /** Members that searching adds; no column of a view with such options has one of these names. */
-export const foundMembers = ["_rank", "_similarity", "_distance", "_highlight"] as const;
+export const foundMembers = ["_rank", "_similarity", "_distance", "_highlight", "_geohash", "_tile"] as const;
 
 export const similarThreshold = 0.3;
 export const wordSimilarThreshold = 0.6;

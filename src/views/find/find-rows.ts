@@ -9,11 +9,13 @@ import { columnOf } from "../row-column.ts";
 import type { Parameters } from "../row-filter.ts";
 import { isTextType } from "../row-type.ts";
 import type { Filter, RowQuery, Selected, ViewColumn } from "../view-info.ts";
+import { geohashSql, tileSql } from "./area.ts";
 import type { LiveFind } from "./find-columns.ts";
 import { configuration } from "./find-columns.ts";
 import { extensionOf } from "./find-extensions.ts";
 import {
   chordSql,
+  coordinatesSql,
   distanceSql,
   type FindableView,
   findTerms,
@@ -57,9 +59,10 @@ export function findRows<View extends SearchableRows>(
   parameters: Parameters,
 ): Found<View> {
   const terms = findTerms(query.filter);
-  const { search, near, highlight } = query.find ?? {};
-  if (near) locatable(view);
-  if (terms.length === 0 && !near) return { view, query, bound: null };
+  const { search, near, highlight, geohash, zoom } = query.find ?? {};
+  const cells = geohash !== undefined || zoom !== undefined;
+  if (near || cells) locatable(view);
+  if (terms.length === 0 && !near && !cells) return { view, query, bound: null };
   const base = view.find === undefined ? view : { ...view, publicView: view.find.relation, hidden: true };
   parameters.settings.expect(terms);
   const similar = similarTerms(query.filter);
@@ -75,6 +78,20 @@ export function findRows<View extends SearchableRows>(
     add("_similarity", "double precision", false, rounded(`(${each.join(" + ")}) / ${each.length}`, 4));
   }
   if (near) add("_distance", "double precision", false, rounded(distanceSql(base, near, "r", parameters), 3));
+  if (geohash !== undefined)
+    add(
+      "_geohash",
+      "text",
+      true,
+      cellSql(base, (lat, lon) => geohashSql(geohash, lat, lon)),
+    );
+  if (zoom !== undefined) {
+    const tile = (lat: string, lon: string) => {
+      const { x, y } = tileSql(zoom, lat, lon);
+      return `concat_ws('/', ${zoom}, ${x}, ${y})`;
+    };
+    add("_tile", "text", true, cellSql(base, tile));
+  }
   if (highlight) add("_highlight", "json", false, highlightSql(base, highlight, search ?? "", parameters));
   const rows = `select r.*${added.map(({ column, sql }) => `, ${sql} as ${quote(column.name)}`).join("")} from ${base.publicView} as r`;
   const placed = near ? ` where ${placeSql(base, "r")} is not null` : "";
@@ -115,17 +132,23 @@ function defaultOrder(added: readonly string[]): RowQuery["order"] {
   return column === undefined ? [] : [{ column, descending: true, nulls: "last" }];
 }
 
-/** A distance and what is highlighted come by themselves; ranks are asked for. */
+/** What was asked for by a parameter of its own comes by itself; ranks are selected. */
 function selectFound(
   select: RowQuery["select"],
   columns: readonly ViewColumn[],
   added: readonly string[],
 ): readonly Selected[] {
   const own = columns.map(({ name }): Selected => name);
-  const byThemselves = added.filter((name) => name === "_distance" || name === "_highlight");
+  const byThemselves = added.filter((name) => name !== "_rank" && name !== "_similarity");
   if (select === null || select.length === 0) return [...own, ...byThemselves];
   const expanded = select.flatMap((one) => (typeof one === "object" && "all" in one ? own : [one]));
   return added.includes("_highlight") && !expanded.includes("_highlight") ? [...expanded, "_highlight"] : expanded;
+}
+
+/** Null where the row has no place. */
+function cellSql(view: FindableView, of: (lat: string, lon: string) => string): string {
+  const { lat, lon } = coordinatesSql(view, "r");
+  return `(case when ${placeSql(view, "r")} is not null then ${of(lat, lon)} end)`;
 }
 
 function rounded(value: string, digits: number): string {

@@ -40,7 +40,18 @@ describe("words of a view", () => {
       ["english", "english"],
       ["plain", "simple"],
     ] as const) {
+      const synonyms = [
+        ["grinds", "sea", "salt"],
+        ["stops", "runs"],
+        ["the", "alert"],
+      ];
       const find = { search: { columns: weighted, language }, fuzzy: [], geo: null };
+      await fixture.createView(`${name} synonyms`, {
+        columns,
+        key: ["id"],
+        find: { ...find, search: { ...find.search, synonyms } },
+      });
+      await fixture.commit(`${name} synonyms`, { upsert: articles });
       await fixture.createView(name, { columns, key: ["id"], find });
       await fixture.commit(name, { upsert: articles });
     }
@@ -82,6 +93,29 @@ describe("words of a view", () => {
     ]) {
       assert.ok(Array.isArray(await ids("plain", text)), text);
     }
+  });
+
+  test("a word finds its synonyms, in phrases and behind a minus too, by their stems, and nothing more", async () => {
+    const found = async (view: string, text: string) => (await ids(`${view} synonyms`, text)).toSorted();
+    assert.deepEqual(await found("plain", "salt"), [1, 2, 3]);
+    assert.deepEqual(await found("plain", "grinds river"), [1, 2]);
+    assert.deepEqual(await found("plain", "river -salt"), []);
+    assert.deepEqual(await found("plain", '"river stops"'), [2]);
+    assert.deepEqual(await found("plain", '"never runs"'), [1]);
+    assert.deepEqual(await found("english", "grinding running"), [1, 2, 3]);
+    assert.deepEqual(await found("plain", "fluss or mills"), [1, 6]);
+    // Of words that the language passes over, nothing is left to look for.
+    assert.deepEqual(await found("english", "alert"), [4]);
+    assert.deepEqual(await found("english", "the"), []);
+    assert.deepEqual(await ids("plain", "salt"), [3]);
+    const [first] = await read(
+      "plain synonyms",
+      q("salt", {
+        find: { search: "salt", highlight: ["body"] },
+        filter: { kind: "and", negated: false, of: [words("salt"), words("tom or grinds -runs")] },
+      }),
+    );
+    assert.match(JSON.stringify(first), /<mark>grinds<\/mark>|<mark>salt<\/mark>/);
   });
 
   test("the last word is a beginning when a star stands behind it", async () => {

@@ -18,3 +18,11 @@ export const books = view("books", forms[Number(process.env.BOOKS_FORM)] ?? sql`
 
 /** Always the same: no build of the other one may hold it up. */
 export const total = view("total", sql`select count(*) as n, sum(balance) as balance from ${accounts}`);
+
+/** Recomputed whole, and killed in that as well. */
+export const places = view(
+  "places",
+  sql`select owner, sum(balance) as balance, rank() over (order by sum(balance) desc, owner) as place
+      from ${accounts} group by owner`,
+  { key: "owner", refresh: "1s" },
+);

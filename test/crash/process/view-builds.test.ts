@@ -1,5 +1,5 @@
 /**
- * Views that are built while their tables change, and Millrace killed in the midst of it. Money is only moved, so that
+ * Views that are built, or recomputed whole, while their tables change, and Millrace killed in the midst of it. Money is only moved, so that
  * in whatever state a view is read its balances come to nothing: a batch that a build had missed, or had twice, shows.
  */
 import assert from "node:assert/strict";
@@ -29,6 +29,10 @@ interface Book {
   readonly balance: string;
 }
 
+interface Place extends Book {
+  readonly place: string;
+}
+
 /** Moves money until it is told to stop: within an owner, between owners, and on to another owner with the account. */
 async function move(client: pg.Client, random: Random, stopped: () => boolean): Promise<void> {
   while (!stopped()) {
@@ -53,6 +57,13 @@ async function read<Row>(program: Program, view: string): Promise<readonly Row[]
 const sumOf = (rows: readonly { readonly balance: string }[]) =>
   rows.reduce((sum, { balance }) => sum + Number(balance), 0);
 
+/** Of all owners, from the richest on, with what they have together behind. */
+const placesOf = (rows: readonly Place[]) => [
+  ...rows.map(({ place }) => Number(place)).sort((a, b) => a - b),
+  sumOf(rows),
+];
+const everyPlace = [...Array.from({ length: owners }, (_, i) => i + 1), 0];
+
 test("a view whose build is killed with kill -9, again and again, is whole and balanced whenever it can be read", async (t) => {
   const seed = Number(process.env.MILLRACE_TEST_SEED ?? Math.floor(Math.random() * 2 ** 31));
   t.diagnostic(`seed ${seed}`);
@@ -69,9 +80,15 @@ test("a view whose build is killed with kill -9, again and again, is whole and b
   /** Looks at what there is to read until the program is gone. */
   const look = async (program: Program): Promise<void> => {
     for (;;) {
-      const found = await Promise.all([read<Book>(program, "books"), read<Total>(program, "total")]).catch(() => null);
+      const reads = [
+        read<Book>(program, "books"),
+        read<Total>(program, "total"),
+        read<Place>(program, "places"),
+      ] as const;
+      const found = await Promise.all(reads).catch(() => null);
       if (found === null) return;
-      const [books, total] = found;
+      const [books, total, places] = found;
+      assert.deepEqual(placesOf(places ?? []), everyPlace, program.words());
       if (books === null) counts.building++;
       else {
         counts.books++;
@@ -87,7 +104,7 @@ test("a view whose build is killed with kill -9, again and again, is whole and b
     await client.query(`insert into owners select i, 'owner ' || i from generate_series(0, ${owners - 1}) i`);
     await client.query(`insert into accounts select i, i % ${owners}, 0 from generate_series(0, ${accounts - 1}) i`);
     const first = await start(0);
-    for (const view of ["books", "total"]) {
+    for (const view of ["books", "total", "places"]) {
       await eventually(async () => (await read(first, view)) ?? undefined);
     }
     await first.stop();
@@ -119,6 +136,12 @@ test("a view whose build is killed with kill -9, again and again, is whole and b
         return JSON.stringify(balances) === JSON.stringify(wanted) ? true : undefined;
       });
       assert.deepEqual(await read(last, "total"), [{ n: String(accounts), balance: "0" }]);
+      // As old as it may be, and then with everything in it.
+      await eventually(async () => {
+        const found = (await read<Place>(last, "places")) ?? [];
+        const balances = found.map(({ owner, balance }) => ({ owner, balance })).sort((a, b) => a.owner - b.owner);
+        return JSON.stringify(balances) === JSON.stringify(wanted) ? true : undefined;
+      });
     } finally {
       await last.stop();
     }

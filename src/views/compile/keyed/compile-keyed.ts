@@ -51,8 +51,9 @@ export function compileKeyed({ view, version, source, mirrors }: KeyedRequest): 
     bindOne(select, { binding: into, ctes: new Map(), outer: [], path: "q", depth: 0 });
   const plain = bind(source.statement);
   checkNames(plain.names, binding);
+  const keyless = view.key === null && derivedKey(plain) === null;
   const hidden =
-    chooseTraceKey(plain, null) === null
+    keyless || chooseTraceKey(plain, null) === null
       ? // What is only tried is not read.
         hiddenKey(source.statement, plain, source, (select) => bind(select, { ...binding, used: new Map() }))
       : null;
@@ -62,7 +63,7 @@ export function compileKeyed({ view, version, source, mirrors }: KeyedRequest): 
   const traced = chooseTraceKey(query, rowKey);
   if (traced === null) throw new Untraceable("the key tells no rows");
   const required = query.names.filter((_, i) => query.alternatives.every((one) => one.outputs[i]?.notNull === true));
-  const names = rowKey.map((i) => query.names[i] ?? "");
+  const names = rowKey?.map((i) => query.names[i] ?? "") ?? null;
   const traceKey = traced.positions.map((i) => ({ name: query.names[i] ?? "", nullable: traced.nullable(i) }));
   const written = { ...binding, replacements: new Map([...binding.replacements, ...(hidden?.replacements ?? [])]) };
   const { deltaTarget, ...state } = makeKeyedState(
@@ -99,39 +100,39 @@ export function compileKeyed({ view, version, source, mirrors }: KeyedRequest): 
   };
 }
 
-function refuseOrder(select: SelectStmt, binding: TracedBinding): void {
+export function refuseOrder(select: SelectStmt, binding: TracedBinding): void {
   if (select.sortClause === undefined || select.distinctClause !== undefined || select.limitCount !== undefined) return;
   const at = locationOf(select.sortClause[0]);
   throw refuse(binding, "order by has no meaning in a view", at, "Order the rows when reading.");
 }
 
-function chooseRowKey(query: TracedQuery, view: ViewDefinition, binding: TracedBinding): number[] {
-  const { source } = binding;
+/** Null where rows have no key. */
+export function chooseRowKey(query: TracedQuery, view: ViewDefinition, { source }: TracedBinding): number[] | null {
+  if (view.key === null) return derivedKey(query);
+  const positions = view.key.map((name) => {
+    const i = query.names.indexOf(name);
+    if (i >= 0) return i;
+    const nearest = nearestName(name, query.names);
+    throw source.refusal("VIEW_KEY_INVALID", `its key names "${name}", which is not in the select list`, {
+      hint: nearest === null ? `The columns are ${shortList(query.names)}.` : `Did you mean "${nearest}"?`,
+      details: { column: name },
+    });
+  });
+  if (new Set(positions).size !== positions.length)
+    throw source.refusal("VIEW_KEY_INVALID", "its key names a column twice");
+  if (query.determines(new Set(positions))) return positions;
+  throw source.refusal("VIEW_KEY_NOT_UNIQUE", `its key (${view.key.join(", ")}) is not known to identify a row`, {
+    hint: keyHint,
+  });
+}
+
+function derivedKey(query: TracedQuery): number[] | null {
   const types = query.names.map((_, i) => query.alternatives[0]?.outputs[i]?.type);
-  if (view.key !== null) {
-    const positions = view.key.map((name) => {
-      const i = query.names.indexOf(name);
-      if (i >= 0) return i;
-      const nearest = nearestName(name, query.names);
-      throw source.refusal("VIEW_KEY_INVALID", `its key names "${name}", which is not in the select list`, {
-        hint: nearest === null ? `The columns are ${shortList(query.names)}.` : `Did you mean "${nearest}"?`,
-        details: { column: name },
-      });
-    });
-    if (new Set(positions).size !== positions.length)
-      throw source.refusal("VIEW_KEY_INVALID", "its key names a column twice");
-    if (query.determines(new Set(positions))) return positions;
-    throw source.refusal("VIEW_KEY_NOT_UNIQUE", `its key (${view.key.join(", ")}) is not known to identify a row`, {
-      hint: keyHint,
-    });
-  }
   const comparable = query.names.flatMap((_, i) => (types[i] !== undefined && hasEquality(types[i]) ? [i] : []));
   const plain = (i: number) => query.alternatives.every((one) => !isOpaque(one.outputs[i] as Bound));
   // What can be computed from the others goes first, what stands first in the select list stays longest.
   const order = [...comparable.filter(plain), ...comparable.filter((i) => !plain(i))];
-  if (!query.determines(new Set(order))) {
-    throw source.refusal("VIEW_KEY_NOT_UNIQUE", "no columns of it are known to identify a row", { hint: keyHint });
-  }
+  if (!query.determines(new Set(order))) return null;
   let key = order;
   for (const position of [...order].reverse()) {
     const without = key.filter((one) => one !== position);
@@ -141,9 +142,9 @@ function chooseRowKey(query: TracedQuery, view: ViewDefinition, binding: TracedB
 }
 
 const keyHint =
-  "Select the primary key of each table in FROM, all columns of GROUP BY (with grouping sets also grouping(…) of them), or what DISTINCT ON names.";
+  "Select the primary key of each table in FROM, all columns of GROUP BY (with grouping sets also grouping(…) of them), or what DISTINCT ON names. Without a key it keeps rows as often as they are there.";
 
-function tablesUsed(query: TracedQuery, { used, mirrors }: TracedBinding) {
+export function tablesUsed(query: TracedQuery, { used, mirrors }: TracedBinding) {
   const read = new Set(query.alternatives.flatMap((one) => one.occurrences.map(({ mirror }) => mirror.id)));
   return mirrors
     .filter(({ id }) => read.has(id) || used.has(id))

@@ -1,11 +1,11 @@
 /** A view that is recomputed by key, in words. */
 import type { MirrorBinding } from "../../compiled-view.ts";
-import { termWords } from "../explain.ts";
+import { keyLine, termWords } from "../explain.ts";
 import { tableLabel } from "../tables.ts";
 import type { Way } from "./ways.ts";
 
 export interface KeyedExplanation {
-  readonly rowKey: readonly string[];
+  readonly rowKey: readonly string[] | null;
   readonly traceKey: readonly string[];
   readonly uses: readonly { readonly mirror: MirrorBinding; readonly columns: readonly string[] }[];
   readonly ways: readonly Way[];
@@ -14,7 +14,7 @@ export interface KeyedExplanation {
 export function explainKeyed({ rowKey, traceKey, uses, ways }: KeyedExplanation): string {
   const lines = [
     "class: keyed",
-    `key: ${rowKey.length === 0 ? "none, exactly one row" : rowKey.join(", ")}`,
+    keyLine(rowKey),
     `kept: its rows; the query is run again for each ${traceKey.join(" and ")} that a change reaches`,
     "reads:",
     ...uses

@@ -24,7 +24,8 @@ import { bindTraced, bindTracedConjuncts, type Found, nothingFound, type TracedP
 import { distinctRows, recordFunctions, rowsFunctions } from "./functions.ts";
 import { type FromFacts, type Gathered, gathers, nothingKnown, placeOfName, placeOfSubselect } from "./gathered.ts";
 import type { RowFacts, RowSource } from "./rows-known.ts";
-import { inner, note, type QueryContext, type TracedQuery } from "./traced.ts";
+import { inner, note, noteTable, type QueryContext, type TracedQuery } from "./traced.ts";
+import { untracedRows } from "./untraced.ts";
 
 export interface TracedFrom {
   readonly alternatives: readonly Alternative[];
@@ -74,6 +75,11 @@ function isLateral(item: Node): boolean {
 }
 
 function bindItem(item: Node, context: QueryContext, found: Found): TracedFrom {
+  const from = bindItemTraced(item, context, found);
+  return context.binding.whole ? { ...from, alternatives: untracedRows(from.alternatives) } : from;
+}
+
+function bindItemTraced(item: Node, context: QueryContext, found: Found): TracedFrom {
   if ("RangeVar" in item) return bindNamed(item.RangeVar, context);
   if ("RangeSubselect" in item) return bindSubselect(item.RangeSubselect, context);
   if ("RangeFunction" in item) return bindFunctionItem(item.RangeFunction, context);
@@ -94,7 +100,7 @@ function bindNamed(name: RangeVar, context: QueryContext): TracedFrom {
   const { binding, ctes, path } = context;
   const cte = name.schemaname === undefined ? ctes.get(name.relname ?? "") : undefined;
   if (cte !== undefined) {
-    const query = binding.bindQuery(cte.query, { ...inner(cte.context, "c"), path: `${path}.c` });
+    const query = cte.bound ?? binding.bindQuery(cte.query, { ...inner(cte.context, "c"), path: `${path}.c` });
     const names = renamed(renamed(query.names, cte.names), (name.alias?.colnames ?? []).map(nameOf));
     const label = name.alias?.aliasname ?? name.relname ?? "";
     const place = gathers(cte.query)
@@ -104,6 +110,7 @@ function bindNamed(name: RangeVar, context: QueryContext): TracedFrom {
   }
   const { scope, occurrences } = bindTable(name, binding);
   const [occurrence] = occurrences;
+  if (occurrence !== undefined) noteTable(binding, occurrence);
   const keyed = withKeys(scope, path);
   const keys = keyed.visible.map((column) => column.bound.key);
   const key = occurrence?.mirror.shape.key?.map((column) => `#${path}.${column}`) ?? null;

@@ -38,6 +38,14 @@ test("a column of a subquery serves where it shows it", () => {
   refused("VIEW_UNSUPPORTED", ranked("id"), /window functions/, mirrors);
 });
 
+test("rows without a key are traced by what few of them share, and by the side of a join that is always there", () => {
+  const ofEach = (text: string) => /for each (.*) that a change reaches/.exec(compiled(text, mirrors).explanation)?.[1];
+  assert.equal(ofEach("select o.status, l.quantity from orders o left join lines l on l.order_id = o.id"), "o.id");
+  assert.equal(ofEach("select p.status from orders o left join orders p on p.id = o.customer_id"), "o.id");
+  assert.equal(ofEach("select max(id) as last from orders group by customer_id"), "orders.customer_id");
+  assert.equal(ofEach("select status from orders except all select note from orders"), "status");
+});
+
 test("what no column traces stays refused, and a key is of what is shown", () => {
   refused(
     "VIEW_UNSUPPORTED",
@@ -47,7 +55,8 @@ test("what no column traces stays refused, and a key is of what is shown", () =>
   );
   refused("VIEW_UNSUPPORTED", "select max(id) as hi from orders", /max/, mirrors);
   const ranked = "select row_number() over (partition by customer_id order by id) as rn from orders";
-  refused("VIEW_KEY_NOT_UNIQUE", ranked, /primary key of each table/, mirrors);
+  refused("VIEW_KEY_NOT_UNIQUE", ranked, /primary key of each table/, mirrors, ["rn"]);
+  assert.equal(compiled(ranked, mirrors).key, null);
   refused("VIEW_KEY_INVALID", `select id, ${ranked.slice(7)}`, /not in the select list/, mirrors, ["customer_id"]);
   // Another column would make other rows of DISTINCT.
   const distinct = "select distinct status, count(*) over (partition by customer_id) as n from orders";

@@ -12,7 +12,7 @@ import { groupingSets } from "../grouping-sets.ts";
 import { groupNode } from "../groups.ts";
 import { expandTargets, type Target } from "../linear.ts";
 import { isWord } from "../source-text.ts";
-import { commonType, unknownType } from "../sql-type.ts";
+import { commonType, hasOneSpelling, unknownType } from "../sql-type.ts";
 import { type Alternative, alternativesMax, isOpaque, neverMet, nothing, opaque, tooMany } from "./alternative.ts";
 import {
   bindTraced,
@@ -24,6 +24,7 @@ import {
 } from "./expressions.ts";
 import { bindItems } from "./from-items.ts";
 import { restrict, unrestricted } from "./gathered.ts";
+import { bindRecursive, readsItself } from "./recursive.ts";
 import { allRowsKnown, closure, remembered } from "./rows-known.ts";
 import {
   type ColumnName,
@@ -53,7 +54,8 @@ function refuseWriting(select: SelectStmt, { binding }: QueryContext): void {
 function withCtes(select: SelectStmt, context: QueryContext): Ctes {
   if (select.withClause === undefined) return context.ctes;
   const { binding } = context;
-  if (select.withClause.recursive === true) {
+  const recursive = select.withClause.recursive === true;
+  if (recursive && !binding.whole) {
     throw refuse(
       binding,
       "recursive queries cannot be kept up to date yet",
@@ -69,7 +71,11 @@ function withCtes(select: SelectStmt, context: QueryContext): Ctes {
       throw refuse(binding, `"${ctename}" in WITH is not a SELECT`, location, "A view only reads.");
     }
     const around = { ...inner(context, `w${location}`), ctes: new Map(ctes) };
-    inlined(node.CommonTableExpr, binding);
+    if (recursive && readsItself(node.CommonTableExpr)) {
+      ctes.set(ctename, bindRecursive(node.CommonTableExpr, around));
+      continue;
+    }
+    if (!binding.whole) inlined(node.CommonTableExpr, binding);
     // Bound where it is read; here too, because the query over the mirrors has it even when nothing reads it.
     binding.bindQuery(ctequery.SelectStmt, around);
     ctes.set(ctename, { query: ctequery.SelectStmt, names: (aliascolnames ?? []).map(nameOf), context: around });
@@ -221,11 +227,11 @@ class Block {
   #unselected(row: BoundRow, traceable: (key: string) => boolean): ColumnName[] {
     const on = this.#distinctOn(row);
     if (on === "all") return [];
-    // A group that does not show what it is grouped by has no key either.
-    if (this.#select.groupClause !== undefined && on === "none" && row.found.partitions.length === 0) return [];
     const shown = new Set(row.outputs.map((output) => output.key));
+    // What is computed from a group's value may tell 1.0 from 1.00, which are one group.
+    const grouped = this.#select.groupClause !== undefined;
     return row.row.scope.visible
-      .filter(({ bound }) => traceable(bound.key) && !shown.has(bound.key))
+      .filter(({ bound }) => traceable(bound.key) && !shown.has(bound.key) && !(grouped && !hasOneSpelling(bound.type)))
       .map(({ name, qualifier }) => (qualifier === null ? [name] : [qualifier, name]));
   }
 

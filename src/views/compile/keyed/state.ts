@@ -3,6 +3,7 @@
  * merge runs the query for those keys and brings the rows of the state that have them to what came out.
  */
 import { quote } from "../../../catalog/definitions.ts";
+import { content, copy, createMultiset, numbered } from "../multiset.ts";
 import {
   createLog,
   insertChanges,
@@ -11,6 +12,7 @@ import {
   type StateNames,
   type StateSql,
   sameKey,
+  stateTables,
 } from "../state.ts";
 import type { Among } from "./gathered.ts";
 
@@ -22,7 +24,8 @@ export interface KeyedPlan {
   readonly required: readonly string[];
   /** The query over the mirrors, its whole or the parts that `except` keeps the planner from reaching into. */
   readonly query: KeyedQuery;
-  readonly rowKey: readonly string[];
+  /** Null where equal rows are told apart by a number. */
+  readonly rowKey: readonly string[] | null;
   readonly traceKey: readonly { readonly name: string; readonly nullable: boolean }[];
 }
 
@@ -37,22 +40,23 @@ export type KeyedQuery =
   | { readonly kind: "set"; readonly operation: string; readonly parts: readonly [KeyedQuery, KeyedQuery] };
 
 export function makeKeyedState(plan: KeyedPlan, names: StateNames): StateSql {
-  const own = `${names.view}__${names.version}`;
-  const stateTable = `millrace.${quote(own)}`;
-  const logTable = `millrace.${quote(`${own}_log`)}`;
-  const keyTable = `millrace.${quote(`${own}_key`)}`;
-  const deltaName = quote(`dv_${own}`);
-  const deltaTable = `pg_temp.${deltaName}`;
-  const freshName = quote(`fr_${own}`);
+  const { stateTable, logTable, keyTable, deltaName, deltaTable, dropRows } = stateTables(names);
+  const freshName = quote(`fr_${names.view}__${names.version}`);
   const freshTable = `pg_temp.${freshName}`;
-  const columns = plan.names.map(quote);
+  const queried = plan.names.map(quote);
+  const multiset = plan.rowKey === null;
+  const columns = multiset ? [...queried, content, copy] : queried;
   const shown = plan.shown.map(quote);
-  const rowKey = plan.rowKey.map(quote);
+  const rowKey = plan.rowKey?.map(quote) ?? [content, copy];
   const traced = plan.traceKey.map((one) => quote(one.name));
-  const nullable = !plan.rowKey.every((name) => plan.required.includes(name));
+  const nullable = plan.rowKey?.every((name) => plan.required.includes(name)) === false;
   const tables: KeyTables = { stateTable, keyTable, nullable };
-  const whole = `select * from (${printQuery(plan.query, null)}) q`;
-  const required = plan.required.map((name) => `alter column ${quote(name)} set not null`);
+  // Equal rows have the same trace key, and so are numbered in the same slice.
+  const rowsOf = (query: string) => (multiset ? numbered(query, queried) : query);
+  const whole = rowsOf(`select * from (${printQuery(plan.query, null)}) q`);
+  const required = [...plan.required.map(quote), ...(multiset ? [content, copy] : [])].map(
+    (name) => `alter column ${name} set not null`,
+  );
   const byTrace = traced.every((name, i) => rowKey[i] === name)
     ? []
     : [`create index on ${stateTable} (${traced.join(", ")})`];
@@ -64,11 +68,14 @@ export function makeKeyedState(plan: KeyedPlan, names: StateNames): StateSql {
     create: [
       `create table ${stateTable} with (fillfactor = 70) as\n${whole}\nwith no data`,
       ...(required.length === 0 ? [] : [`alter table ${stateTable} ${required.join(", ")}`]),
-      ...keyIndexes(tables, rowKey),
+      ...(multiset
+        ? createMultiset({ ...names, stateTable, publicNames: shown, shown: null })
+        : keyIndexes(tables, rowKey)),
       ...byTrace,
       ...createLog(stateTable, logTable, shown),
     ],
     drop: [
+      ...(multiset ? [dropRows] : []),
       `drop table if exists ${logTable}`,
       `drop table if exists ${stateTable}`,
       ...(nullable ? [`drop table if exists ${keyTable}`] : []),
@@ -82,7 +89,7 @@ export function makeKeyedState(plan: KeyedPlan, names: StateNames): StateSql {
     clear: [`delete from ${deltaTable}`, `delete from ${freshTable}`],
     recompute: slicesOf(plan, deltaTable).map((slice, i) => {
       const query = i === 0 ? restrictedQuery(plan, slice, deltaTable) : printQuery(plan.query, slice);
-      return `insert into ${freshTable}\nselect * from (${query}) q where ${slice("q")}`;
+      return `insert into ${freshTable}\n${rowsOf(`select * from (${query}) q where ${slice("q")}`)}`;
     }),
     merge: (batch) => printMerge(plan, tables, { logTable, deltaTable, freshTable, columns, shown, rowKey }, batch),
   };
@@ -105,10 +112,14 @@ function printMerge(plan: KeyedPlan, tables: KeyTables, names: MergeNames, batch
   const stale = slices.map((slice) => `select ${list} from ${stateTable} v where ${slice("v")}`);
   const row = (alias: string) => `row(${columns.map((name) => `${alias}.${name}`).join(", ")})::record`;
   const images = shown.flatMap((name, i) => [`old.${name} as o${i}`, `new.${name} as n${i}`]);
+  const [first, order] =
+    rowKey.length === 0
+      ? ["", "_millrace_gone limit 1"]
+      : [`distinct on (${rowKey.join(", ")})`, `${rowKey.join(", ")}, _millrace_gone`];
   return [
-    `with source as (select f.*, false as _millrace_gone from ${freshTable} f`,
-    `union all select o.*, true from (${stale.join(" union all ")}) o (${list})`,
-    `where not exists (select from ${freshTable} f where ${sameKey("f", "o", rowKey, tables)})),`,
+    // Of the rows with one key the fresh one, by sorting: a join of the two would be a nested loop.
+    `with source as (select ${first} * from (select f.*, false as _millrace_gone from ${freshTable} f`,
+    `union all select o.*, true from (${stale.join(" union all ")}) o (${list})) u order by ${order}),`,
     `changed as (merge into ${stateTable} v using source s on ${sameKey("v", "s", rowKey, tables)}`,
     "when matched and s._millrace_gone then delete",
     `when matched and ${row("v")} *<> ${row("s")} then update set ${columns.map((name) => `${name} = s.${name}`).join(", ")}`,

@@ -17,6 +17,8 @@ export interface TraceKey {
 }
 
 const scanCost = 10_000;
+/** Rows without a partner all have the same NULL: they would be run again together. */
+const nullsCost = 500;
 
 /** Sets of columns that are tried at most. */
 const candidatesMax = 40;
@@ -38,7 +40,8 @@ export function chooseTraceKey(query: TracedQuery, rowKey: readonly number[] | n
     const ways = waysOf(query.alternatives, positions);
     if (ways === null) continue;
     const { whole } = query.restricted(positions, () => "");
-    const cost = whole.length * scanCost + costOf(ways, identifies);
+    const nulls = rowKey === null && positions.some(nullable) ? nullsCost : 0;
+    const cost = whole.length * scanCost + nulls + costOf(ways, identifies);
     if (best === null || cost < best.cost) best = { key: { positions, nullable, ways, whole }, cost };
   }
   return best?.key ?? null;

@@ -1,6 +1,6 @@
 /** What binding of a query that is recomputed by key works with and yields. */
 import type { SelectStmt } from "@pgsql/types";
-import type { Bound } from "../bound.ts";
+import type { Bound, Occurrence } from "../bound.ts";
 import type { Binding } from "../from.ts";
 import type { Scope } from "../scope.ts";
 import type { Alternative } from "./alternative.ts";
@@ -8,13 +8,21 @@ import type { Among, Restricted } from "./gathered.ts";
 
 export type Ctes = ReadonlyMap<
   string,
-  { readonly query: SelectStmt; readonly names: readonly string[]; readonly context: QueryContext }
+  {
+    readonly query: SelectStmt;
+    readonly names: readonly string[];
+    readonly context: QueryContext;
+    /** Of a recursive one, which cannot be bound where it is read. */
+    readonly bound?: TracedQuery;
+  }
 >;
 
 /** What all parts of one definition share. */
 export interface TracedBinding extends Binding {
   /** Columns read, by mirror. */
   readonly used: Map<number, Set<string>>;
+  /** The query is run as a whole: no change is traced through it. */
+  readonly whole?: true;
   bindQuery(select: SelectStmt, context: QueryContext): TracedQuery;
 }
 
@@ -53,6 +61,11 @@ const depthMax = 80;
 export function inner(context: QueryContext, step: string, outer = context.outer): QueryContext {
   if (context.depth > depthMax) throw context.binding.source.tooDeep();
   return { ...context, outer, path: `${context.path}.${step}`, depth: context.depth + 1 };
+}
+
+/** Notes that a table is read, be it for nothing but the number of its rows. */
+export function noteTable({ used }: TracedBinding, { mirror }: Occurrence): void {
+  if (!used.has(mirror.id)) used.set(mirror.id, new Set());
 }
 
 /** Notes the columns that an expression reads. */
