@@ -46,7 +46,7 @@ const tiers: Readonly<Record<string, Tier>> = {
     // A process for each file would spend more time with its imports than with its tests.
     arguments: ["--test-isolation=none"],
     // More than there are at once, so that they end together.
-    runners: { atOnce: 2, all: 4 },
+    runners: { atOnce: 2, all: 8 },
     limitMs: 11 * minuteMs,
     services: false,
     environment: {},

@@ -5,6 +5,6 @@ import { benchmark } from "./commit-to-reader.ts";
 
 test("the benchmark of the path from a commit to a reader runs, at each of its rates", async () => {
   const report = await runBenchmark(benchmark, "tiny");
-  assert.equal(report.results.length, 3);
+  assert.equal(report.results.length, 4);
   for (const { details } of report.results) assert.ok((details?.seenPerSecond ?? 0) > 0);
 });

@@ -15,43 +15,65 @@ interface Load {
   readonly rowsEach: number;
 }
 
-const loads: readonly Load[] = [
-  { rate: 1_000, rowsEach: 1 },
-  { rate: 100, rowsEach: 1 },
-  { rate: 5_000, rowsEach: 10 },
+interface App {
+  readonly file: string;
+  readonly views: number;
+  readonly loads: readonly Load[];
+}
+
+const apps: readonly App[] = [
+  {
+    file: "app.ts",
+    views: 1,
+    loads: [
+      { rate: 1_000, rowsEach: 1 },
+      { rate: 100, rowsEach: 1 },
+      { rate: 5_000, rowsEach: 10 },
+    ],
+  },
+  { file: "twenty-views.ts", views: 20, loads: [{ rate: 2_000, rowsEach: 10 }] },
 ];
 
 export const benchmark: Benchmark = {
   question: "How long after its commit does a change reach somebody who follows a view?",
   method:
     `PostgreSQL 18 on loopback, updates of ${rows} rows over ${connections} connections at a fixed rate, in transactions of 1 row ` +
-    "(of 10 at 5,000 a second); the program in a process of its own, one reader over SSE. A sample is the time from before the update is sent to " +
+    "(of 10 at 2,000 and 5,000 a second); the program in a process of its own, with one view or with 20 of all classes over the table, one reader over SSE. A sample is the time from before the update is sent to " +
     "the arrival of its row, so the source's own commit is in it",
   notMeasured: "networks, many readers, wide rows, the source's fsync (off here)",
   async run(size: BenchmarkSize) {
-    await using source = await testDatabase();
-    const client = new pg.Client({ connectionString: source.url });
-    await client.connect();
-    await client.query("create table ticks (id int primary key, sent double precision not null)");
-    await client.query("insert into ticks select n, 0 from generate_series(1, $1) n", [rows]);
-    await client.end();
-    await using program = await runProgram({
-      script: ["src/cli/millrace.ts", "start", new URL("definitions/app.ts", import.meta.url).pathname],
-      env: { CLOCK_URL: source.url, MILLRACE_DIAGNOSTICS: "warn" },
-    });
-    await eventually(async () => {
-      const { items } = (await (await fetch(`${program.address}/v1/views`)).json()) as {
-        items: { state: { kind: string } }[];
-      };
-      return items[0]?.state.kind === "live" ? true : undefined;
-    });
     const seconds = size === "tiny" ? 0.3 : 10;
     const results: Measurement[] = [];
-    for (const load of loads) results.push(await measure(program.address, source.url, load, seconds));
-    await dropSlots(source.url, () => program.stop());
+    for (const app of apps) results.push(...(await measureApp(app, seconds)));
     return { results: results as [Measurement, ...Measurement[]], bound: null };
   },
 };
+
+async function measureApp({ file, views, loads }: App, seconds: number): Promise<Measurement[]> {
+  await using source = await testDatabase();
+  const client = new pg.Client({ connectionString: source.url });
+  await client.connect();
+  await client.query("create table ticks (id int primary key, sent double precision not null, area int not null)");
+  await client.query("insert into ticks select n, 0, n % 50 from generate_series(1, $1) n", [rows]);
+  await client.end();
+  await using program = await runProgram({
+    script: ["src/cli/millrace.ts", "start", new URL(`definitions/${file}`, import.meta.url).pathname],
+    env: { CLOCK_URL: source.url, MILLRACE_DIAGNOSTICS: "warn" },
+  });
+  await eventually(async () => {
+    const { items } = (await (await fetch(`${program.address}/v1/views`)).json()) as {
+      items: { state: { kind: string } }[];
+    };
+    return items.length === views && items.every(({ state }) => state.kind === "live") ? true : undefined;
+  });
+  const results: Measurement[] = [];
+  for (const load of loads) {
+    const result = await measure(program.address, source.url, load, seconds);
+    results.push({ ...result, name: `${result.name}, ${views === 1 ? "1 view" : `${views} views`}` });
+  }
+  await dropSlots(source.url, () => program.stop());
+  return results;
+}
 
 async function measure(address: string, url: string, { rate, rowsEach }: Load, seconds: number): Promise<Measurement> {
   const samples: number[] = [];

@@ -5,6 +5,6 @@ import { benchmark } from "./join-sum.ts";
 
 test("the benchmark of a view that joins and sums runs, and reports a ratio to its bound", async () => {
   const report = await runBenchmark(benchmark, "tiny");
-  assert.equal(report.results.length, 2);
+  assert.equal(report.results.length, 10);
   assert.ok(report.ratio !== null && report.ratio > 0);
 });
