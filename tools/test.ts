@@ -67,6 +67,7 @@ const tiers: Readonly<Record<string, Tier>> = {
         (folder) => `${folder}**/*.test.ts`,
       ),
       "test/conformance/kafka/transcripts.test.ts",
+      "src/views/bounded-reads.test.ts",
     ],
     exclude: [],
     arguments: ["--test-isolation=process", "--test-concurrency=1"],

@@ -127,7 +127,7 @@ export interface RowsQuery<Row, Column extends keyof Row = keyof Row> extends Co
   readonly cursor?: string;
   /** Asks for the page's `total`; `estimated` is exact up to 10,000 and the planner's estimate above. */
   readonly count?: "exact" | "planned" | "estimated";
-  /** Waits until the view has what the token names; the client's own tokens are sent without it. */
+  /** Waits until the view has what the token names, or with `now` what the sources have; the client's own tokens are sent without it. */
   readonly after?: string;
   readonly signal?: AbortSignal;
 }

@@ -143,8 +143,9 @@ export class CaptureLog {
   /** The server may be on another timeline by now, in whose past our position lies; nothing keeps the source any more. */
   followed(timeline: number): void {
     if (this.progress === null) return;
-    const { refused: _, ...progress } = this.progress;
-    this.progress = { ...progress, timeline };
+    const { refused: _, slotRestart, ...progress } = this.progress;
+    const kept = slotRestart !== undefined && timeline === progress.timeline ? { slotRestart } : {};
+    this.progress = { ...progress, ...kept, timeline };
   }
 
   /** A SNAPSHOT_BEGIN or SCHEMA was placed in the transaction topic. */

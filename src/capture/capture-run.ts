@@ -36,6 +36,7 @@ import { holdTables } from "./snapshot/hold-tables.ts";
 import { tableProgress } from "./snapshot/table-progress.ts";
 import { TableReads } from "./snapshot/table-reads.ts";
 import { SourceConnection } from "./source-connection.ts";
+import { notAnswering } from "./source-error.ts";
 import { isLeftPattern, SourceTables, type StreamStart } from "./source-tables.ts";
 import { type SessionEnd, StreamSession } from "./stream-session.ts";
 import { type CheckedTable, readTableDiffers } from "./table-checks.ts";
@@ -98,6 +99,15 @@ export class CaptureRun {
       connection.run((client) => client.query(nudgeSql)).catch(() => undefined);
     });
     await session.catchUp(target).finally(() => nudge.cancel());
+  }
+
+  /** Undefined while nothing streams. */
+  end(): Promise<string> | undefined {
+    const asked = this.#connection?.run(currentEnd);
+    if (asked === undefined) return undefined;
+    const late = Promise.withResolvers<never>();
+    const timer = this.#tools.clock.after(endMs, () => late.reject(notAnswering(this.#tools.definition.name, endMs)));
+    return Promise.race([asked.then(printLsn), late.promise]).finally(() => timer.cancel());
   }
 
   needSnapshot(reason: string): void {
@@ -411,6 +421,9 @@ export class CaptureRun {
     return recorder;
   }
 }
+
+/** So long a reader waits for the server to say where it is. */
+const endMs = 5_000;
 
 /** A slot that takes longer to make is said to wait. */
 const slowSlotMs = 5_000;

@@ -146,6 +146,10 @@ class PostgresSource implements Source {
     }
   }
 
+  end(): Promise<string> {
+    return this.#whileStreaming((run) => run.end());
+  }
+
   resnapshot(): void {
     this.#resnapshot = true;
     this.#run?.needSnapshot("it was asked for");

@@ -90,6 +90,9 @@ test("another server, another database and a restored backup are refused", () =>
   assert.equal(decided({}, { walEnd: parseLsn("0/1FF") }), "SOURCE_RESTORED");
   assert.equal(decided({ slotRestart: "0/101" }), "SOURCE_RESTORED");
   assert.equal(decided({ slotRestart: "0/100" }), "resume");
+  // A standby that was promoted behind our position has the slot as it was when it looked at it last.
+  const history = [{ timeline: 1, leftAt: parseLsn("0/280") }];
+  assert.equal(decided({ slotRestart: "0/101" }, { timeline: 2, history }), "resume");
   // Even when the slot is gone too: who it is comes first.
   assert.equal(decided({}, { systemId: "701", slot: null }), "SOURCE_REPLACED");
 });

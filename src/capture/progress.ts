@@ -199,10 +199,14 @@ function findFault(progress: CaptureProgress, server: ServerPlace): Fault | null
       passing: true,
     };
   }
-  return findSlotFault(progress, position, server.slot);
+  return findSlotFault(progress, position, server);
 }
 
-function findSlotFault(progress: CaptureProgress, position: number, slot: SlotFacts | null): Fault | null {
+function findSlotFault(
+  progress: CaptureProgress,
+  position: number,
+  { slot, timeline }: Pick<ServerPlace, "slot" | "timeline">,
+): Fault | null {
   const named = `replication slot "${progress.slot}"`;
   if (slot === null) return { code: "SOURCE_SLOT_LOST", what: `${named} is gone`, adoptable: true };
   if (slot.plugin !== "pgoutput" || slot.database !== progress.database) {
@@ -224,7 +228,9 @@ function findSlotFault(progress: CaptureProgress, position: number, slot: SlotFa
     const what = `${named} is at ${printLsn(slot.confirmed)}, past what was captured (${progress.lsn}): it was made anew or advanced by somebody else`;
     return { code: "SOURCE_SLOT_AHEAD", what, adoptable: true };
   }
-  const seen = progress.slotRestart === undefined ? 0 : parseLsn(progress.slotRestart);
+  // A promoted standby's copy of the slot is as old as its last look at the primary's.
+  const isWitness = progress.slotRestart !== undefined && timeline === progress.timeline;
+  const seen = isWitness ? parseLsn(progress.slotRestart) : 0;
   if (slot.restart !== null && slot.restart < seen) {
     const what = `${named} begins at ${printLsn(slot.restart)}, and once began at ${progress.slotRestart}: the server was set back to an earlier state`;
     return { code: "SOURCE_RESTORED", what, adoptable: true };

@@ -24,6 +24,13 @@ export function notStreaming(source: string): MillraceError {
   });
 }
 
+export function notAnswering(source: string, waitedMs: number): MillraceError {
+  return new MillraceError("SOURCE_UNREACHABLE", `source "${source}" did not answer within ${waitedMs} ms`, {
+    hint: `See millrace sources show ${source}.`,
+    details: { source },
+  });
+}
+
 /** What PostgreSQL or the network said, as an error with a code. A `MillraceError` stays what it is. */
 export function sourceError(cause: unknown, source: SourceAddress): MillraceError {
   if (MillraceError.is(cause)) return cause;

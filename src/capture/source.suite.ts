@@ -220,6 +220,21 @@ export function sourceSuite(name: string, open: () => Promise<SourceWorld>): voi
       await source.stop();
     });
 
+    sourceTest(
+      "the end of now is behind every commit before it, and is not told while nothing streams",
+      async (world) => {
+        const source = await world.open();
+        await caughtUp(world, source);
+        const before = await world.end();
+        await world.change(put(1, "a"));
+        const after = await world.end();
+        const end = await source.end();
+        assert.ok(world.compare(end, before) > 0 && world.compare(end, after) >= 0, `${end} is not behind ${after}`);
+        await source.stop();
+        await assert.rejects(source.end(), { code: "SOURCE_UNREACHABLE" });
+      },
+    );
+
     sourceTest("a stop that gives up what is held is followed by a new snapshot, under a new id", async (world) => {
       await world.change(put(1, "a"));
       const first = await world.open();

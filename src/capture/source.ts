@@ -78,6 +78,8 @@ export interface Source {
    * source does not stream. A quiet source is asked at once, and says so in a HEARTBEAT record. Never rejects.
    */
   catchUp(position?: string): Promise<void>;
+  /** Where the end of the source is now, as the source prints it. Throws `SOURCE_UNREACHABLE` while it does not stream. */
+  end(): Promise<string>;
   /** A new snapshot in place of what is there: the way out where changes were lost. Takes effect at once. */
   resnapshot(): void;
   /**

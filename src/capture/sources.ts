@@ -44,6 +44,11 @@ export class Sources {
     void this.#sources.get(name)?.source.catchUp();
   }
 
+  /** Where its end is now; undefined when there is no source of this name. Throws `SOURCE_UNREACHABLE`. */
+  async end(name: string): Promise<string | undefined> {
+    return await this.#sources.get(name)?.source.end();
+  }
+
   /** Begins a new snapshot; false when there is no source of this name. */
   resnapshot(name: string): boolean {
     const found = this.#sources.get(name);

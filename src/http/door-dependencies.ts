@@ -24,6 +24,8 @@ export interface HttpDoorDependencies {
   readonly sources: {
     list(): readonly SourceStatus[];
     status(name: string): SourceStatus | undefined;
+    /** Where its end is now; undefined when there is no source of this name. Throws `SOURCE_UNREACHABLE`. */
+    end(name: string): Promise<string | undefined>;
     // Each answers false when there is no source of this name.
     resnapshot(name: string): boolean;
     /** `table` as `schema.table`. Throws `TABLE_UNKNOWN` and `SOURCE_UNREACHABLE`. */

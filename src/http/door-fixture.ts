@@ -37,6 +37,7 @@ export const testNode: NodeInfo = {
 export const noSources: HttpDoorDependencies["sources"] = {
   list: () => [],
   status: () => undefined,
+  end: async () => undefined,
   resnapshot: () => false,
   readTable: async () => false,
   retry: async () => undefined,

@@ -79,6 +79,7 @@ async function openHouse() {
   const sources = {
     list: () => [source],
     status: () => source,
+    end: async () => "0/1",
     resnapshot: () => true,
     readTable: async () => true,
     retry: async () => ({ tried: 2, written: 1, superseded: 0, refused: 1, reasons: ["why"], more: false }),

@@ -3,16 +3,21 @@
  * that only is not to go behind an earlier one, for which a view that is recomputed whole is as good as it is.
  */
 import { MillraceError } from "../base/errors.ts";
-import type { SourceStatus } from "../capture/source.ts";
 import { foreignToken } from "../catalog/source-token.ts";
 import { decodeToken, encodeToken, type Token, type TopicToken } from "../feeds/token.ts";
 import type { GroupPosition, ViewRead, Views } from "../views/view-info.ts";
+import type { HttpDoorDependencies } from "./door-dependencies.ts";
 import { queryValue } from "./parameters.ts";
 import type { Call, Parameter } from "./route.ts";
 import { string } from "./schemas.ts";
 
 export const afterParameters: readonly Parameter[] = [
-  { name: "after", in: "query", about: "A token: the read waits until it has what the token names.", schema: string },
+  {
+    name: "after",
+    in: "query",
+    about: "A token: the read waits until it has what the token names; now: what the sources have committed by then.",
+    schema: string,
+  },
   { name: "Millrace-After", in: "header", about: "The same as after=.", schema: string },
   {
     name: "Millrace-Seen",
@@ -22,25 +27,50 @@ export const afterParameters: readonly Parameter[] = [
   },
 ];
 
-/** `reads` are what is read then. Undefined when there is nothing to wait for. Throws `TOKEN_INVALID`, `TOKEN_FOREIGN`, `TOKEN_TIMEOUT`, `SOURCE_UNKNOWN`. */
+/** In place of a token, which none is. */
+const now = "now";
+
+type SourcesAsked = Pick<HttpDoorDependencies["sources"], "status" | "end">;
+
+/**
+ * `reads` are what is read then. Undefined when there is nothing to wait for. Throws `TOKEN_INVALID`, `TOKEN_FOREIGN`,
+ * `TOKEN_TIMEOUT`, `SOURCE_UNKNOWN`, and for `now` `SOURCE_UNREACHABLE`.
+ */
 export function waitForViews(
   call: Call,
   views: Views,
-  sources: { status(name: string): SourceStatus | undefined },
+  sources: SourcesAsked,
   waitMs: number,
   reads: readonly ViewRead[],
   text = tokenTextOf(call),
 ): Promise<void> | undefined {
+  if (text === now) return waitForNow(call, views, sources, waitMs, reads);
   if (text !== undefined) return waitForToken(decodeToken(text), call, views, sources, waitMs, reads);
   const seen = headerText(call, "millrace-seen");
   return seen === undefined ? undefined : waitForToken(decodeToken(seen), call, views, sources, waitMs, []);
+}
+
+/** Each source is asked where it is, and that is waited for: whatever was committed there before is in the answer. */
+async function waitForNow(
+  call: Call,
+  views: Views,
+  sources: SourcesAsked,
+  waitMs: number,
+  reads: readonly ViewRead[],
+): Promise<void> {
+  const waits = views.sourcesOf(reads).map(async (source) => {
+    const lsn = await sources.end(source);
+    if (lsn === undefined) return;
+    await views.waitFor({ kind: "source", source, lsn }, waitMs, call.signal, reads);
+  });
+  await Promise.all(waits);
 }
 
 async function waitForToken(
   token: Token,
   call: Call,
   views: Views,
-  sources: { status(name: string): SourceStatus | undefined },
+  sources: SourcesAsked,
   waitMs: number,
   reads: readonly ViewRead[],
 ): Promise<void> {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { MillraceError } from "../base/errors.ts";
 import type { SourceStatus } from "../capture/source.ts";
 import { encodeSourceToken } from "../catalog/source-token.ts";
 import type { Views, WaitTarget } from "../views/view-info.ts";
@@ -10,7 +11,7 @@ async function asked(token: string, server: SourceStatus["server"]): Promise<Wai
   const waited: WaitTarget[] = [];
   const views = { waitFor: async (target: WaitTarget) => void waited.push(target) } as unknown as Views;
   const call = { query: [], headers: { "millrace-after": token } } as unknown as Call;
-  const sources = { status: () => ({ server }) as SourceStatus };
+  const sources = { status: () => ({ server }) as SourceStatus, end: async () => undefined };
   await waitForViews(call, views, sources, 10, []);
   return waited;
 }
@@ -18,7 +19,7 @@ async function asked(token: string, server: SourceStatus["server"]): Promise<Wai
 test("a view is waited for by what a read is to have, not by what an earlier one has seen", async () => {
   const waited: unknown[] = [];
   const views = { waitFor: async (...wait: unknown[]) => void waited.push(wait.at(-1)) } as unknown as Views;
-  const sources = { status: () => undefined };
+  const sources = { status: () => undefined, end: async () => undefined };
   for (const header of ["millrace-after", "millrace-seen"]) {
     const call = { query: [], headers: { [header]: token() } } as unknown as Call;
     await waitForViews(call, views, sources, 10, [{ view: "top" }]);
@@ -42,4 +43,24 @@ test("a token of the source's own server is waited for, also before the source k
 test("a token of another server, or from before a failover, is TOKEN_FOREIGN, and nobody waits", async () => {
   await assert.rejects(asked(token({ systemId: "7" }), server), { code: "TOKEN_FOREIGN", message: /of server 7,/ });
   await assert.rejects(asked(token({ timeline: 1 }), server), { code: "TOKEN_FOREIGN", message: /failover/ });
+});
+
+test("now is the end of each source of which the read shows something, and none of them is passed over", async () => {
+  const waited: unknown[] = [];
+  const reads = [{ view: "top" }];
+  const views = {
+    sourcesOf: (asked: unknown) => (asked === reads ? ["shop", "crm"] : []),
+    waitFor: async (target: WaitTarget, _waitMs: number, _signal: unknown, of: unknown) =>
+      void waited.push({ ...target, of }),
+  } as unknown as Views;
+  const call = { query: [{ name: "after", value: "now" }], headers: {} } as unknown as Call;
+  const ends: Record<string, string> = { shop: "0/16B3748", crm: "0/2000000" };
+  await waitForViews(call, views, { status: () => undefined, end: async (source) => ends[source] }, 10, reads);
+  assert.deepEqual(waited, [
+    { kind: "source", source: "shop", lsn: "0/16B3748", of: reads },
+    { kind: "source", source: "crm", lsn: "0/2000000", of: reads },
+  ]);
+  const gone = new MillraceError("SOURCE_UNREACHABLE", "it does not stream");
+  const unreachable = { status: () => undefined, end: () => Promise.reject(gone) };
+  await assert.rejects(async () => waitForViews(call, views, unreachable, 10, reads), { code: "SOURCE_UNREACHABLE" });
 });

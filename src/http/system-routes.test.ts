@@ -53,6 +53,7 @@ function house(sourceState: SourceState, viewState: ViewState) {
     sources: {
       list: () => all,
       status: (name: string) => all.find((one) => one.name === name),
+      end: async () => undefined,
       resnapshot(name: string) {
         resnapshots.push(name);
         return name === "shop";

@@ -23,7 +23,13 @@ export const readErrors = [
   "COLUMN_UNKNOWN",
   "STORE_UNAVAILABLE",
 ] as const;
-export const tokenErrors = ["TOKEN_INVALID", "TOKEN_FOREIGN", "TOKEN_TIMEOUT", "SOURCE_UNKNOWN"] as const;
+export const tokenErrors = [
+  "TOKEN_INVALID",
+  "TOKEN_FOREIGN",
+  "TOKEN_TIMEOUT",
+  "SOURCE_UNKNOWN",
+  "SOURCE_UNREACHABLE",
+] as const;
 
 export const rowErrors = [
   "VIEW_OPTION_MISSING",

@@ -7,7 +7,7 @@ import { sql, view } from "../catalog/definitions.ts";
 import { compileView } from "./compile.ts";
 import { type CompiledView, type MirrorBinding, weightColumn } from "./compiled-view.ts";
 
-const rows = 200_000;
+const rows = process.env.MILLRACE_SOAK ? 1_000_000 : 100_000;
 /** What a view may read of mirrors and state for one changed row: a customer has 20 orders, and its orders are read. */
 const tuplesMax = 400;
 

@@ -149,6 +149,12 @@ export class Group implements GroupViews {
     return live?.compiled ?? planned.compiled;
   }
 
+  sourcesOf(view: string): readonly string[] {
+    const entry = this.#state.views.get(view);
+    const compiled = entry?.live?.compiled ?? entry?.planned.compiled;
+    return compiled ? this.#state.sourcesOf(compiled) : [];
+  }
+
   async upkeep(view: string): Promise<Upkeep | null> {
     const { live } = this.#state.entry(view);
     if (live === null) return null;

@@ -43,6 +43,8 @@ export interface GroupViews {
   relations(view: string): readonly Relation[];
   /** The compiled form, whatever the view's state; null when it does not compile (`info().state` has the error) or was removed. */
   compiled(view: string): CompiledView | null;
+  /** Sources whose tables a view reads; none of a view that nobody knows or that does not compile. */
+  sourcesOf(view: string): readonly string[];
   /** Of the version that can be read; null where there is none. Throws `VIEW_UNKNOWN`, `STORE_UNAVAILABLE`. */
   upkeep(view: string): Promise<Upkeep | null>;
   /** The position of the last committed batch that this process knows; of a view that is recomputed whole, what it shows. */

@@ -229,6 +229,7 @@ export class GroupFixture implements AsyncDisposable {
       },
       relations: (name) => relationsOf(name, this.definitions),
       compiled: () => null,
+      sourcesOf: () => [],
       upkeep: () => Promise.resolve(null),
       position: () => this.#position,
       positionSql: "select generation, batch, oldest_batch from millrace.fixture_group",

@@ -123,6 +123,10 @@ class Reader implements ViewsReader {
   waitFor: ViewsReader["waitFor"] = (target, waitMs, signal, reads = []) =>
     this.#group.waitFor(target, waitMs, signal, viewsToWaitFor(this.#group, reads));
 
+  sourcesOf: ViewsReader["sourcesOf"] = (reads) => [
+    ...new Set(viewsToWaitFor(this.#group, reads).flatMap((view) => this.#group.sourcesOf(view))),
+  ];
+
   close(): void {
     this.#pages.close();
   }

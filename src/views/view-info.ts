@@ -314,6 +314,8 @@ export interface Views {
    * throws `TOKEN_TIMEOUT`.
    */
   waitFor(target: WaitTarget, waitMs: number, signal?: AbortSignal, reads?: readonly ViewRead[]): Promise<void>;
+  /** Sources of whose tables these reads show something. */
+  sourcesOf(reads: readonly ViewRead[]): readonly string[];
   /** A read-only statement with the shared role, for `views query`; `more` where its rows were cut. The signal ends it. */
   query(
     sql: string,
