@@ -130,14 +130,15 @@ function planMirror(
         readers.flatMap(({ view }) => view.uses.filter((use) => use.mirrorId === id)).flatMap((use) => use.columns),
       ),
     ];
-    const before = terms(readers, id, "before", fresh);
+    const place = { id, rows: table.size, fresh, wholeTableJoins: truncated || options.fresh };
+    const before = terms(readers, "before", place);
     if (before.length === 0) statements.push({ sql: applyWithImages(mirror, used, truncated), owner, fresh });
     else {
       statements.push({ sql: images(mirror, used, truncated), owner, fresh }, ...before);
       statements.push({ sql: apply(mirror, truncated), owner, fresh });
     }
     if (truncated) statements.push({ sql: `analyze ${deltaTable(id)}`, owner, fresh });
-    statements.push(...terms(readers, id, "after", fresh));
+    statements.push(...terms(readers, "after", place));
   }
   if (truncated && !options.fresh) statements.push(...wholeTableJoins(false));
   return statements;
@@ -158,11 +159,30 @@ function stage(mirror: Mirror, table: StagedTable, options: BatchOptions): Pipel
   return statements;
 }
 
-function terms(readings: readonly Reading[], id: number, place: "before" | "after", fresh: boolean) {
+interface ChangedMirror {
+  readonly id: number;
+  /** Staged. */
+  readonly rows: number;
+  readonly fresh: boolean;
+  /** Joins of whole tables are allowed already. */
+  readonly wholeTableJoins: boolean;
+}
+
+/** From so many rows on, those of a changed table are joined with themselves by hashing: by loops it would take their square. */
+const selfJoinRows = 50;
+
+function terms(
+  readings: readonly Reading[],
+  place: "before" | "after",
+  { id, rows, fresh, wholeTableJoins: allowed }: ChangedMirror,
+): PipelineStatement[] {
   return readings.flatMap(({ view, owner }) =>
     view.terms
       .filter((term) => term.mirrorId === id && term.place === place)
-      .map((term) => ({ sql: term.sql, owner, fresh })),
+      .flatMap(({ sql, selfJoin }): PipelineStatement[] => {
+        if (!selfJoin || allowed || rows < selfJoinRows) return [{ sql, owner, fresh }];
+        return [...wholeTableJoins(true), { sql, owner, fresh: true }, ...wholeTableJoins(false)];
+      }),
   );
 }
 

@@ -160,7 +160,7 @@ function compilePlanned({ view, mirrors, version }: CompileRequest, source: Sour
     publicColumns: plan.publics.map((column) => column.name),
     uses: uses.map(({ mirror, columns }) => ({ mirrorId: mirror.id, columns })),
     ...state,
-    terms: terms.map(({ mirrorId, place, sql }) => ({ mirrorId, place, sql })),
+    terms: terms.map(({ branch: _branch, occurrence: _occurrence, ...term }) => term),
     mirrorIndexes: indexesProbed(plan, terms),
     scans: tablesScanned(plan, terms),
     explanation: explainPlan(plan, keyNames, terms),

@@ -44,6 +44,8 @@ export interface DeltaTerm {
   /** Before or after the mirror takes the batch. */
   readonly place: "before" | "after";
   readonly sql: string;
+  /** It joins the changes of the table with the table as it was, and so with themselves. */
+  readonly selfJoin?: true;
 }
 
 /** How a view is kept: `keyed` ones run their query again for the keys that a batch reached, `whole` ones all of it, now and then. */

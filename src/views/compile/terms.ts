@@ -28,7 +28,8 @@ export function makeTerms(plan: Plan, target: string): Term[] {
         return place === "after" && later.includes(one) ? "mirror less delta" : "mirror";
       };
       const sql = `insert into ${target}\n${printContribution(plan, b, occurrence, rows)}`;
-      return { mirrorId: occurrence.mirror.id, place, sql, branch: b, occurrence };
+      const selfJoin = place === "after" && later.length > 0 ? { selfJoin: true as const } : {};
+      return { mirrorId: occurrence.mirror.id, place, sql, ...selfJoin, branch: b, occurrence };
     }),
   );
   const ordered = [...terms].sort((a, b) => a.mirrorId - b.mirrorId || rank(a) - rank(b));

@@ -49,7 +49,11 @@ export function printWay(way: Way, target: string, used: ReadonlyMap<number, Rea
   const sql =
     `insert into ${target}\nselect distinct ${way.key.map(printed).join(", ")}\n${lines.join("\n")}` +
     (where.length === 0 ? "" : `\nwhere ${where.join(" and ")}`);
-  return { mirrorId: way.driver.mirror.id, place: "after", sql };
+  const mirrorId = way.driver.mirror.id;
+  const selfJoin = way.steps.some(({ occurrence }) => occurrence.mirror.id === mirrorId)
+    ? { selfJoin: true as const }
+    : {};
+  return { mirrorId, place: "after", sql, ...selfJoin };
 }
 
 /** Old and new images; without those that only differ in what the view does not read. */
