@@ -169,7 +169,7 @@ interface ChangedMirror {
 }
 
 /** From so many rows on, those of a changed table are joined with themselves by hashing: by loops it would take their square. */
-const selfJoinRows = 50;
+const selfJoinRows = 10;
 
 function terms(
   readings: readonly Reading[],
