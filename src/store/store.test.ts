@@ -45,6 +45,12 @@ storeSuite("a server of one's own, over TCP, with a role that is no superuser", 
   await asSuperuser("create role app login createrole password 'app'");
   await asSuperuser("create database app");
   await asSuperuser("grant create, temporary on database app to app");
+  // As docs/guide/sql.md tells its owner.
+  await asSuperuser("revoke temporary on database app from public");
+  await asSuperuser(
+    "revoke execute on function lo_create(oid), lo_creat(integer), lo_from_bytea(oid, bytea) from public",
+    "app",
+  );
   const url = `postgres://app:app@127.0.0.1:${server.port}/app`;
   return {
     open: (limits) => openStore({ ...optionsFor(folder.path, url), ...limits }),
@@ -147,13 +153,13 @@ async function connects(config: pg.ClientConfig): Promise<void> {
   await client.end();
 }
 
-async function asSuperuser(sql: string): Promise<void> {
+async function asSuperuser(sql: string, database = "postgres"): Promise<void> {
   const client = new pg.Client({
     host: server.host,
     port: server.port,
     user: server.superuser,
     password: server.password,
-    database: "postgres",
+    database,
   });
   await client.connect();
   await client.query(sql);
