@@ -31,6 +31,7 @@ export type {
   PostgresDefinition,
   PostgresOptions,
   ReconcileOptions,
+  SqlReference,
   SqlText,
   StandardSchema,
   TableReference,

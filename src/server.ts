@@ -15,8 +15,10 @@ import { openPostgresSource } from "./capture/postgres.ts";
 import { Sources } from "./capture/sources.ts";
 import { Hooks } from "./capture/webhooks/hooks.ts";
 import { CatalogueTopic } from "./catalog/catalogue-topic.ts";
-import { arrange } from "./catalog/collect.ts";
+import { arrange, type Definitions } from "./catalog/collect.ts";
 import type { Definition } from "./catalog/definitions.ts";
+import { topicRetentions } from "./catalog/topic-retentions.ts";
+import { topicTables } from "./catalog/topic-table.ts";
 import { descriptorsMax } from "./descriptors.ts";
 import type { EmbeddedEngine } from "./engine/embedded/embedded-engine.ts";
 import { openFeeds } from "./feeds/feeds.ts";
@@ -28,18 +30,28 @@ import { openHttpDoor } from "./http/http-door.ts";
 import { IdempotentAppends } from "./http/idempotent-appends.ts";
 import { openKafkaDoor } from "./kafka-door.ts";
 import { lockDirectory } from "./log/directory-lock.ts";
-import { collectLog, collectProcess, collectSources, collectViews, watchEventLoop } from "./observe/collectors.ts";
+import {
+  collectLog,
+  collectProcess,
+  collectPublishers,
+  collectSources,
+  collectViews,
+  watchEventLoop,
+} from "./observe/collectors.ts";
 import { MetricsRegistry } from "./observe/metrics.ts";
 import {
   fenceOwners,
   unitOfGroup,
   unitOfHook,
   unitOfIdempotency,
+  unitOfPublisher,
   unitOfReconcile,
   unitOfSource,
 } from "./ownership/become-owner.ts";
 import { ProgressTable } from "./ownership/progress-table.ts";
-import { applyTopics } from "./registry/apply-topics.ts";
+import { prepareTopics } from "./publish/prepare-topics.ts";
+import { newestPublished } from "./publish/published-topic.ts";
+import { Publishers } from "./publish/publishers.ts";
 import { CapturedSchemas } from "./registry/captured-schemas.ts";
 import { SchemaRegistry, schemasUnit } from "./registry/schema-registry.ts";
 import { TopicSchemas } from "./registry/topic-schemas.ts";
@@ -49,6 +61,7 @@ import type { Settings } from "./settings.ts";
 import type { Store, StoreAddress } from "./store/store.ts";
 import { openGroup } from "./views/group.ts";
 import { openReader } from "./views/reader.ts";
+import { refuseExpiring, retentionErrors } from "./views/topic-retention.ts";
 
 export interface MillraceOptions {
   /** A function is asked when the store is up, after `prepare`. */
@@ -91,6 +104,13 @@ export async function startMillrace(options: MillraceOptions): Promise<Running> 
   }
 }
 
+/** As `arrange`, and throws `VIEW_TOPIC_RETENTION`: a view that is not to be kept must not end one that is. */
+async function checked(given: readonly Definition[]): Promise<Definitions> {
+  const definitions = arrange(given);
+  await refuseExpiring(definitions.views, topicRetentions(definitions));
+  return definitions;
+}
+
 async function build(options: MillraceOptions, house: AsyncDisposableStack): Promise<Running> {
   const { mode, settings, diagnostics } = options;
   const tools = { clock: systemClock, random: systemRandom, diagnostics, disk: realDisk };
@@ -99,7 +119,7 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
 
   // What is wrong with settings, and with definitions that are known, is said before anything is started for them.
   openGuard(settings);
-  if (typeof options.definitions !== "function") arrange(options.definitions);
+  if (typeof options.definitions !== "function") await checked(options.definitions);
   await makeDataDirectory(dataDirectory);
   const lock = await lockDirectory({ ...tools, directory: dataDirectory, waitMs: lockWaitMs });
   house.defer(() => lock.release());
@@ -108,13 +128,14 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
   const { engine } = log;
   await options.prepare?.(store);
   const given = typeof options.definitions === "function" ? await options.definitions() : options.definitions;
-  const definitions = arrange(given);
+  const definitions = await checked(given);
 
   const units = [
     unitOfGroup(groupName),
     schemasUnit,
     unitOfIdempotency,
     ...definitions.sources.map(({ name }) => unitOfSource(name)),
+    ...definitions.published.map(({ topic }) => unitOfPublisher(topic)),
   ];
   const hookUnits = definitions.webhooks.flatMap(({ name }) => [unitOfHook(name), unitOfReconcile(name)]);
   await fenceOwners(engine, [...units, ...hookUnits]);
@@ -149,6 +170,15 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
     new LeftSources({ ...tools, engine, progress }),
   );
   house.defer(() => sources.stop({ release: mode === "dev" }));
+  await prepareTopics({ ...tools, engine, registry, progress }, definitions);
+  const cleanupOf = (topic: string) => engine.topic(topic)?.settings.cleanup;
+  // What definitions say was refused before; this is what somebody has set in the log.
+  const warnOfRetention = async (arranged: Definitions) => {
+    const retentions = topicRetentions(arranged, (topic) => engine.topic(topic)?.settings);
+    const errors = await retentionErrors(arranged.views, retentions);
+    for (const { message, hint } of errors) diagnostics.warn(message, { hint });
+  };
+  await warnOfRetention(definitions);
   const group = await openGroup({
     ...tools,
     name: groupName,
@@ -159,6 +189,8 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
     wire,
     definitions: definitions.views,
     sources: definitions.sources,
+    topics: topicTables(definitions, cleanupOf),
+    told: newestPublished(progress),
     catchUp: (source) => sources.catchUp(source),
   });
   house.defer(() => group.close());
@@ -180,8 +212,19 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
   await hooks.apply(given);
 
   const schemas = new TopicSchemas({ registry, engine, metrics });
-  await applyTopics(engine, registry, definitions.topics);
   schemas.set(definitions.topics);
+
+  const publishers = new Publishers({
+    ...tools,
+    engine,
+    progress,
+    reader,
+    store,
+    misfitOf: (topic, record) => schemas.misfitOf(topic, record),
+  });
+  house.defer(() => publishers.close());
+  collectPublishers(metrics, publishers);
+  await publishers.apply(definitions.published);
 
   const protocol =
     log.kind === "cluster" ? null : await openKafkaProtocol(log.engine, options, { metrics, schemas }, house);
@@ -200,6 +243,7 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
     ...tools,
     engine,
     views: reader,
+    publications: publishers,
     feeds,
     metrics,
     sources,
@@ -246,16 +290,26 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
   });
   house.defer(() => removeRunningFile(dataDirectory));
 
+  let { published } = definitions;
   return {
     addresses: { http: door.url, kafka, store: store.reader },
     sources,
     async reload(next) {
-      const arranged = arrange(next);
-      await applyTopics(engine, registry, arranged.topics);
+      const arranged = await checked(next);
+      await publishers.retire(arranged.published);
+      try {
+        await prepareTopics({ ...tools, engine, registry, progress }, arranged);
+      } catch (refusal) {
+        await publishers.apply(published);
+        throw refusal;
+      }
+      await warnOfRetention(arranged);
       schemas.set(arranged.topics);
       await sources.apply(next, { release: mode === "dev" });
       await hooks.apply(next);
-      await group.reload(arranged.views, arranged.sources);
+      await group.reload(arranged.views, arranged.sources, topicTables(arranged, cleanupOf));
+      published = arranged.published;
+      await publishers.apply(published);
     },
     schemaFile: () => group.schemaFile(),
     stop: () => house.disposeAsync(),

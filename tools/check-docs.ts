@@ -13,8 +13,8 @@ import { seededRandom } from "../src/base/random.ts";
 import { sql, view } from "../src/catalog/definitions.ts";
 import { settingsTable } from "../src/settings.ts";
 import { compileViewSync, loadParser } from "../src/views/compile.ts";
+import { makeTimedTables, timedFeatures } from "../src/views/law-clock.fixture.ts";
 import { features, featureViews, keyedFeatures, lawSeed, multisetFeatures } from "../src/views/law-features.fixture.ts";
-import { makeTables } from "../src/views/law-generator.fixture.ts";
 import { wholeFeatures, wholeRefreshMs } from "../src/views/law-whole.fixture.ts";
 
 await loadParser();
@@ -66,13 +66,15 @@ function settingsRows(): string {
 
 /** The queries that the law's test holds against PostgreSQL, each with the class that the compiler gives it. */
 function featureRows(): string {
-  const mirrors = makeTables(seededRandom(lawSeed));
+  const mirrors = makeTimedTables(seededRandom(lawSeed));
   const whole = wholeFeatures.map((feature) => ({ ...feature, refreshMs: wholeRefreshMs }));
-  const rows = [...features, ...keyedFeatures, ...multisetFeatures, ...whole].map(({ about, text, key, ...more }) => {
-    const definition = { ...view("feature", { ...sql``, text }, key === undefined ? {} : { key }), ...more };
-    const { class: is } = compileViewSync({ view: definition, mirrors, views: featureViews, version: 1 });
-    return `| ${about} | ${is} | \`${text.replaceAll("|", "\\|")}\` |`;
-  });
+  const rows = [...features, ...keyedFeatures, ...multisetFeatures, ...timedFeatures, ...whole].map(
+    ({ about, text, key, ...more }) => {
+      const definition = { ...view("feature", { ...sql``, text }, key === undefined ? {} : { key }), ...more };
+      const { class: is } = compileViewSync({ view: definition, mirrors, views: featureViews, version: 1 });
+      return `| ${about} | ${is} | \`${text.replaceAll("|", "\\|")}\` |`;
+    },
+  );
   return ["| what | class | for example |", "| --- | --- | --- |", ...rows].join("\n");
 }
 

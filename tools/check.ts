@@ -40,13 +40,14 @@ const results = await Promise.all(
     const wrong = await run().catch((error: unknown) => String(error));
     const seconds = ((performance.now() - began) / 1000).toFixed(1);
     console.log(wrong === "" ? `✔ ${name} (${seconds} s)` : `✖ ${name} (${seconds} s)\n${wrong.replace(/^/gm, "  ")}`);
-    return wrong === "";
+    return { name, good: wrong === "" };
   }),
 );
-const failed = results.filter((good) => !good).length;
+const failures = results.filter(({ good }) => !good).map(({ name }) => name);
+const failed = failures.length;
 console.log(failed === 0 ? "all checks pass" : `${failed} of ${results.length} checks failed`);
 if (process.env.MILLRACE_TEST_COUNTS) {
-  const counts = { passed: results.length - failed, failed, skipped: 0 };
+  const counts = { passed: results.length - failed, failed, skipped: 0, failures };
   writeFileSync(process.env.MILLRACE_TEST_COUNTS, JSON.stringify(counts));
 }
 process.exit(failed === 0 ? 0 : 1);

@@ -7,6 +7,12 @@ import { relative } from "node:path";
 import { spec } from "node:test/reporters";
 import type { TestEvent } from "./test-events.ts";
 
+interface FailureOf {
+  readonly message?: string;
+  readonly cause?: unknown;
+  readonly failureType?: string;
+}
+
 interface Seen {
   readonly type: string;
   readonly data: {
@@ -16,6 +22,7 @@ interface Seen {
     readonly nesting?: number;
     readonly skip?: string | boolean;
     readonly message?: string;
+    readonly details?: { readonly error?: FailureOf };
     readonly counts?: { passed: number; failed: number; cancelled: number; skipped: number; todo: number };
   };
 }
@@ -51,10 +58,23 @@ function note({ type, data }: Seen): void {
   const name = data.name ?? "";
   if (type === "test:dequeue") write({ kind: "begun", name, place });
   else if (type === "test:complete") write({ kind: "done", name, place });
+  else if (type === "test:fail") noteFailure(name, place, data.details?.error);
   else if (type === "test:summary" && data.file === undefined && data.counts !== undefined) {
     const { passed, failed, cancelled, skipped, todo } = data.counts;
     write({ kind: "counts", counts: { passed, failed: failed + cancelled, skipped: skipped + todo } });
   }
+}
+
+/** A suite that failed for a test in it has nothing to say of its own. */
+function noteFailure(name: string, place: string, error: FailureOf | undefined): void {
+  if (error?.failureType === "subtestsFailed") return;
+  const { cause = error?.message } = error ?? {};
+  const said = cause instanceof Error ? cause.message : String(cause);
+  const reason = said
+    .trim()
+    .replaceAll(/\s*\n\s*/g, " ")
+    .slice(0, 300);
+  write({ kind: "failed", name, place, reason });
 }
 
 function write(event: TestEvent): void {

@@ -97,7 +97,7 @@ async function main([name = "unit", ...patterns]: readonly string[]): Promise<nu
   }
   const files = testFiles(tier, patterns);
   if (files.length === 0) {
-    leaveCounts({ passed: 0, failed: 0, skipped: 0 });
+    leaveCounts({ passed: 0, failed: 0, skipped: 0, failures: [] });
     console.error(
       patterns.length === 0 ? "test: there are no test files" : `test: no file's name has ${patterns.join(" or ")}`,
     );
@@ -155,6 +155,7 @@ function addCounts(all: readonly TestCounts[]): TestCounts {
     passed: sum((each) => each.passed),
     failed: sum((each) => each.failed),
     skipped: sum((each) => each.skipped),
+    failures: all.flatMap((each) => each.failures),
   };
 }
 
@@ -207,7 +208,9 @@ async function runNodeTests(
     if (complaint !== undefined) console.error(`\ntest: ${complaint}`);
     // A runner that hung, or died before its summary, has failed, whatever it had counted.
     const bad = complaint !== undefined || (code !== 0 && counts.failed === 0);
-    return { code: bad ? code || 1 : code, counts: { ...counts, failed: counts.failed + (bad ? 1 : 0) } };
+    if (!bad) return { code, counts };
+    const failures = [...counts.failures, complaint ?? `the runner ended with ${code}, and no test had failed`];
+    return { code: code || 1, counts: { ...counts, failed: counts.failed + 1, failures } };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { json, problem, ScriptedServer } from "../test/scripted-server.ts";
+import { json, problem, ScriptedServer, stream } from "../test/scripted-server.ts";
 import { connect, MillraceClientError } from "./index.ts";
 
 interface Views {
@@ -139,6 +139,90 @@ test("what a view is searched by is sent with the conditions, to a live view too
   const live = view("cards").live(search);
   await assert.rejects(live[Symbol.asyncIterator]().next(), { code: "VIEW_OPTION_MISSING" });
   assert.deepEqual([...new URL(server.asked[1]?.url ?? "", server.url).searchParams], sent);
+});
+
+test("a live view shows the columns that are selected, and nothing else has a type", async () => {
+  await using server = await ScriptedServer.open();
+  const frame = (rows: object[]) => stream([{ event: "snapshot", id: "1.1", data: { token: "t", key: ["id"], rows } }]);
+  server.answers(frame([{ id: "1", n: 2 }]), frame([{ id: "1", town: "Graz" }]));
+  const { view } = connect<{ views: Views }>(server.url);
+  const live = view("cards").live({ select: ["n"], where: { n: { gt: 1 } } });
+  for await (const { rows } of live) {
+    const [row] = rows.values();
+    const n: number | undefined = row?.n;
+    // @ts-expect-error It is not selected.
+    assert.equal(row?.note, undefined);
+    assert.equal(n, 2);
+    live.close();
+  }
+  const towns = view("cards").live<{ town: string }>({ select: "town:doc->>city" });
+  for await (const { rows } of towns) {
+    assert.deepEqual(
+      [...rows.values()].map(({ town }) => town),
+      ["Graz"],
+    );
+    towns.close();
+  }
+  assert.deepEqual(
+    server.asked.map(({ url }) => url),
+    ["/v1/views/cards/live?n=gt.1&select=n", "/v1/views/cards/live?select=town%3Adoc-%3E%3Ecity"],
+  );
+});
+
+test("a view that failed is read as it was, and no later read goes on from there", async () => {
+  await using server = await ScriptedServer.open();
+  const since = "2026-11-29T10:00:00.000Z";
+  const old = { "millrace-stale": since, "millrace-token": "old" };
+  server.answers(
+    json([], 200, { "millrace-token": "new" }),
+    json([{ id: "1" }], 200, old),
+    json({ id: "1" }, 200, old),
+    json(
+      {
+        token: "old",
+        results: [
+          { rows: [], next: null, stale: since },
+          { rows: [], next: null },
+        ],
+      },
+      200,
+      old,
+    ),
+    json([]),
+  );
+  const { view, read } = connect<{ views: Views }>(server.url);
+  assert.equal((await view("cards").rows()).stale, null);
+  const page = await view("cards").rows({ stale: true });
+  assert.deepEqual([page.stale, page.token], [since, "old"]);
+  assert.deepEqual(await view("cards").get("1", { stale: true }), { id: "1" });
+  const { results } = await read([{ view: "cards" }, { view: "cards" }], { stale: true });
+  assert.deepEqual(
+    results.map((one) => one.stale),
+    [since, null],
+  );
+  await view("cards").rows();
+  assert.deepEqual(
+    server.asked.map(({ url }) => url.replace("/v1/", "")),
+    ["views/cards", "views/cards?stale=ok", "views/cards/1?stale=ok", "read", "views/cards"],
+  );
+  assert.equal(JSON.parse(server.asked[3]?.body ?? "").stale, "ok");
+  assert.equal(server.asked[4]?.headers["millrace-seen"], "new");
+});
+
+test("other words for a search that found nothing are those of the answer", async () => {
+  await using server = await ScriptedServer.open();
+  const suggestion = '"a \\"b\\"", %"cr%c3%a8me %22x%22"';
+  server.answers(
+    json([], 200, { "millrace-suggestion": suggestion }),
+    json([]),
+    json({ token: "t", results: [{ rows: [], next: null, suggestions: ["river"] }] }),
+  );
+  const { view, read } = connect<{ views: Views }>(server.url);
+  assert.deepEqual((await view("cards").rows({ search: "x", suggest: true })).suggestions, ['a "b"', 'crème "x"']);
+  assert.equal(server.asked[0]?.url, "/v1/views/cards?q=x&suggest=true");
+  assert.deepEqual((await view("cards").rows()).suggestions, []);
+  const { results } = await read([{ view: "cards", search: "x", suggest: true }]);
+  assert.deepEqual(results[0].suggestions, ["river"]);
 });
 
 test("a graph is asked for neighbours, for what can be reached, and for paths", async () => {

@@ -10,6 +10,8 @@ import { ViewClient } from "./view.ts";
 export interface AppTypes {
   /** The row of each view. */
   readonly views?: object;
+  /** By view the related ones, whose rows a `select` embeds: `Relations` of `millrace-env.d.ts`. */
+  readonly relations?: object;
   /** The value of each topic's events. */
   readonly topics?: object;
 }
@@ -32,7 +34,7 @@ type RowOf<App extends AppTypes, Name extends keyof ViewsOf<App>> = ViewsOf<App>
   : Untyped;
 
 export interface Client<App extends AppTypes = AppTypes> {
-  view<Name extends keyof ViewsOf<App> & string>(name: Name): ViewClient<RowOf<App, Name>>;
+  view<Name extends keyof ViewsOf<App> & string>(name: Name): ViewClient<RowOf<App, Name>, App, Name>;
   topic<Name extends keyof TopicsOf<App> & string>(name: Name): TopicClient<TopicsOf<App>[Name]>;
   /**
    * Several reads of views in one snapshot: no commit lies between them. One that fails fails all, and the error's details
@@ -41,7 +43,7 @@ export interface Client<App extends AppTypes = AppTypes> {
   read<const Reads extends readonly ReadOf<ViewsOf<App>>[]>(
     reads: Reads,
     options?: ManyReadsOptions,
-  ): Promise<Snapshot<ViewsOf<App>, Reads>>;
+  ): Promise<Snapshot<ViewsOf<App>, Reads, App>>;
 }
 
 /** Connects to nothing yet: the first read does. Throws `MillraceClientError` when the url is none. */
@@ -60,6 +62,6 @@ export function connect<App extends AppTypes = AppTypes>(url: string | URL, opti
   return {
     view: (name) => new ViewClient(name, transport, pace),
     topic: (name) => new TopicClient(name, transport, pace),
-    read: (reads, options = {}) => readMany<ViewsOf<App>, typeof reads>(transport, reads, options),
+    read: (reads, options = {}) => readMany<ViewsOf<App>, typeof reads, App>(transport, reads, options),
   };
 }

@@ -26,6 +26,7 @@ export type {
   TextSearch,
   Where,
 } from "./row-query.ts";
+export type { SelectedRow } from "./selected-row.ts";
 export type {
   EventsPage,
   EventsQuery,

@@ -34,7 +34,12 @@ export type LiveStatus =
   | { readonly kind: "failed"; readonly error: MillraceClientError }
   | { readonly kind: "closed" };
 
-export interface LiveOptions<Row> extends Conditions<Row> {
+export interface LiveOptions<Row, Shown = Row> extends Conditions<Row>, LiveHandlers<Shown> {
+  /** What of the rows is shown, beside the columns of their key: columns, or a text in PostgREST's grammar. */
+  readonly select?: readonly (keyof Row)[] | string;
+}
+
+interface LiveHandlers<Row> {
   readonly onUpdate?: (update: Update<Row>) => void;
   /** Changes were missed (the server no longer keeps them); a fresh snapshot follows. */
   readonly onGap?: (gap: Gap) => void;
@@ -47,7 +52,7 @@ interface LiveSource<Row> {
   readonly pace: Pace;
   readonly path: string;
   readonly query: readonly (readonly [string, string])[];
-  readonly options: LiveOptions<Row>;
+  readonly options: LiveHandlers<Row>;
 }
 
 interface Part {

@@ -119,6 +119,8 @@ export interface RowsQuery<Row, Column extends keyof Row = keyof Row> extends Co
   readonly timeZone?: string;
   /** Columns in which the words of `search` are marked, as `_highlight`. */
   readonly highlight?: readonly string[];
+  /** Where `search` finds nothing, asks for other words: the page's `suggestions`. */
+  readonly suggest?: boolean;
   /** Adds the geohash of the row's place, of so many characters: 1 to 12. */
   readonly geohash?: number;
   /** Adds the tile of a web map that has the row's place: 0 to 24. */
@@ -129,6 +131,8 @@ export interface RowsQuery<Row, Column extends keyof Row = keyof Row> extends Co
   readonly count?: "exact" | "planned" | "estimated";
   /** Waits until the view has what the token names, or with `now` what the sources have; the client's own tokens are sent without it. */
   readonly after?: string;
+  /** Takes the rows of a view that failed as they were when they were last right; the page's `stale` says so. */
+  readonly stale?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -218,14 +222,15 @@ function list(values: readonly unknown[]): string {
 
 export function pageParameters<Row, Column extends keyof Row>(query: RowsQuery<Row, Column>): Parameter[] {
   const parameters = conditionParameters(query);
-  if (typeof query.select === "string") parameters.push(["select", query.select]);
-  else if (query.select) parameters.push(["select", query.select.map((one) => columnName(String(one))).join(",")]);
+  if (query.select !== undefined) parameters.push(selectParameter(query.select));
   if (query.order !== undefined)
     parameters.push(["order", typeof query.order === "string" ? query.order : query.order.join(",")]);
   if (query.limit !== undefined) parameters.push(["limit", String(query.limit)]);
   if (query.offset !== undefined) parameters.push(["offset", String(query.offset)]);
   if (query.cursor !== undefined) parameters.push(["cursor", query.cursor]);
+  if (query.stale) parameters.push(["stale", "ok"]);
   if (query.highlight) parameters.push(["highlight", query.highlight.join(",")]);
+  if (query.suggest) parameters.push(["suggest", "true"]);
   if (query.geohash !== undefined) parameters.push(["geohash", String(query.geohash)]);
   if (query.zoom !== undefined) parameters.push(["zoom", String(query.zoom)]);
   if (query.bucket !== undefined) parameters.push(["bucket", query.bucket]);
@@ -234,12 +239,16 @@ export function pageParameters<Row, Column extends keyof Row>(query: RowsQuery<R
   return parameters;
 }
 
+export function selectParameter(select: string | readonly PropertyKey[]): Parameter {
+  return ["select", typeof select === "string" ? select : select.map((one) => columnName(String(one))).join(",")];
+}
+
 const places = ["near", "within", "bbox", "area", "tile", "geohash", "zoom"];
-const searches = ["q", "highlight", ...places, "bucket", "fill", "tz"];
+const searches = ["q", "highlight", "suggest", ...places, "bucket", "fill", "tz"];
 
 /** Names that are parameters, or that the grammar would cut, stand in double quotes. */
 function columnName(name: string): string {
-  const reserved = ["select", "order", "limit", "offset", "cursor", "after", "and", "or", ...searches];
+  const reserved = ["select", "order", "limit", "offset", "cursor", "after", "stale", "and", "or", ...searches];
   return /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) && !reserved.includes(name) ? name : quoted(name);
 }
 

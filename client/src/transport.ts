@@ -68,7 +68,8 @@ export class Transport {
     const headers = token === undefined ? {} : { [name]: token };
     const answer = await this.open(path, { ...rest, headers: { ...rest.headers, ...headers } });
     if (answer.ok) {
-      this.keepToken(scope, answer.headers.get("millrace-token"));
+      // What a view was that failed is no place to go on from: other views are further.
+      if (!answer.headers.has("millrace-stale")) this.keepToken(scope, answer.headers.get("millrace-token"));
       return answer;
     }
     const error = await errorOfAnswer(answer);

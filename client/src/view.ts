@@ -13,7 +13,8 @@ import {
   type ReachQuery,
 } from "./graph.ts";
 import { type LiveOptions, LiveRows } from "./live-rows.ts";
-import { conditionParameters, type Found, pageParameters, type RowsQuery } from "./row-query.ts";
+import { conditionParameters, type Found, pageParameters, type RowsQuery, selectParameter } from "./row-query.ts";
+import type { SelectedRow } from "./selected-row.ts";
 import { jsonOf, type Transport } from "./transport.ts";
 
 export interface Page<Row> extends ReadonlyArray<Row> {
@@ -23,11 +24,16 @@ export interface Page<Row> extends ReadonlyArray<Row> {
   readonly token: string | null;
   /** How many rows match, of a query with `count`; else null. */
   readonly total: number | null;
+  /** Of a query with `stale`, where the view has failed: since when its rows may be wrong, as RFC 3339; else null. */
+  readonly stale: string | null;
+  /** Of a query with `suggest` that found nothing: other words, which find something. */
+  readonly suggestions: readonly string[];
 }
 
 export type Key = string | number | boolean | readonly (string | number | boolean)[];
 
-export class ViewClient<Row extends object> {
+/** `App` and `Name` say what rows of related views have, where a `select` embeds them. */
+export class ViewClient<Row extends object, App = unknown, Name = unknown> {
   readonly name: string;
   readonly #transport: Transport;
   readonly #pace: Pace;
@@ -42,10 +48,12 @@ export class ViewClient<Row extends object> {
   rows<Column extends keyof Row = keyof Row>(
     query?: RowsQuery<Row, Column> & { readonly select?: readonly Column[] },
   ): Promise<Page<Pick<Row, Column> & Found>>;
-  /** Of a `select` in PostgREST's grammar nobody but the caller knows what its rows have. */
-  rows<Selected extends object = Record<string, unknown>>(
-    query: RowsQuery<Row> & { readonly select: string },
-  ): Promise<Page<Selected>>;
+  /** Of a `select` in PostgREST's grammar: what it has of columns and related rows is typed. */
+  rows<const Select extends string>(
+    query: RowsQuery<Row> & { readonly select: Select },
+  ): Promise<Page<SelectedRow<App, Name, Select>>>;
+  /** The same where the caller says what its rows have. */
+  rows<Selected extends object>(query: RowsQuery<Row> & { readonly select: string }): Promise<Page<Selected>>;
   async rows(query: RowsQuery<Row> = {}): Promise<Page<object>> {
     const answer = await this.#transport.read(this.#path(), "views", {
       query: pageParameters(query),
@@ -61,13 +69,15 @@ export class ViewClient<Row extends object> {
       next,
       token: answer.headers.get("millrace-token"),
       total: total === undefined ? null : Number(total),
+      stale: answer.headers.get("millrace-stale"),
+      suggestions: structuredTexts(answer.headers.get("millrace-suggestion") ?? ""),
     });
   }
 
   /** Undefined when there is no such row. A composite key is an array in the order of its columns, the key of a view of one row is `[]`. */
   async get(
     key: Key,
-    options: { readonly after?: string; readonly signal?: AbortSignal } = {},
+    options: { readonly after?: string; readonly stale?: boolean; readonly signal?: AbortSignal } = {},
   ): Promise<Row | undefined> {
     const parts = Array.isArray(key) ? key : [key];
     if (parts.length === 0) return (await this.rows({ ...options, limit: 1 }))[0];
@@ -75,8 +85,12 @@ export class ViewClient<Row extends object> {
     try {
       // A key called like the feed's path differs from it by its spelling.
       const path = `${this.#path()}/${segment === "live" ? "%6Cive" : segment}`;
-      const signal = options.signal ? { signal: options.signal } : {};
-      return (await jsonOf(await this.#transport.read(path, "views", { after: options.after, ...signal }))) as Row;
+      const answer = await this.#transport.read(path, "views", {
+        after: options.after,
+        ...(options.stale ? { query: [["stale", "ok"]] } : {}),
+        ...(options.signal ? { signal: options.signal } : {}),
+      });
+      return (await jsonOf(answer)) as Row;
     } catch (error) {
       if (error instanceof MillraceClientError && error.code === "ROW_NOT_FOUND") return undefined;
       throw error;
@@ -111,13 +125,21 @@ export class ViewClient<Row extends object> {
     return (await jsonOf(answer)) as Answer;
   }
 
+  /** Of a `select` in PostgREST's grammar the caller says what its rows have. */
+  live<Selected extends object = Record<string, unknown>>(
+    options: LiveOptions<Row, Selected> & { readonly select: string },
+  ): LiveRows<Selected>;
   /** The rows that match, kept as they are on the server until `close` or the signal. */
-  live(options: LiveOptions<Row> = {}): LiveRows<Row> {
-    return new LiveRows<Row>({
+  live<Column extends keyof Row = keyof Row>(
+    options?: LiveOptions<Row, Pick<Row, Column>> & { readonly select?: readonly Column[] },
+  ): LiveRows<Pick<Row, Column>>;
+  live(options: Omit<LiveOptions<Row>, "onUpdate"> = {}): unknown {
+    const { select } = options;
+    return new LiveRows<object>({
       transport: this.#transport,
       pace: this.#pace,
       path: `${this.#path()}/live`,
-      query: conditionParameters(options),
+      query: [...conditionParameters(options), ...(select === undefined ? [] : [selectParameter(select)])],
       options,
     });
   }
@@ -125,6 +147,13 @@ export class ViewClient<Row extends object> {
   #path(): string {
     return `/v1/views/${encodeURIComponent(this.name)}`;
   }
+}
+
+/** A list of strings and display strings (RFC 9651). */
+function structuredTexts(list: string): string[] {
+  return [...list.matchAll(/(%?)"((?:[^"\\]|\\.)*)"/g)].map(([, display, text = ""]) => {
+    return display ? decodeURIComponent(text) : text.replace(/\\(.)/g, "$1");
+  });
 }
 
 function nextCursor(link: string | null): string | null {

@@ -32,6 +32,12 @@ export interface ViewInfo {
   readonly key: readonly string[] | null;
   /** Of a view that is run again as a whole. */
   readonly refresh?: { readonly every: string; readonly behind: boolean };
+  /** Of a view that is published to a topic. */
+  readonly publishing?: {
+    readonly topic: string;
+    readonly state: { readonly kind: string; readonly error?: Problem };
+    readonly behind: number | null;
+  };
   readonly state: {
     readonly kind: "building" | "live" | "failed" | "removed";
     readonly reason?: string;

@@ -43,8 +43,10 @@ function Details({ view }: { view: ViewInfo }) {
   const { tone, word } = viewState(view);
   return html`
     ${view.state.error ? html`<${Trouble} problem=${view.state.error} />` : null}
+    ${view.state.kind === "live" && view.publishing?.state.error ? html`<${Trouble} problem=${view.publishing.state.error} />` : null}
     <dl class="facts">
       <${Fact} name="State"><${Badge} tone=${tone}>${word}<//><//>
+      ${view.publishing ? html`<${Fact} name="Published to"><a href="#/topics/${view.publishing.topic}">${view.publishing.topic}</a>${view.publishing.behind ? `, behind by ${count(view.publishing.behind)}` : ""}<//>` : null}
       <${Fact} name="Class">${view.class}<//>
       ${view.refresh ? html`<${Fact} name="Run again">every ${view.refresh.every}${view.refresh.behind ? ", behind now" : ""}<//>` : null}
       <${Fact} name="Key"><span class="mono">${view.key === null ? "none, rows may be equal" : view.key.join(", ") || "one row"}</span><//>

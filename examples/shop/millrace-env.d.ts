@@ -1,6 +1,6 @@
 // Written by `millrace dev` and `millrace types` from millrace-schema.json: do not edit, but commit it.
 
-/** Rows of captured tables, by topic. */
+/** Rows of captured tables, by topic, and of topics, by what views call them. */
 export interface Tables {
   readonly "shop.public.customers": {
     readonly id: string;

@@ -35,3 +35,9 @@ export function printDuration(ms: number): string {
   const [unit, size] = Object.entries(durationUnits).findLast(([, one]) => ms >= one && ms % one === 0) ?? ["ms", 1];
   return `${ms / size}${unit}`;
 }
+
+/** As `parseSizeBytes` reads it, in the largest unit that divides it: 10485760 is `10MB`. */
+export function printSize(bytes: number): string {
+  const [unit, size] = Object.entries(sizeUnits).findLast(([, one]) => bytes >= one && bytes % one === 0) ?? ["B", 1];
+  return `${bytes / size}${unit}`;
+}

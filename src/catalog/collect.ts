@@ -8,12 +8,15 @@ import type {
   WebhookDefinition,
 } from "./definitions.ts";
 import { mirrorName } from "./definitions.ts";
+import { type Publication, publicationsOf } from "./publishing.ts";
 
 export interface Definitions {
   readonly sources: readonly SourceDefinition[];
   readonly webhooks: readonly WebhookDefinition[];
   readonly views: readonly ViewDefinition[];
+  /** Those that only a view is published to are among them. */
   readonly topics: readonly AnyTopicDefinition[];
+  readonly published: readonly Publication[];
 }
 
 /**
@@ -30,7 +33,7 @@ export function collectDefinitions(namespace: Readonly<Record<string, unknown>>)
   return [...found];
 }
 
-/** Sorts definitions by noun. Throws `DEFINITION_DUPLICATE`, `DEFINITION_INVALID`, `SOURCE_TOPIC_COLLISION`. */
+/** Sorts definitions by noun. Throws `DEFINITION_DUPLICATE`, `DEFINITION_INVALID`, `SOURCE_TOPIC_COLLISION`, and what `publicationsOf` throws. */
 export function arrange(definitions: readonly Definition[]): Definitions {
   const sources = unique(
     "source",
@@ -48,23 +51,11 @@ export function arrange(definitions: readonly Definition[]): Definitions {
     "topic",
     definitions.filter((one) => one.kind === "topic"),
   );
-  for (const view of views) {
-    for (const { to } of view.sql.references) {
-      if (to.kind === "table" && !sources.some((source) => source.name === to.source)) {
-        throw new MillraceError(
-          "DEFINITION_INVALID",
-          `view "${view.name}" reads source "${to.source}", which the module does not export`,
-          {
-            hint: `Write \`export const ${to.source} = postgres("${to.source}", …)\`.`,
-          },
-        );
-      }
-    }
-  }
+  for (const view of views) refuseUnexported(view, { sources, webhooks, views, topics });
   for (const source of sources) refuseTwins(source);
   for (const { name } of topics) refuseForeign(name, sources);
   for (const { name } of webhooks) refuseTaken(name, sources, topics);
-  return { sources, webhooks, views, topics };
+  return { sources, webhooks, views, ...publicationsOf(views, { sources, webhooks, topics }) };
 }
 
 function isDefinition(value: unknown): value is Definition {
@@ -77,6 +68,31 @@ function isDefinition(value: unknown): value is Definition {
       (value.kind === "topic" && "keyOf" in value) ||
       (value.kind === "view" && "sql" in value))
   );
+}
+
+/** A view may read what the module defines, and the topics that its views are published to. */
+function refuseUnexported(
+  { name, sql }: ViewDefinition,
+  { sources, webhooks, views, topics }: Omit<Definitions, "published">,
+): void {
+  const topicNames = [...topics.map((topic) => topic.name), ...views.flatMap(({ publish }) => publish?.topic ?? [])];
+  for (const { to } of sql.references) {
+    if (to.kind === "table" && !sources.some((source) => source.name === to.source)) {
+      throw unexported(name, `source "${to.source}"`, `export const ${to.source} = postgres("${to.source}", …)`);
+    }
+    if (to.kind === "topic" && !topicNames.includes(to.name)) {
+      throw unexported(name, `topic "${to.name}"`, `export const events = topic("${to.name}", …)`);
+    }
+    if (to.kind === "webhook" && !webhooks.some((one) => one.name === to.name)) {
+      throw unexported(name, `webhook "${to.name}"`, `export const ${to.name} = webhook("${to.name}", …)`);
+    }
+  }
+}
+
+function unexported(view: string, what: string, statement: string): MillraceError {
+  return new MillraceError("DEFINITION_INVALID", `view "${view}" reads ${what}, which the module does not export`, {
+    hint: `Write \`${statement}\`.`,
+  });
 }
 
 function unique<T extends Definition>(noun: string, definitions: readonly T[]): readonly T[] {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MillraceError } from "../base/errors.ts";
 import { arrange, collectDefinitions } from "./collect.ts";
-import { postgres, sql, view } from "./definitions.ts";
+import { postgres, sql, topic, view, webhook } from "./definitions.ts";
 
 const url = "postgres://shop@127.0.0.1/shop";
 const shop = postgres("shop", { url, tables: ["orders", "audit.events", { name: "clicks", appendOnly: true }] });
@@ -17,6 +17,43 @@ test("a source's tables are references that spell themselves in SQL", () => {
   const second = query.references[1];
   assert.ok(second);
   assert.equal(query.text.slice(second.start, second.end), '"shop"."audit.events"');
+});
+
+const stripe = webhook("stripe", { verify: { kind: "verifier", keepHeaders: [] } as never });
+
+test("topics and webhooks are references that spell themselves in SQL", () => {
+  const payments = topic("payments.v1");
+  const query = sql`select * from ${payments} p join ${stripe} s on s._key = p._key`;
+  assert.equal(query.text, 'select * from topics."payments.v1" p join topics."stripe" s on s._key = p._key');
+  assert.deepEqual(
+    query.references.map(({ to, start, end }) => [to, query.text.slice(start, end)]),
+    [
+      [payments, 'topics."payments.v1"'],
+      [stripe, 'topics."stripe"'],
+    ],
+  );
+  refused("DEFINITION_INVALID", /its name is too long/, () => sql`select * from ${topic("a".repeat(64))}`);
+});
+
+test("a topic and a webhook that a view reads have to be exported, or be what a view is published to", () => {
+  const payments = topic("payments");
+  const reading = (to: typeof payments | typeof stripe) => view("paid", sql`select * from ${to}`);
+  refused("DEFINITION_INVALID", /reads topic "payments", which the module does not export/, () =>
+    arrange([reading(payments)]),
+  );
+  refused("DEFINITION_INVALID", /reads webhook "stripe", which/, () => arrange([reading(stripe), payments]));
+  assert.equal(arrange([reading(payments), payments]).views.length, 1);
+  assert.equal(arrange([reading(stripe), stripe]).views.length, 1);
+  const published = view("open", sql`select 1`, { publish: "payments" });
+  assert.equal(arrange([reading(payments), published]).views.length, 2);
+});
+
+test("a view may say that the store is the only copy of what it is made of", () => {
+  assert.equal(view("paid", sql`select 1`, { history: "store" }).history, "store");
+  assert.ok(!("history" in view("paid", sql`select 1`)));
+  for (const history of [true, "log", null]) {
+    refused("DEFINITION_INVALID", /history is/, () => view("paid", sql`select 1`, { history } as never));
+  }
 });
 
 test("a table may be declared append-only", () => {
@@ -41,7 +78,9 @@ test("a value in SQL that is no reference is refused with its number", () => {
 
 test("bad names, urls and tables are refused where they are written", () => {
   refused("DEFINITION_INVALID", /source name "Shop"/, () => postgres("Shop", { url, tables: ["a"] }));
-  refused("DEFINITION_INVALID", /taken/, () => postgres("views", { url, tables: ["a"] }));
+  for (const name of ["views", "topics"]) {
+    refused("DEFINITION_INVALID", /taken/, () => postgres(name, { url, tables: ["a"] }));
+  }
   refused("DEFINITION_INVALID", /needs a url/, () => postgres("shop", { url: undefined as never, tables: ["a"] }));
   refused("DEFINITION_INVALID", /names no tables/, () => postgres("shop", { url, tables: [] }));
   refused("DEFINITION_DUPLICATE", /twice/, () => postgres("shop", { url, tables: ["a", "a"] }));

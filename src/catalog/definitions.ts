@@ -16,13 +16,14 @@ export {
   type TableDefinition,
   type TableReference,
 } from "./define/postgres.ts";
+export type { Publishing } from "./define/publish-option.ts";
 export type { GraphOption, IndexField, IndexOption, ReadOptions, SeriesOption } from "./define/read-options.ts";
 export type { ListedEvent, ListPage, ListRequest, ReconcileDefinition, ReconcileOptions } from "./define/reconcile.ts";
 export type { StandardSchema } from "./define/standard-schema.ts";
 export { patternOf, type TablePattern } from "./define/table-pattern.ts";
 export { type TopicDefinition, type TopicOptions, topic } from "./define/topic.ts";
 export type { AvroInput, JsonSchemaInput, ProtobufInput } from "./define/topic-schema.ts";
-export { type SqlText, sql, type ViewDefinition, type ViewOptions, view } from "./define/view.ts";
+export { type SqlReference, type SqlText, sql, type ViewDefinition, type ViewOptions, view } from "./define/view.ts";
 export type { ViewReference, ViewReferenceInput } from "./define/view-references.ts";
 export {
   type WebhookChallenge,

@@ -43,6 +43,10 @@ test("a webhook says how it is verified and has defaults for everything else", (
   assert.throws(() => webhook("stripe", {} as never), isInvalid(/noVerification/));
 });
 
+test("events of a webhook may be kept for ever", () => {
+  assert.equal(webhook("stripe", { verify, retention: "forever" }).retentionMs, null);
+});
+
 test("options that cannot be are refused with what they can be", () => {
   const wrong: readonly [Partial<Record<keyof WebhookOptions | "secret", unknown>>, RegExp][] = [
     [{ dedupe: { for: "6d" } }, /7d/],

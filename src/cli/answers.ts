@@ -87,6 +87,9 @@ export interface ViewAnswer {
   readonly find?: FindOptions;
   /** How it is read beside as rows. */
   readonly reads?: ReadOptions;
+  readonly history?: "store";
+  /** Of one that is published to a topic. */
+  readonly publishing?: PublishingAnswer;
   /** Of one that is run again as a whole. */
   readonly refresh?: { readonly every: string; readonly behind: boolean };
   readonly state:
@@ -96,6 +99,17 @@ export interface ViewAnswer {
     | { readonly kind: "failed"; readonly error: ErrorAnswer };
   readonly rowsEstimated: number;
   readonly changes: number;
+}
+
+export interface PublishingAnswer {
+  readonly topic: string;
+  readonly state:
+    | { readonly kind: "starting" | "comparing" | "publishing" }
+    | { readonly kind: "waiting" | "stopped"; readonly error: ErrorAnswer };
+  readonly position: string | null;
+  readonly behind: number | null;
+  readonly batches: number;
+  readonly records: number;
 }
 
 export interface EventsAnswer {

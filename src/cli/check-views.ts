@@ -1,6 +1,9 @@
-/** Views compiled against the shapes of captured tables, each for itself. */
+/** Views compiled against the shapes of captured tables and of topics, each for itself. */
 import type { MillraceError } from "../base/errors.ts";
-import type { Definition, TableDefinition, ViewDefinition } from "../catalog/definitions.ts";
+import { arrange } from "../catalog/collect.ts";
+import type { Definition, TableDefinition } from "../catalog/definitions.ts";
+import { topicRetentions } from "../catalog/topic-retentions.ts";
+import { topicTables } from "../catalog/topic-table.ts";
 import type { TableShape } from "../schema/table-shape.ts";
 import { checkDefinitions } from "../views/check.ts";
 
@@ -17,12 +20,14 @@ export interface CheckedView {
   readonly warnings: readonly string[];
 }
 
-/** Errors carry the place in the SQL, with a caret. */
+/** `tables` are those that are captured. Errors carry the place in the SQL, with a caret. Throws what `arrange` throws. */
 export async function checkViews(
-  views: readonly ViewDefinition[],
+  definitions: readonly Definition[],
   tables: readonly TableShape[],
 ): Promise<readonly CheckedView[]> {
-  const checked = await checkDefinitions(views, tables);
+  const arranged = arrange(definitions);
+  const shapes = [...tables, ...topicTables(arranged)];
+  const checked = await checkDefinitions(arranged.views, shapes, topicRetentions(arranged));
   return checked.map(({ view, compiled, error, warnings }) => ({
     view: view.name,
     class: compiled?.class ?? null,
@@ -31,10 +36,6 @@ export async function checkViews(
     error,
     warnings,
   }));
-}
-
-export function viewsOf(definitions: readonly Definition[]): ViewDefinition[] {
-  return definitions.filter((one) => one.kind === "view");
 }
 
 /**

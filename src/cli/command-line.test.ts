@@ -10,7 +10,7 @@ import { seededRandom } from "../base/random.ts";
 import { realDisk } from "../base/real-disk.ts";
 import { VirtualClock } from "../base/virtual-clock.ts";
 import { openEmbeddedEngine } from "../engine/embedded/embedded-engine.ts";
-import { checkViews, viewsOf } from "./check-views.ts";
+import { checkViews } from "./check-views.ts";
 import { runCommandLine } from "./command-line.ts";
 import { loadDefinitions } from "./load-module.ts";
 import { openTerminal } from "./terminal.ts";
@@ -138,7 +138,7 @@ test("types --check fails when a view is another one than that of the schema fil
   const tables = [
     { source: "shop", schema: "public", table: "orders", topic, columns, key: ["id"], appendOnly: false },
   ];
-  const [cards] = await checkViews(viewsOf(await write("select o.id")), tables);
+  const [cards] = await checkViews(await write("select o.id"), tables);
   const shape = { name: "cards", hash: cards?.hash, key: ["id"], columns: [{ name: "id", type: "integer" }] };
   writeFileSync(join(folder, "millrace-schema.json"), JSON.stringify({ version: 1, tables, views: [shape] }));
 
@@ -165,6 +165,34 @@ test("check needs no schema file where no table is read, and counts what it foun
   assert.equal(errors, "");
   assert.equal(exitCode, 0);
   assert.match(out, /^0 sources, 1 webhook, 1 topic, 0 views$/m);
+});
+
+test("check and types know topics from their definitions, without a schema file and a database", async () => {
+  const definitions = new URL("../index.ts", import.meta.url).href;
+  const write = (query: string, retention: string) => {
+    writeFileSync(
+      join(folder, "payments.ts"),
+      `import { sql, topic, view } from ${JSON.stringify(definitions)};
+       const properties = { amount: { type: "number" }, paid_at: { type: "string", format: "date-time" } };
+       export const payments = topic("payments", { schema: { properties }, retention: "${retention}" });
+       export const paid = view("paid", sql\`${query} from \${payments} p\`);`,
+    );
+  };
+  write("select p._partition, p._offset, p.amount", "forever");
+  const { out, exitCode } = await millrace(["check", "payments.ts"]);
+  assert.deepEqual(
+    [exitCode, out],
+    [0, "ok  view paid (linear, key _partition, _offset)\n0 sources, 1 topic, 1 view\n"],
+  );
+  write("select p.amout", "forever");
+  const misspelt = await millrace(["check", "payments.ts"]);
+  assert.match(
+    misspelt.errors,
+    /line 1: select p\.amout from topics\."payments" p\n +\^[\s\S]*"amount"[\s\S]*VIEW_UNKNOWN_COLUMN/,
+  );
+  write("select p._partition, p._offset", "7d");
+  const expiring = await millrace(["check", "payments.ts"]);
+  assert.match(expiring.errors, /topic "payments", of which the log keeps 7d\n.*\n +\^[\s\S]*VIEW_TOPIC_RETENTION/);
 });
 
 test("doctor warns of topics whose appends are not durable when they are answered", async () => {

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { topic } from "../catalog/definitions.ts";
+import { topicTables } from "../catalog/topic-table.ts";
 import type { SchemaFile } from "../schema/table-shape.ts";
 import { rowTypes, valueType } from "./row-types.ts";
 import { printSchema } from "./schema-file.ts";
@@ -26,13 +28,13 @@ const schema: SchemaFile = {
 
 test("tables by topic and views by name have the types that HTTP answers", () => {
   assert.equal(
-    rowTypes(schema),
+    rowTypes(schema, []),
     `// Written by \`millrace dev\` and \`millrace types\` from millrace-schema.json: do not edit, but commit it.
 
 /** Not a number and the infinities, which JSON lacks, are texts. */
 export type Float = number | "NaN" | "Infinity" | "-Infinity";
 
-/** Rows of captured tables, by topic. */
+/** Rows of captured tables, by topic, and of topics, by what views call them. */
 export interface Tables {
   readonly "shop.public.orders": {
     readonly id: string;
@@ -49,6 +51,53 @@ export interface Views {
 }
 `,
   );
+});
+
+test("views have those that they refer to and those that refer to them, but none that is there in two ways", () => {
+  const to = (name: string, view: string) => ({ name, view, on: [["a", "id"]] as const });
+  const views = [
+    { name: "orders", references: [to("customer", "customers"), to("the note", "notes")] },
+    { name: "customers" },
+    { name: "notes", references: [to("by", "customers"), to("for", "customers")] },
+  ];
+  const types = rowTypes({ version: 1, tables: [], views: [] }, [], views);
+  assert.equal(
+    types.slice(types.indexOf("export interface Relations")),
+    `export interface Relations {
+  readonly customers: {
+    readonly orders: { readonly view: "orders"; readonly many: true };
+  };
+  readonly notes: {
+    readonly by: { readonly view: "customers"; readonly many: false };
+    readonly for: { readonly view: "customers"; readonly many: false };
+    readonly orders: { readonly view: "orders"; readonly many: true };
+  };
+  readonly orders: {
+    readonly "the note": { readonly view: "notes"; readonly many: false };
+    readonly customer: { readonly view: "customers"; readonly many: false };
+  };
+}
+`,
+  );
+});
+
+test("topics have the columns that views read of them", () => {
+  const properties = { amount: { type: "number" }, at: { type: "string", format: "date-time" } };
+  const topics = topicTables({ topics: [topic("paid.v1", { schema: { properties } })], webhooks: [] });
+  const types = rowTypes({ version: 1, tables: [], views: [] }, topics);
+  const [, columns] = /readonly "topics\.paid\.v1": \{\n([^}]*) {2}\};/.exec(types) ?? [];
+  assert.deepEqual(columns?.trim().split(/;\s*/), [
+    "readonly _partition: number",
+    "readonly _offset: string",
+    "readonly _time: string | null",
+    "readonly _key: string | null",
+    "readonly _headers: unknown",
+    "readonly _value: unknown | null",
+    "readonly _problem: string | null",
+    "readonly amount: string | null",
+    "readonly at: string | null",
+    "",
+  ]);
 });
 
 test("int8, numeric and times are texts, json is unknown, arrays may hold nulls", () => {

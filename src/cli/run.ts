@@ -4,11 +4,13 @@
  */
 import { dirname, join, relative } from "node:path";
 import { MillraceError } from "../base/errors.ts";
+import { arrange } from "../catalog/collect.ts";
 import type { Definition } from "../catalog/definitions.ts";
+import { topicTables } from "../catalog/topic-table.ts";
 import { openDiagnostics } from "../observe/diagnostics.ts";
 import { type MillraceOptions, type Running, startMillrace } from "../server.ts";
 import { loadEnvironment } from "../settings.ts";
-import { type CheckedView, checkViews, knowsTables, viewsOf } from "./check-views.ts";
+import { type CheckedView, checkViews, knowsTables } from "./check-views.ts";
 import { type CommandContext, settingsIn } from "./command.ts";
 import { printFailure } from "./failure.ts";
 import { loadModule } from "./load-module.ts";
@@ -173,14 +175,16 @@ class Follow {
     if (!knowsTables(schema.tables, definitions)) return;
     if (this.#checkedFor !== definitions) {
       this.#checkedFor = definitions;
-      this.#wanted = this.#report(await checkViews(viewsOf(definitions), schema.tables));
+      this.#wanted = this.#report(await checkViews(definitions, schema.tables));
     }
     if (!this.#wanted.every((name) => schema.views.some((view) => view.name === name))) return;
     try {
       const paths = schemaPaths(this.#options.module);
       const { terminal, directory } = this.#context;
       const named = (path: string): string => relative(directory, path);
-      if (writeSchemaFiles(paths, schema)) terminal.note(`wrote ${named(paths.schema)} and ${named(paths.types)}`);
+      const arranged = arrange(definitions);
+      if (writeSchemaFiles(paths, schema, topicTables(arranged), arranged.views))
+        terminal.note(`wrote ${named(paths.schema)} and ${named(paths.types)}`);
       this.#schemaFailed = false;
     } catch (error) {
       if (!this.#schemaFailed)
@@ -225,7 +229,7 @@ class Follow {
   async #refuse(definitions: readonly Definition[]): Promise<void> {
     const { tables } = this.#running.schemaFile();
     if (!knowsTables(tables, definitions)) return;
-    const checked = await checkViews(viewsOf(definitions), tables);
+    const checked = await checkViews(definitions, tables);
     const refused = checked.find(({ error }) => error !== null);
     if (refused?.error) throw refused.error;
     this.#checkedFor = definitions;

@@ -5,6 +5,7 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { MillraceError } from "../base/errors.ts";
+import type { ViewDefinition } from "../catalog/definitions.ts";
 import type { SchemaFile, TableShape, ViewShape } from "../schema/table-shape.ts";
 import { rowTypes } from "./row-types.ts";
 
@@ -44,9 +45,14 @@ export function printSchema(schema: SchemaFile): string {
 }
 
 /** Both files, each only when it changes. Answers whether one did. */
-export function writeSchemaFiles(paths: SchemaPaths, schema: SchemaFile): boolean {
+export function writeSchemaFiles(
+  paths: SchemaPaths,
+  schema: SchemaFile,
+  topics: readonly TableShape[],
+  views: readonly ViewDefinition[],
+): boolean {
   const wroteSchema = writeChanged(paths.schema, printSchema(schema));
-  const wroteTypes = writeChanged(paths.types, rowTypes(schema));
+  const wroteTypes = writeChanged(paths.types, rowTypes(schema, topics, views));
   return wroteSchema || wroteTypes;
 }
 

@@ -83,6 +83,18 @@ export function topicsSuite(engineTest: EngineTest): void {
     },
   );
 
+  engineTest("who may write a topic is altered, for good, and stays when settings are", async (engine, { reopen }) => {
+    await engine.createTopic("t", {}, { configs: { "flush.ms": "0" } });
+    assert.equal((await engine.alterTopic("t", {}, { readOnly: true })).readOnly, true);
+    await engine.alterTopic("t", { retentionMs: 5 });
+    for await (const one of alsoReopened(engine, reopen)) {
+      assert.deepEqual([one.topic("t")?.readOnly, one.topic("t")?.configs], [true, { "flush.ms": "0" }]);
+    }
+    const again = await reopen();
+    assert.equal((await again.alterTopic("t", {}, { readOnly: false })).readOnly, false);
+    assert.equal((await reopen()).topic("t")?.readOnly, false);
+  });
+
   engineTest("settings that are altered at the same time are all altered", async (engine, { reopen }) => {
     await engine.createTopic("t");
     await Promise.all([

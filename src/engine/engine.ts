@@ -58,7 +58,7 @@ export interface TopicInfo {
   /** A UUID, never used again for another topic of the same name. */
   readonly id: string;
   readonly settings: TopicSettings;
-  /** True for `_millrace.*` and for topics that a source owns: doors refuse writes (`TOPIC_READ_ONLY`). */
+  /** True for `_millrace.*`, topics that a source owns and those that a view is published to: doors refuse writes (`TOPIC_READ_ONLY`). */
   readonly readOnly: boolean;
   /** 0 when nobody knows. */
   readonly createdMs: number;
@@ -282,13 +282,14 @@ export interface Engine {
     options?: { readonly readOnly?: boolean; readonly configs?: TopicConfigs },
   ): Promise<TopicInfo>;
   /**
-   * Changes settings; partitions are only ever added. `configs` takes the place of the topic's. Throws `TOPIC_UNKNOWN`, `SETTING_INVALID`.
+   * Changes settings; partitions are only ever added. `configs` takes the place of the topic's, and `readOnly` says whether doors
+   * refuse writes from now on. Throws `TOPIC_UNKNOWN`, `SETTING_INVALID`.
    * Records of a key stay where they are when partitions are added, so their order across them is the caller's to mind.
    */
   alterTopic(
     name: string,
     settings: Partial<TopicSettings>,
-    options?: { readonly configs?: TopicConfigs },
+    options?: { readonly readOnly?: boolean; readonly configs?: TopicConfigs },
   ): Promise<TopicInfo>;
   /** Its space is free when it resolves. */
   deleteTopic(name: string): Promise<void>;

@@ -5,7 +5,7 @@
  * repetition, or a `gap` frame that says so. A feed holds no frames for a subscriber that does not pull.
  * Not here: heartbeats, and closing a peer that does not read (the doors).
  */
-import type { Filter } from "../views/view-info.ts";
+import type { Filter, Selected } from "../views/view-info.ts";
 
 export type FrameEvent = "snapshot" | "changes" | "progress" | "gap" | "events";
 
@@ -21,6 +21,8 @@ export interface Frame {
 export interface ViewFeedRequest {
   readonly view: string;
   readonly filter: Filter | null;
+  /** What of rows is shown beside their keys; all of them when null or left out. */
+  readonly select?: readonly Selected[] | null;
   /** `Last-Event-ID`, as the client sent it; null begins with a snapshot. */
   readonly lastEventId: string | null;
   readonly signal?: AbortSignal;
@@ -48,7 +50,7 @@ export interface Feeds {
    * Resolves when the first read has succeeded, so that a refusal can still be answered with a status.
    * Frames: `snapshot` `{token, key, rows, more?}` (`key` names the key columns), then `changes` `{token, changes: [{op, key, row?}], more?}` per batch,
    * `progress` `{token}`, and `gap` `{from, to, reason}` followed by a snapshot.
-   * Throws `VIEW_UNKNOWN`, `VIEW_BUILDING`, `VIEW_FAILED`, `COLUMN_UNKNOWN`, `FILTER_INVALID`, `TOKEN_INVALID`, `STORE_UNAVAILABLE`.
+   * Throws `VIEW_UNKNOWN`, `VIEW_BUILDING`, `VIEW_FAILED`, `COLUMN_UNKNOWN`, `FILTER_INVALID`, `PATH_INVALID`, `REQUEST_INVALID`, `TOKEN_INVALID`, `STORE_UNAVAILABLE`.
    */
   openViewFeed(request: ViewFeedRequest): Promise<Feed>;
   /**

@@ -65,7 +65,7 @@ class OpenFeeds implements Feeds {
   async openViewFeed(request: ViewFeedRequest): Promise<Feed> {
     const { views, clock } = this.#options;
     views.info(request.view);
-    const shape = shapeOf(request.filter);
+    const shape = shapeOf(request.filter, request.select);
     const key = `${shape.text} ${request.view}`;
     const hub = this.#hub(key, request.view, shape);
     let feed: Feed | undefined;

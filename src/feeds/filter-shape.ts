@@ -1,22 +1,25 @@
 /**
- * The shape of a filter: filters that keep the same rows because they are the same but for the order of their terms, for
+ * The shape of what a subscriber follows: its filter, and the members that it is shown. Filters that keep the same rows because they are the same but for the order of their terms, for
  * repetitions, nesting and double negation have one shape, and subscribers of one shape share everything. Pure.
  *
  * Nothing is told from values or types: `a=gt.1` and `a=gte.2` are two shapes. `and`, `or` and `not` keep their meaning
  * with NULL under all that is done here.
  */
-import type { Filter } from "../views/view-info.ts";
+import type { Filter, Selected } from "../views/view-info.ts";
 
 export interface FilterShape {
   /** Of the same shape, written in the one way. */
   readonly filter: Filter | null;
+  /** As it was asked for: another order is another form of the rows. */
+  readonly select: readonly Selected[] | null;
   /** The same for the same shape. */
   readonly text: string;
 }
 
-export function shapeOf(filter: Filter | null): FilterShape {
+export function shapeOf(filter: Filter | null, select: readonly Selected[] | null = null): FilterShape {
   const normal = filter === null ? null : normalized(filter);
-  return { filter: normal, text: JSON.stringify(normal) };
+  const shown = select === null ? "" : ` ${JSON.stringify(select)}`;
+  return { filter: normal, select, text: `${JSON.stringify(normal)}${shown}` };
 }
 
 function normalized(filter: Filter): Filter {

@@ -6,11 +6,11 @@
  * failure, which may be that of one filter) is read for each alone.
  */
 import type { Slots } from "../views/reader-slots.ts";
-import type { ChangesAnswer, Filter, GroupPosition, ViewsReader } from "../views/view-info.ts";
+import type { ChangesAnswer, GroupPosition, ViewsReader } from "../views/view-info.ts";
 import type { FilterShape } from "./filter-shape.ts";
 
 interface Asked {
-  readonly filter: Filter | null;
+  readonly shape: FilterShape;
   readonly answer: PromiseWithResolvers<ChangesAnswer>;
 }
 
@@ -31,9 +31,10 @@ export class SharedReads {
 
   /** For a filter that the store has taken before: a wrong one is to fail alone. Throws what the reader throws. */
   async changesSince(view: string, from: GroupPosition, shape: FilterShape): Promise<ChangesAnswer> {
-    if (shape.text.length > filterTextMax) return await this.alone(view, from, shape.filter);
-    const asked: Asked = { filter: shape.filter, answer: Promise.withResolvers() };
-    const key = JSON.stringify([view, from.generation, from.batch]);
+    if (shape.text.length > filterTextMax) return await this.alone(view, from, shape);
+    const asked: Asked = { shape, answer: Promise.withResolvers() };
+    // Rows of one answer are shown alike.
+    const key = JSON.stringify([view, from.generation, from.batch, shape.select]);
     const waiting = this.#waiting.get(key);
     if (waiting) waiting.push(asked);
     else {
@@ -43,10 +44,10 @@ export class SharedReads {
     return await asked.answer.promise;
   }
 
-  async alone(view: string, from: GroupPosition, filter: Filter | null): Promise<ChangesAnswer> {
+  async alone(view: string, from: GroupPosition, shape: FilterShape): Promise<ChangesAnswer> {
     const release = await this.#slots.acquire();
     try {
-      return await this.#reader.changesSince(view, from, filter);
+      return await this.#changesSince(view, from, shape);
     } finally {
       release();
     }
@@ -67,20 +68,21 @@ export class SharedReads {
   }
 
   async #answer(asked: readonly Asked[], view: string, from: GroupPosition): Promise<void> {
-    const filters = asked.map(({ filter }) => filter);
-    const answers = asked.length === 1 ? null : await this.#each(view, from, filters);
-    for (const [i, { filter, answer }] of asked.entries()) {
+    const answers = asked.length === 1 ? null : await this.#each(asked, view, from);
+    for (const [i, { shape, answer }] of asked.entries()) {
       const own = answers?.[i];
       if (own) answer.resolve(own);
-      else await this.#reader.changesSince(view, from, filter).then(answer.resolve, answer.reject);
+      else await this.#changesSince(view, from, shape).then(answer.resolve, answer.reject);
     }
   }
 
-  #each(
-    view: string,
-    from: GroupPosition,
-    filters: readonly (Filter | null)[],
-  ): Promise<readonly ChangesAnswer[] | null> {
-    return this.#reader.changesSinceEach(view, from, filters).catch(() => null);
+  #changesSince(view: string, from: GroupPosition, { filter, select }: FilterShape): Promise<ChangesAnswer> {
+    return this.#reader.changesSince(view, from, filter, select);
+  }
+
+  #each(asked: readonly Asked[], view: string, from: GroupPosition): Promise<readonly ChangesAnswer[] | null> {
+    const filters = asked.map(({ shape }) => shape.filter);
+    const select = asked[0]?.shape.select ?? null;
+    return this.#reader.changesSinceEach(view, from, filters, select).catch(() => null);
   }
 }

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import fc from "fast-check";
 import { column, GroupFixture } from "../views/reader-fixture.ts";
-import type { Filter, GroupPosition } from "../views/view-info.ts";
+import type { Filter, GroupPosition, Selected } from "../views/view-info.ts";
 import type { Feed, Feeds, Frame } from "./feed.ts";
 import { openFeeds } from "./feeds.ts";
 import { engineWithoutTopics } from "./feeds-fixture.ts";
@@ -21,12 +21,23 @@ interface Row {
 type Rows = ReadonlyMap<number, string>;
 
 const columns = [column("k", "integer"), column("n", "integer"), column("t", "text")];
-const filters: readonly { readonly filter: Filter | null; readonly keeps: (row: Row) => boolean }[] = [
-  { filter: null, keeps: () => true },
-  {
-    filter: { kind: "compare", column: "n", operator: "gte", values: ["2"], negated: false },
-    keeps: ({ n }) => n >= 2,
-  },
+interface Followed {
+  readonly filter: Filter | null;
+  readonly keeps: (row: Row) => boolean;
+  readonly select: readonly Selected[] | null;
+  readonly shows: (row: Row) => object;
+}
+
+const atLeastTwo: Pick<Followed, "filter" | "keeps"> = {
+  filter: { kind: "compare", column: "n", operator: "gte", values: ["2"], negated: false },
+  keeps: ({ n }) => n >= 2,
+};
+const everything: Followed = { filter: null, keeps: () => true, select: null, shows: (row) => row };
+const followed: readonly Followed[] = [
+  everything,
+  { ...everything, ...atLeastTwo },
+  { ...everything, select: ["n"], shows: ({ k, n }) => ({ k, n }) },
+  { ...atLeastTwo, select: [{ column: "t", alias: "text" }], shows: ({ k, t }) => ({ k, text: t }) },
 ];
 
 /** Follows a feed as a browser's EventSource would: the last id that came is what it resumes with. */
@@ -47,9 +58,13 @@ class Follower {
     this.history = history;
   }
 
+  get followed(): Followed {
+    return followed[this.which] ?? assert.fail();
+  }
+
   async pull(): Promise<void> {
-    const filter = filters[this.which]?.filter ?? null;
-    this.feed ??= await this.feeds.openViewFeed({ view: "cells", filter, lastEventId: this.lastEventId });
+    const { filter, select } = this.followed;
+    this.feed ??= await this.feeds.openViewFeed({ view: "cells", filter, select, lastEventId: this.lastEventId });
     const { value: frame } = await this.feed.next();
     assert.ok(frame);
     this.take(frame);
@@ -99,17 +114,19 @@ class Follower {
       if (event === "changes") assert.ok(position.batch > before.batch, "a batch came twice");
       else assert.ok(position.batch >= before.batch, "progress went back");
       for (const { op, key, row } of items) {
-        if (op === "upsert") this.rows.set(key.k, JSON.stringify(row));
+        const text = JSON.stringify(row);
+        assert.notEqual(this.rows.get(key.k), text, "a change of what is not shown");
+        if (op === "upsert") this.rows.set(key.k, text);
         else assert.ok(this.rows.delete(key.k), "a delete of a row that was not there");
       }
     }
     this.gapTold = false;
     this.position = position;
-    const keeps = filters[this.which]?.keeps ?? (() => true);
+    const { keeps, shows } = this.followed;
     const expected: Rows = new Map(
       (this.history.get(String(position.batch)) ?? assert.fail("a position that never was"))
         .filter(keeps)
-        .map((row) => [row.k, JSON.stringify(row)]),
+        .map((row) => [row.k, JSON.stringify(shows(row))]),
     );
     assert.deepEqual(new Map([...this.rows].sort()), new Map([...expected].sort()));
   }
@@ -127,7 +144,7 @@ const row = fc.record({
   t: fc.constantFrom("", "é", "x".repeat(120_000)),
   gone: fc.boolean(),
 });
-const who = fc.integer({ min: 0, max: 3 });
+const who = fc.integer({ min: 0, max: 5 });
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 6,
@@ -172,7 +189,7 @@ describe("a view's feed", () => {
         });
         let current: readonly Row[] = [];
         const history = new Map<string, readonly Row[]>([[String(fixture.group.position().batch), current]]);
-        const followers = [0, 1, 0, 1].map((which) => new Follower(feeds, which, history));
+        const followers = [0, 1, 2, 3, 0, 2].map((which) => new Follower(feeds, which, history));
         const isBehind = ({ position, part, feed }: Follower) => {
           const now = fixture.group.position();
           return !feed || part || !position || position.batch < now.batch || position.generation < now.generation;

@@ -147,7 +147,7 @@ export class ViewFeed implements Feed {
     const release = await slots.acquire(request.signal);
     let answer: ChangesAnswer;
     try {
-      answer = await reader.changesSince(request.view, this.#position, request.filter);
+      answer = await reader.changesSince(request.view, this.#position, request.filter, request.select);
     } finally {
       release();
     }
@@ -186,7 +186,7 @@ export class ViewFeed implements Feed {
   /** A batch that is read by pages; when it is no longer kept, the store's answer to the whole range says so. */
   async #openLarge(position: GroupPosition): Promise<void> {
     const { reader, request } = this.#options;
-    const pages = await reader.changesOf(request.view, position, request.filter);
+    const pages = await reader.changesOf(request.view, position, request.filter, request.select);
     if (pages === null) {
       await this.#readFrom();
       return;

@@ -118,7 +118,7 @@ export class ViewHub {
     return this.#proven && generation === ours && batch >= this.#floor && batch <= upTo;
   }
 
-  /** What comes after this position. Throws what ends all feeds of the view (`VIEW_FAILED`, `VIEW_UNKNOWN`). */
+  /** What comes after this position. Throws what ends all feeds of the hub (`VIEW_FAILED`, `VIEW_UNKNOWN`, `COLUMN_UNKNOWN`). */
   after(position: GroupPosition): HubAnswer {
     if (this.#error) throw this.#error;
     const { generation, batch } = this.#position;
@@ -161,7 +161,7 @@ export class ViewHub {
 
   async #readSnapshot(): Promise<{ snapshot: FeedSnapshot; shared: SharedSnapshot | undefined }> {
     const { reader, view, shape, limits } = this.#options;
-    const { position, pages } = await reader.snapshot(view, shape.filter);
+    const { position, pages } = await reader.snapshot(view, shape.filter, shape.select);
     this.#proven = true;
     const rest = snapshotFrames(position, reader.info(view).key, pages);
     const frames: Frame[] = [];
@@ -218,7 +218,7 @@ export class ViewHub {
       while (!this.#closed && isBehind(this.#position, reader.position(view))) {
         const answer = this.#proven
           ? await reads.changesSince(view, this.#position, shape)
-          : await reads.alone(view, this.#position, shape.filter);
+          : await reads.alone(view, this.#position, shape);
         if (this.#closed) return;
         this.#proven = true;
         if (answer.outcome === "gap") this.#beginAnew(answer.reason, answer.current);
@@ -226,8 +226,9 @@ export class ViewHub {
         this.#notify();
       }
     } catch (error) {
-      // A view that is being built tells when it is done; a store that is gone is tried again.
-      if (MillraceError.is(error, "VIEW_FAILED") || MillraceError.is(error, "VIEW_UNKNOWN")) this.#fail(error);
+      // A view that is being built tells when it is done; a store that is gone is tried again. Columns may be gone with a version.
+      if (MillraceError.is(error) && (error.code === "VIEW_FAILED" || error.action === "fix-request"))
+        this.#fail(error);
       else if (!this.#closed) this.#retryTimer = clock.after(limits.retryMs, () => void this.#read());
     } finally {
       this.#reading = false;

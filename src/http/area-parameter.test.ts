@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseArea } from "./area-parameter.ts";
 import { parseQueryString } from "./query-string.ts";
-import { parseFilterOnly, parseRowQuery } from "./row-query.ts";
+import { parseLiveQuery, parseRowQuery } from "./row-query.ts";
 
 const square = [
   [
@@ -88,7 +88,7 @@ test("areas and tiles are filters, also of live views; cells are members of rows
     ],
   });
   assert.deepEqual(query.find, { geohash: 6, zoom: 0 });
-  assert.deepEqual(parseFilterOnly(parseQueryString("tile=0/0/0")), {
+  assert.deepEqual(parseLiveQuery(parseQueryString("tile=0/0/0")).filter, {
     kind: "tile",
     zoom: 0,
     x: 0,
@@ -107,5 +107,5 @@ test("areas and tiles are filters, also of live views; cells are members of rows
   ]) {
     assert.throws(() => parse(wrong), { code: "FILTER_INVALID" }, wrong);
   }
-  assert.throws(() => parseFilterOnly(parseQueryString("geohash=5")), { code: "FILTER_INVALID", message: /live view/ });
+  assert.throws(() => parseLiveQuery(parseQueryString("geohash=5")), { code: "FILTER_INVALID", message: /live view/ });
 });

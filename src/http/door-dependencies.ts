@@ -8,6 +8,7 @@ import type { SourceStatus } from "../capture/source.ts";
 import type { Hooks } from "../capture/webhooks/hooks.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Feeds } from "../feeds/feed.ts";
+import type { PublicationsInfo } from "../publish/publication-info.ts";
 import type { SchemaRegistry } from "../registry/schema-registry.ts";
 import type { TopicSchemas } from "../registry/topic-schemas.ts";
 import type { WireReader } from "../schema/registry/wire-reader.ts";
@@ -20,6 +21,8 @@ import type { StaticFiles } from "./static-files.ts";
 export interface HttpDoorDependencies {
   readonly engine: Engine;
   readonly views: Views;
+  /** Views that are published to topics. */
+  readonly publications: PublicationsInfo;
   readonly feeds: Feeds;
   readonly sources: {
     list(): readonly SourceStatus[];

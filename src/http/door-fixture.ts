@@ -57,6 +57,7 @@ export function openTestDoor({ settings, ...parts }: DoorOverrides = {}): Promis
   return openHttpDoor({
     engine: partial<Engine>("engine", { topics: () => [] }),
     views: absent<Views>("views"),
+    publications: { list: () => [], of: () => undefined },
     feeds: absent<Feeds>("feeds"),
     sources: noSources,
     hooks: noHooks,

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { QueryParameter } from "./query-string.ts";
 import { parseQueryString } from "./query-string.ts";
-import { parseFilterOnly, parseRowQuery } from "./row-query.ts";
+import { parseLiveQuery, parseRowQuery } from "./row-query.ts";
 
 const parse = (text: string) => parseRowQuery(parseQueryString(text), { rowsMax: 10_000 });
-const live = (text: string) => parseFilterOnly(parseQueryString(text));
+const live = (text: string) => parseLiveQuery(parseQueryString(text)).filter;
 
 test("q is a term of the filter, and what rows are ranked and marked by", () => {
   const query = parse("q=river+mil*&highlight=title,body&status=eq.open");

@@ -1,5 +1,5 @@
 /**
- * Parameters that search a view by its options: `q` and `highlight`, `near` and `within`, `bbox`, `area` and `tile`, `geohash` and `zoom`; and the operators `similar`
+ * Parameters that search a view by its options: `q`, `highlight` and `suggest`, `near` and `within`, `bbox`, `area` and `tile`, `geohash` and `zoom`; and the operators `similar`
  * and `word_similar` of a column's filter. Throws `FILTER_INVALID`.
  */
 import { MillraceError } from "../base/errors.ts";
@@ -15,7 +15,7 @@ import { parseArea } from "./area-parameter.ts";
 
 /** Names that are no columns. */
 export const findParameters = [
-  ...(["q", "highlight", "near", "within", "bbox"] as const),
+  ...(["q", "highlight", "suggest", "near", "within", "bbox"] as const),
   ...(["area", "tile", "geohash", "zoom"] as const),
 ] as const;
 
@@ -53,6 +53,7 @@ export function parseFind(given: Given): FindParameters {
   const geohash = length(given, "geohash", 1, geohashLengthMax);
   const zoom = length(given, "zoom", 0, zoomMax);
   const highlight = highlighted(given.get("highlight"), search);
+  const suggest = suggested(given.get("suggest"), search);
   if ([search, near, geohash, zoom].every((one) => one === undefined)) return { filters, find: null };
   return {
     filters,
@@ -60,6 +61,7 @@ export function parseFind(given: Given): FindParameters {
       ...(search === undefined ? {} : { search }),
       ...(near === undefined ? {} : { near }),
       ...(highlight === undefined ? {} : { highlight }),
+      ...(suggest ? { suggest } : {}),
       ...(geohash === undefined ? {} : { geohash }),
       ...(zoom === undefined ? {} : { zoom }),
     },
@@ -68,7 +70,7 @@ export function parseFind(given: Given): FindParameters {
 
 /** For a live view, whose rows have no order and nothing added. */
 export function parseFindFilters(given: Given): readonly FindFilter[] {
-  const added = ["highlight", "geohash", "zoom"].find((name) => given.has(name));
+  const added = ["highlight", "suggest", "geohash", "zoom"].find((name) => given.has(name));
   if (added !== undefined) throw invalid(`${added} has no meaning for a live view`, "Leave it out.");
   if (given.has("near") && !given.has("within")) {
     throw invalid("near alone is an order, which a live view does not have", "Add within=5km, or read the rows.");
@@ -91,6 +93,13 @@ function highlighted(text: string | undefined, search: string | undefined): read
   if (columns.some((one) => one === "")) throw invalid("highlight names no column", "Write highlight=title,body.");
   if (columns.length > highlightMax) throw invalid(`highlight names more than ${highlightMax} columns`);
   return [...new Set(columns)];
+}
+
+function suggested(text: string | undefined, search: string | undefined): true | undefined {
+  if (text === undefined) return undefined;
+  if (search === undefined) throw invalid("suggest has no words to replace", "Write q=words&suggest=true.");
+  if (text === "true") return true;
+  throw invalid(`suggest is ${JSON.stringify(text.slice(0, 40))}`, "Write suggest=true.");
 }
 
 const numberForm = /^[+-]?(?:\d{1,17}(?:\.\d{0,17})?|\.\d{1,17})$/;

@@ -27,7 +27,7 @@ export interface Guard {
 const requestHeaders =
   "Authorization, Content-Encoding, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Millrace-After, Millrace-Key, Millrace-Seen, Prefer, Range, Range-Unit";
 const answerHeaders =
-  "Content-Range, ETag, Idempotent-Replayed, Link, Location, Millrace-Token, Preference-Applied, Range-Unit, Retry-After";
+  "Content-Range, ETag, Idempotent-Replayed, Link, Location, Millrace-Stale, Millrace-Suggestion, Millrace-Token, Millrace-Warning, Preference-Applied, Range-Unit, Retry-After";
 
 /** Throws `KEY_REQUIRED` and `SETTING_INVALID`. */
 export function openGuard(settings: GuardSettings): Guard {

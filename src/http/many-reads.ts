@@ -8,10 +8,11 @@ import type { HttpLimits } from "./door-settings.ts";
 import { nearest } from "./nearest.ts";
 import { parsePreferences } from "./preferences.ts";
 import { parseQueryString, type QueryParameter } from "./query-string.ts";
+import { staleHeaders, warningHeaders } from "./read-headers.ts";
 import { afterParameters, groupToken, waitForViews } from "./read-token.ts";
 import { jsonBodyOf } from "./request-body.ts";
 import { jsonText, type Route } from "./route.ts";
-import { parseRowQuery, parseRowSelect } from "./row-query.ts";
+import { checkedStale, parseRowOptions, parseRowQuery } from "./row-query.ts";
 import { anything, array, integer, nullable, object, ref, string } from "./schemas.ts";
 import { readErrors, rowErrors, tokenErrors } from "./view-routes.ts";
 
@@ -46,6 +47,7 @@ export function manyReadsRoute(
       "application/json": object({
         reads: { ...array(readSchema), minItems: 1, maxItems: readsMax },
         "after?": { ...string, description: "A token: the reads wait until the views have what it names." },
+        "stale?": { const: "ok", description: "Reads the last good states of views that failed." },
       }),
     },
     answers: {
@@ -77,6 +79,14 @@ export function manyReadsRoute(
       return jsonText(bodyOf(token, answer.results), 200, {
         "millrace-token": token,
         "cache-control": "no-store",
+        ...staleHeaders(answer.results),
+        ...warningHeaders(
+          answer.results.map((one, i) => ({
+            view: reads[i]?.view ?? "",
+            unindexed: "rows" in one ? one.unindexed : undefined,
+            read: i,
+          })),
+        ),
         ...(applied === null ? {} : { "preference-applied": applied }),
       });
     },
@@ -98,6 +108,8 @@ const readSchema = {
   additionalProperties: false,
 };
 
+const staleSchema = { ...string, description: "Of a view that failed: since when what it shows may be wrong." };
+
 const resultSchema = {
   anyOf: [
     object({
@@ -107,17 +119,21 @@ const resultSchema = {
         description: "The cursor of the next page, which is read later: alone, or with others.",
       },
       "total?": integer,
+      "stale?": staleSchema,
+      "suggestions?": { ...array(string), description: "Of a read with suggest=true that found nothing." },
     }),
-    object({ row: nullable(ref("Row")) }),
+    object({ row: nullable(ref("Row")), "stale?": staleSchema }),
   ],
 };
 
 /** Rows are JSON already. */
 function bodyOf(token: string, results: SnapshotAnswer["results"]): string {
   const texts = results.map((one) => {
-    if ("row" in one) return `{"row":${one.row ?? "null"}}`;
+    const stale = one.staleSinceMs === undefined ? "" : `,"stale":"${new Date(one.staleSinceMs).toISOString()}"`;
+    if ("row" in one) return `{"row":${one.row ?? "null"}${stale}}`;
     const total = one.total === undefined ? "" : `,"total":${one.total}`;
-    return `{"rows":[${one.rows.join(",\n")}],"next":${JSON.stringify(one.next)}${total}}`;
+    const suggestions = one.suggestions === undefined ? "" : `,"suggestions":${JSON.stringify(one.suggestions)}`;
+    return `{"rows":[${one.rows.join(",\n")}],"next":${JSON.stringify(one.next)}${total}${stale}${suggestions}}`;
   });
   return `{"token":${JSON.stringify(token)},"results":[${texts.join(",\n")}]}\n`;
 }
@@ -129,25 +145,30 @@ interface Body {
 
 /** Throws `REQUEST_INVALID`, and of a read what its query's grammar throws, with its place. */
 function parseBody(body: unknown, limits: HttpLimits): Body {
-  const { reads, after } = membersOf(body, ["reads", "after"], "the body");
+  const { reads, after, stale } = membersOf(body, ["reads", "after", "stale"], "the body");
   if (!Array.isArray(reads) || reads.length === 0) throw invalid(`the body is ${example}`);
   if (reads.length > readsMax) {
     throw invalid(`there are ${reads.length} reads`, `At most ${readsMax} go into one request.`);
   }
   if (after !== undefined && after !== null && typeof after !== "string") throw invalid("after is no token");
-  return { reads: reads.map((read, i) => parseRead(read, i, limits)), after: after ?? undefined };
+  const taken = stale === undefined || stale === null ? {} : checkedStale(stale);
+  return { reads: reads.map((read, i) => parseRead(read, i, limits, taken)), after: after ?? undefined };
 }
 
-function parseRead(read: unknown, index: number, limits: HttpLimits): SnapshotRead {
+function parseRead(read: unknown, index: number, limits: HttpLimits, stale: { readonly stale?: true }): SnapshotRead {
   try {
     const { view, query, key } = membersOf(read, ["view", "query", "key"], "a read");
     if (typeof view !== "string" || view === "") throw invalid("it names no view");
     const parameters = parametersOf(query);
-    if (parameters.some((one) => one.name === "after")) {
-      throw invalid("after belongs beside reads, for all of them", '{"reads": […], "after": "<token>"}');
+    const shared = parameters.find(({ name }) => name === "after" || name === "stale")?.name;
+    if (shared !== undefined) {
+      throw invalid(
+        `${shared} belongs beside reads, for all of them`,
+        `{"reads": […], "${shared}": ${shared === "after" ? '"<token>"' : '"ok"'}}`,
+      );
     }
-    if (key === undefined || key === null) return { view, query: parseRowQuery(parameters, limits) };
-    return { view, key: keyOf(key), select: parseRowSelect(parameters) };
+    if (key === undefined || key === null) return { view, query: { ...parseRowQuery(parameters, limits), ...stale } };
+    return { view, key: keyOf(key), ...parseRowOptions(parameters), ...stale };
   } catch (error) {
     throw errorOfRead(MillraceError.from(error), index);
   }

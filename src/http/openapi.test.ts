@@ -107,6 +107,7 @@ test("the document has every route with its parameters, and nothing else", async
       engine: partial("engine", {}),
       views: partial("views", {}),
       feeds: partial("feeds", {}),
+      publications: partial("publications", {}),
       clock: systemClock,
       random: seededRandom(1),
       sources: noSources,

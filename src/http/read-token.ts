@@ -50,7 +50,7 @@ export function waitForViews(
   return seen === undefined ? undefined : waitForToken(decodeToken(seen), call, views, sources, waitMs, []);
 }
 
-/** Each source is asked where it is, and that is waited for: whatever was committed there before is in the answer. */
+/** Each source and topic is asked where it is, and that is waited for: whatever was committed there before is in the answer. */
 async function waitForNow(
   call: Call,
   views: Views,
@@ -63,7 +63,10 @@ async function waitForNow(
     if (lsn === undefined) return;
     await views.waitFor({ kind: "source", source, lsn }, waitMs, call.signal, reads);
   });
-  await Promise.all(waits);
+  const ends = views
+    .endsOfTopics(reads)
+    .then((targets) => Promise.all(targets.map((target) => views.waitFor(target, waitMs, call.signal, reads))));
+  await Promise.all([...waits, ends]);
 }
 
 async function waitForToken(
@@ -95,9 +98,8 @@ async function waitForToken(
       return;
     }
     case "topic":
-      throw new MillraceError("TOKEN_FOREIGN", `the token is of topic "${token.topic}", which no view reads`, {
-        hint: "Tokens of topics belong to reads of that topic.",
-      });
+      await views.waitFor(token, waitMs, call.signal, reads);
+      return;
   }
 }
 

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { MillraceError } from "../base/errors.ts";
 import { parseQueryString } from "./query-string.ts";
-import { parseFilterOnly, parseRowQuery, parseRowSelect } from "./row-query.ts";
+import { parseLiveQuery, parseRowOptions, parseRowQuery } from "./row-query.ts";
 
 function parse(text: string) {
   return parseRowQuery(parseQueryString(text), { rowsMax: 10_000 });
@@ -129,10 +129,12 @@ test("numbers that are no counts, and parameters given twice, are REQUEST_INVALI
 });
 
 test("what a live view or one row does not take is refused, not ignored", () => {
-  assert.throws(() => parseFilterOnly(parseQueryString("limit=5")), hasCode("REQUEST_INVALID"));
-  assert.equal(parseFilterOnly(parseQueryString("after=abc")), null);
-  assert.throws(() => parseRowSelect(parseQueryString("status=eq.paid")), hasCode("REQUEST_INVALID"));
-  assert.deepEqual(parseRowSelect(parseQueryString("select=a&after=b")), ["a"]);
+  assert.throws(() => parseLiveQuery(parseQueryString("limit=5")), hasCode("REQUEST_INVALID"));
+  assert.deepEqual(parseLiveQuery(parseQueryString("after=abc")), { filter: null, select: null });
+  assert.deepEqual(parseLiveQuery(parseQueryString("select=a,b:c")).select, ["a", { column: "c", alias: "b" }]);
+  assert.throws(() => parseRowOptions(parseQueryString("status=eq.paid")), hasCode("REQUEST_INVALID"));
+  assert.deepEqual(parseRowOptions(parseQueryString("select=a&after=b")), { select: ["a"] });
+  assert.deepEqual(parseRowOptions(parseQueryString("stale=ok")), { select: null, stale: true });
 });
 
 test("any query string is read, or refused with REQUEST_INVALID or FILTER_INVALID", () => {

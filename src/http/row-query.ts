@@ -1,6 +1,6 @@
 /** The query string of a view: filters, `order`, `select`, `limit`, `offset`, `cursor`, and what searches. Throws `REQUEST_INVALID` and `FILTER_INVALID`. */
 import { MillraceError } from "../base/errors.ts";
-import type { Embedded, Filter, RowQuery, Selected } from "../views/view-info.ts";
+import type { Embedded, Filter, RowOptions, RowQuery, Selected } from "../views/view-info.ts";
 import { allOf, parseColumnFilter, parseGroupFilter } from "./filter-grammar.ts";
 import { findParameters, parseFind, parseFindFilters } from "./find-parameters.ts";
 import type { QueryParameter } from "./query-string.ts";
@@ -16,6 +16,7 @@ export const viewParameters = [
   "offset",
   "cursor",
   "after",
+  "stale",
   ...findParameters,
   ...seriesParameters,
 ] as const;
@@ -58,29 +59,50 @@ export function parseRowQuery(
     limit: Math.min(limit ?? limitDefault, limits.rowsMax),
     offset,
     cursor,
+    ...staleOf(parameters),
     ...(find === null ? {} : { find }),
     ...(series === null ? {} : { series }),
   };
 }
 
-/** For what takes a filter and `after=` only; other parameters that would be ignored are refused. */
-export function parseFilterOnly(parameters: readonly QueryParameter[]): Filter | null {
-  const known: readonly string[] = ["after", ...findParameters];
+/** For a live view: a filter, `select` and `after=`; other parameters that would be ignored are refused. */
+export function parseLiveQuery(parameters: readonly QueryParameter[]): {
+  readonly filter: Filter | null;
+  readonly select: readonly Selected[] | null;
+} {
+  const known: readonly string[] = ["after", "select", ...findParameters];
   const refused = parameters.find(({ name }) => !known.includes(name) && viewParameters.some((one) => one === name));
   if (refused) throw new MillraceError("REQUEST_INVALID", `"${refused.name}" has no meaning for a live view`);
-  return parseFilter(parameters, parseFindFilters(singleParameters(parameters)));
+  const single = singleParameters(parameters);
+  return { filter: parseFilter(parameters, parseFindFilters(single)), select: parseSelect(single.get("select")) };
 }
 
-/** For one row by its key: `select` and `after`. */
-export function parseRowSelect(parameters: readonly QueryParameter[]): readonly Selected[] | null {
-  if (parameters.length === 0) return null;
-  const refused = parameters.find(({ name }) => name !== "after" && name !== "select");
+const ofOneRow: RowOptions = { select: null };
+
+/** For one row by its key: `select`, `stale` and `after`. */
+export function parseRowOptions(parameters: readonly QueryParameter[]): RowOptions {
+  if (parameters.length === 0) return ofOneRow;
+  const refused = parameters.find(({ name }) => !["after", "select", "stale"].includes(name));
   if (refused) {
     throw new MillraceError("REQUEST_INVALID", `"${refused.name}" has no meaning for one row`, {
       hint: "Filters belong to /v1/views/{view}.",
     });
   }
-  return parseSelect(singleParameters(parameters).get("select"));
+  return { select: parseSelect(singleParameters(parameters).get("select")), ...staleOf(parameters) };
+}
+
+/** `stale=ok`. Throws `REQUEST_INVALID`. */
+function staleOf(parameters: readonly QueryParameter[]): { readonly stale?: true } {
+  const value = singleParameters(parameters).get("stale");
+  return value === undefined ? {} : checkedStale(value);
+}
+
+/** Throws `REQUEST_INVALID`. */
+export function checkedStale(value: unknown): { readonly stale: true } {
+  if (value === "ok") return { stale: true };
+  throw new MillraceError("REQUEST_INVALID", `stale is ${JSON.stringify(value)?.slice(0, 40)}`, {
+    hint: "stale=ok reads the last good state of a view that failed; a column of that name is filtered by and=(stale.eq.true).",
+  });
 }
 
 /** The selection with what parameters say of its relations (`lines.order=…`, `lines.sku=eq.a`), and those that are left. */

@@ -176,10 +176,29 @@ export const components = {
         }),
       ),
     }),
+    "history?": {
+      enum: ["store"],
+      description: "Of a view that may read topics whose records the log lets go: the store is the only copy of those.",
+    },
     "refresh?": {
       ...object({ every: string, behind: boolean }),
       description: "Of a view that is run again as a whole; behind when something that it reads has changed since.",
     },
+    "publishing?": object({
+      topic: string,
+      state: object({
+        kind: { enum: ["starting", "comparing", "publishing", "waiting", "stopped"] },
+        "error?": errorInside,
+        "retryAtMs?": integer,
+      }),
+      position: {
+        ...nullable(string),
+        description: "The topic is the view at this generation.batch; null while it is compared.",
+      },
+      behind: { ...nullable(integer), description: "Batches of the group that the topic lacks." },
+      batches: { type: "integer", description: "Published since the start." },
+      records: { type: "integer", description: "Published since the start." },
+    }),
     state: object({
       kind: { enum: ["building", "live", "failed", "removed"] },
       "reason?": string,
@@ -190,6 +209,7 @@ export const components = {
         description: "The version that is to take this one's place, while it is built.",
       },
       "error?": errorInside,
+      "staleSince?": { ...string, description: "Until then its rows were right; stale=ok reads them as they were." },
     }),
     rowsEstimated: integer,
     changes: integer,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseQueryString } from "./query-string.ts";
-import { parseFilterOnly, parseRowQuery } from "./row-query.ts";
+import { parseLiveQuery, parseRowQuery } from "./row-query.ts";
 
 const parse = (query: string) => parseRowQuery(parseQueryString(query), { rowsMax: 10_000 }).series;
 
@@ -37,5 +37,5 @@ test("what is no bucket is refused, and a live view has none", () => {
   ] as const) {
     assert.throws(() => parse(query), { code: "REQUEST_INVALID", message }, query);
   }
-  assert.throws(() => parseFilterOnly(parseQueryString("bucket=1h")), /"bucket" has no meaning for a live view/);
+  assert.throws(() => parseLiveQuery(parseQueryString("bucket=1h")), /"bucket" has no meaning for a live view/);
 });

@@ -45,10 +45,12 @@ test("a token of another server, or from before a failover, is TOKEN_FOREIGN, an
   await assert.rejects(asked(token({ timeline: 1 }), server), { code: "TOKEN_FOREIGN", message: /failover/ });
 });
 
-test("now is the end of each source of which the read shows something, and none of them is passed over", async () => {
+test("now is the end of each source and topic of which the read shows something, and none of them is passed over", async () => {
   const waited: unknown[] = [];
   const reads = [{ view: "top" }];
+  const end = { kind: "topic", topic: "calls", topicId: "1", positions: [{ partition: 0, offset: 7 }] };
   const views = {
+    endsOfTopics: async (asked: unknown) => (asked === reads ? [end] : []),
     sourcesOf: (asked: unknown) => (asked === reads ? ["shop", "crm"] : []),
     waitFor: async (target: WaitTarget, _waitMs: number, _signal: unknown, of: unknown) =>
       void waited.push({ ...target, of }),
@@ -59,6 +61,7 @@ test("now is the end of each source of which the read shows something, and none 
   assert.deepEqual(waited, [
     { kind: "source", source: "shop", lsn: "0/16B3748", of: reads },
     { kind: "source", source: "crm", lsn: "0/2000000", of: reads },
+    { ...end, of: reads },
   ]);
   const gone = new MillraceError("SOURCE_UNREACHABLE", "it does not stream");
   const unreachable = { status: () => undefined, end: () => Promise.reject(gone) };

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { parseDurationMs, parseSizeBytes, printDuration } from "../base/units.ts";
+import { parseDurationMs, parseSizeBytes, printDuration, printSize } from "../base/units.ts";
 import { defaultTopicSettings, type TopicSettings } from "../engine/engine.ts";
 import { hasCode } from "./door-fixture.ts";
-import { parseTopicSettings, printSize, printTopicSettings } from "./topic-settings.ts";
+import { parseTopicSettings, printTopicSettings } from "./topic-settings.ts";
 
 test("what is printed reads back as itself", () => {
   fc.assert(

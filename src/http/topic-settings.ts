@@ -4,7 +4,7 @@
  * bounds of its own.
  */
 import { MillraceError } from "../base/errors.ts";
-import { parseDurationMs, parseSizeBytes, printDuration } from "../base/units.ts";
+import { parseDurationMs, parseSizeBytes, printDuration, printSize } from "../base/units.ts";
 import type { TopicSettings } from "../engine/engine.ts";
 import { compressions } from "../engine/topic-settings.ts";
 import { nearest } from "./nearest.ts";
@@ -145,18 +145,6 @@ export function printTopicSettings(settings: TopicSettings): Record<string, unkn
 
 function printBound(ms: number | null): string {
   return ms === null ? "unlimited" : printDuration(ms);
-}
-
-/** The largest unit that divides it: 10485760 is `10MB`. */
-export function printSize(bytes: number): string {
-  const units = [
-    ["TB", 1024 ** 4],
-    ["GB", 1024 ** 3],
-    ["MB", 1024 ** 2],
-    ["KB", 1024],
-  ] as const;
-  const unit = units.find(([, size]) => bytes >= size && bytes % size === 0);
-  return unit ? `${bytes / unit[1]}${unit[0]}` : `${bytes}B`;
 }
 
 function bounded(name: string, value: unknown, { min, max }: { min: number; max: number }): number {

@@ -3,6 +3,7 @@ import { Agent, type IncomingMessage, request } from "node:http";
 import { test } from "node:test";
 import { MillraceError } from "../base/errors.ts";
 import { encodeToken } from "../feeds/token.ts";
+import type { PublicationInfo } from "../publish/publication-info.ts";
 import type { RowQuery, ViewInfo, Views, WaitTarget } from "../views/view-info.ts";
 import { ask, openTestDoor, partial } from "./door-fixture.ts";
 
@@ -49,6 +50,46 @@ test("views are listed with their states, and a failed one says why", async () =
     kind: "failed",
     error: { code: "VIEW_FAILED", message: "division by zero", hint: "Look at the row.", action: "call-operator" },
   });
+});
+
+test("a view that is published says to which topic, how far it is, and what it waits for", async () => {
+  const error = new MillraceError("RECORD_TOO_LARGE", "the row is too large", { hint: "Show less." });
+  const publication: PublicationInfo = {
+    view: orderCards.name,
+    topic: "order-cards",
+    state: { kind: "waiting", error, retryAtMs: 5 },
+    position: { generation: 2, batch: 7 },
+    behind: 3,
+    batches: 4,
+    records: 9,
+  };
+  const views = partial<Views>("views", { list: () => [orderCards, { ...orderCards, name: "other" }] });
+  const of = (view: string) => (view === orderCards.name ? publication : undefined);
+  await using door = await openTestDoor({ views, publications: { list: () => [publication], of } });
+  const { items } = (await ask(door, "/v1/views")).json() as { items: { publishing?: unknown }[] };
+  assert.deepEqual(
+    items.map(({ publishing }) => publishing),
+    [
+      {
+        topic: "order-cards",
+        state: {
+          kind: "waiting",
+          error: {
+            code: "RECORD_TOO_LARGE",
+            message: "the row is too large",
+            hint: "Show less.",
+            action: "fix-request",
+          },
+          retryAtMs: 5,
+        },
+        position: "2.7",
+        behind: 3,
+        batches: 4,
+        records: 9,
+      },
+      undefined,
+    ],
+  );
 });
 
 test("rows are a bare array, as their texts were made, with the token of what they are", async () => {
@@ -283,9 +324,12 @@ test("a read with a token waits until the group has it, by parameter or by heade
   ]);
 });
 
-test("a token that is not reached in time is 503, one that is none is 400, a topic's is 409", async () => {
+test("a token that is not reached in time is 503, one that is none is 400, one of another topic is 409", async () => {
+  const waited: WaitTarget[] = [];
   const views = partial<Views>("views", {
-    waitFor: async () => {
+    waitFor: async (target) => {
+      waited.push(target);
+      if (target.kind === "topic") throw new MillraceError("TOKEN_FOREIGN", "not of the topic as it is now");
       throw new MillraceError("TOKEN_TIMEOUT", "not reached");
     },
   });
@@ -294,8 +338,9 @@ test("a token that is not reached in time is 503, one that is none is 400, a top
   assert.equal(late.status, 503);
   assert.ok(late.headers["retry-after"]);
   assert.equal((await ask(door, "/v1/views/order_cards?after=nonsense")).status, 400);
-  const topic = encodeToken({ kind: "topic", topic: "a", topicId: "b", positions: [] });
-  assert.equal((await ask(door, `/v1/views/order_cards?after=${topic}`)).status, 409);
+  const ofTopic = { kind: "topic", topic: "a", topicId: "b", positions: [{ partition: 1, offset: 7 }] } as const;
+  assert.equal((await ask(door, `/v1/views/order_cards?after=${encodeToken(ofTopic)}`)).status, 409);
+  assert.deepEqual(waited.at(-1), ofTopic);
 });
 
 test("what views refuse is answered with its status and its hint", async () => {

@@ -2,17 +2,19 @@
 import { createHash } from "node:crypto";
 import { MillraceError } from "../base/errors.ts";
 import { printDuration } from "../base/units.ts";
+import type { PublicationInfo } from "../publish/publication-info.ts";
 import type { GroupPosition, RowAnswer, ViewInfo } from "../views/view-info.ts";
 import type { HttpDoorDependencies } from "./door-dependencies.ts";
 import type { HttpLimits } from "./door-settings.ts";
 import { parsePreferences } from "./preferences.ts";
 import { errorJson } from "./problem.ts";
 import { decodeSegment } from "./query-string.ts";
+import { staleHeaders, suggestionHeaders, warningHeaders } from "./read-headers.ts";
 import { afterParameters, groupToken, waitForViews } from "./read-token.ts";
 import { jsonBodyOf } from "./request-body.ts";
 import { type Call, json, jsonText, type Parameter, type Reply, type Route, text } from "./route.ts";
 import { acceptedForm, rowFormTypes, rowsBody } from "./row-form.ts";
-import { parseFilterOnly, parseRowQuery, parseRowSelect } from "./row-query.ts";
+import { parseLiveQuery, parseRowOptions, parseRowQuery } from "./row-query.ts";
 import { rangeAnswer } from "./row-range.ts";
 import { anything, array, boolean, integer, list, object, ref, string } from "./schemas.ts";
 
@@ -55,6 +57,12 @@ const findRouteParameters: readonly Parameter[] = [
   { name: "q", in: "query", about: 'Words, with the option search: "a phrase", or, -not, begin*.', schema: string },
   { name: "highlight", in: "query", about: "Columns to mark the words of q in, as _highlight.", schema: string },
   {
+    name: "suggest",
+    in: "query",
+    about: "true: where q finds nothing, Millrace-Suggestion has other words that do.",
+    schema: { const: "true" },
+  },
+  {
     name: "near",
     in: "query",
     about: "lat,lon with the option geo: the nearest first, with _distance.",
@@ -67,6 +75,13 @@ const findRouteParameters: readonly Parameter[] = [
   { name: "geohash", in: "query", about: "Adds _geohash, of so many characters: 1 to 12.", schema: integer },
   { name: "zoom", in: "query", about: "Adds _tile, as zoom/x/y: 0 to 24.", schema: integer },
 ];
+
+const staleParameter: Parameter = {
+  name: "stale",
+  in: "query",
+  about: "ok reads the last good state of a view that failed, which Millrace-Stale then tells.",
+  schema: { const: "ok" },
+};
 
 const rowParameters: readonly Parameter[] = [
   {
@@ -95,11 +110,12 @@ const rowParameters: readonly Parameter[] = [
     schema: { enum: ["null", "0", "previous", "linear"] },
   },
   { name: "tz", in: "query", about: "Whose days, weeks and months bucket means; UTC when left out.", schema: string },
+  staleParameter,
   ...afterParameters,
 ];
 
 export function viewRoutes(
-  { views, feeds, sources }: Pick<HttpDoorDependencies, "views" | "feeds" | "sources">,
+  { views, publications, feeds, sources }: Pick<HttpDoorDependencies, "views" | "publications" | "feeds" | "sources">,
   limits: HttpLimits,
 ): readonly Route[] {
   const viewOf = (call: Call) => decodeSegment(call.segments.view ?? "");
@@ -113,7 +129,7 @@ export function viewRoutes(
       parameters: [],
       answers: { 200: { about: "The views.", schema: list(ref("View")) } },
       errors: [],
-      handle: () => json({ items: views.list().map(viewJson), next: null }),
+      handle: () => json({ items: views.list().map((view) => viewJson(view, publications.of(view.name))), next: null }),
     },
     {
       method: "GET",
@@ -160,6 +176,9 @@ export function viewRoutes(
           headers: {
             ...readHeaders(answer.position, tagOf(form === "json" ? body : `${form}\n${body}`)),
             ...range.headers,
+            ...staleHeaders([answer]),
+            ...suggestionHeaders(answer.suggestions),
+            ...warningHeaders([{ view, unindexed: answer.unindexed }]),
             vary: "Accept, Prefer, Range",
             ...(applied === null ? {} : { "preference-applied": applied }),
             ...(answer.next === null ? {} : linkTo(call, answer.next, query.limit)),
@@ -175,6 +194,7 @@ export function viewRoutes(
       access: "key",
       parameters: [
         { name: "select", in: "query", about: "Columns, with commas between.", schema: string },
+        staleParameter,
         ...afterParameters,
       ],
       answers: {
@@ -186,14 +206,14 @@ export function viewRoutes(
       handle: (call) => {
         const view = viewOf(call);
         const key = (call.segments.key ?? "").split(",").map(decodeSegment);
-        const select = parseRowSelect(call.query);
+        const options = parseRowOptions(call.query);
         const read = () => {
-          const answer = views.row(view, key, select);
+          const answer = views.row(view, key, options.select, options);
           return answer instanceof Promise
             ? answer.then((one) => rowReply(view, key, one))
             : rowReply(view, key, answer);
         };
-        const waiting = waitForViews(call, views, sources, limits.tokenWaitMs, [{ view, select }]);
+        const waiting = waitForViews(call, views, sources, limits.tokenWaitMs, [{ view, select: options.select }]);
         return waiting ? waiting.then(read) : read();
       },
     },
@@ -205,21 +225,27 @@ export function viewRoutes(
       access: "key",
       parameters: [
         { name: "Last-Event-ID", in: "header", about: "The id of the last event that was seen.", schema: string },
-        ...findRouteParameters.filter(({ name }) => !["highlight", "geohash", "zoom"].includes(name)),
+        {
+          name: "select",
+          in: "query",
+          about: "Columns that are shown beside the key; all when left out.",
+          schema: string,
+        },
+        ...findRouteParameters.filter(({ name }) => !["highlight", "suggest", "geohash", "zoom"].includes(name)),
         ...afterParameters,
       ],
       openQuery: true,
       answers: { 200: { about: "The feed.", type: "text/event-stream", schema: string } },
-      errors: [...readErrors, ...tokenErrors, "FILTER_INVALID", "VIEW_OPTION_MISSING"],
+      errors: [...readErrors, ...tokenErrors, "FILTER_INVALID", "PATH_INVALID", "VIEW_OPTION_MISSING"],
       handle: async (call) => {
         const view = viewOf(call);
-        const filter = parseFilterOnly(call.query);
+        const { filter, select } = parseLiveQuery(call.query);
         await waitForViews(call, views, sources, limits.tokenWaitMs, [{ view }]);
         const lastEventId = lastEventIdOf(call);
         return {
           kind: "feed",
           of: "view",
-          open: (signal) => feeds.openViewFeed({ view, filter, lastEventId, signal }),
+          open: (signal) => feeds.openViewFeed({ view, filter, select, lastEventId, signal }),
         };
       },
     },
@@ -258,14 +284,19 @@ export function viewRoutes(
   return routes;
 }
 
-function rowReply(view: string, key: readonly string[], { row, position }: RowAnswer): Reply {
-  if (row !== null) return jsonText(row.body, 200, readHeaders(position, row.tag));
+function rowReply(view: string, key: readonly string[], answer: RowAnswer): Reply {
+  const { row, position } = answer;
+  const stale = answer.staleSinceMs === undefined ? undefined : staleHeaders([answer]);
+  if (row !== null) {
+    const headers = readHeaders(position, row.tag);
+    return jsonText(row.body, 200, stale ? { ...headers, ...stale } : headers);
+  }
   throw new MillraceError("ROW_NOT_FOUND", `view "${view}" has no row with the key ${JSON.stringify(key)}`, {
-    details: { token: groupToken(position) },
+    details: { token: groupToken(position), ...(stale && { stale: stale["millrace-stale"] }) },
   });
 }
 
-export function viewJson(view: ViewInfo): Record<string, unknown> {
+function viewJson(view: ViewInfo, publication: PublicationInfo | undefined): Record<string, unknown> {
   const { state, references, refresh } = view;
   return {
     ...view,
@@ -273,8 +304,25 @@ export function viewJson(view: ViewInfo): Record<string, unknown> {
       references: references.map(({ name, view: to, on }) => ({ name, view: to, on: Object.fromEntries(on) })),
     }),
     ...(refresh && { refresh: { every: printDuration(refresh.everyMs), behind: refresh.behind } }),
-    state: state.kind === "failed" ? { kind: state.kind, error: errorJson(state.error) } : state,
+    ...(publication && { publishing: publicationJson(publication) }),
+    state: state.kind === "failed" ? failedJson(state) : state,
   };
+}
+
+function publicationJson({ topic, state, position, behind, batches, records }: PublicationInfo) {
+  return {
+    topic,
+    state: "error" in state ? { ...state, error: errorJson(state.error) } : state,
+    position: position && `${position.generation}.${position.batch}`,
+    behind,
+    batches,
+    records,
+  };
+}
+
+function failedJson({ kind, error, staleSinceMs }: Extract<ViewInfo["state"], { kind: "failed" }>) {
+  const since = staleSinceMs === undefined ? {} : { staleSince: new Date(staleSinceMs).toISOString() };
+  return { kind, error: errorJson(error), ...since };
 }
 
 /** What `EventSource` sends when it comes back, as the text that an id is. */

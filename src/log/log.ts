@@ -40,7 +40,7 @@ import { ReadMemory } from "./read-memory.ts";
 import { SegmentIndexes } from "./segment-index.ts";
 import { TailCache } from "./tail-cache.ts";
 import { type LogTopic, type LogTopicSettings, laterTopicSettings, TopicCatalogue } from "./topic-catalogue.ts";
-import { Topics, topicUnknown } from "./topics.ts";
+import { type TopicAlteration, Topics, topicUnknown } from "./topics.ts";
 import { TransactionCoordinator, type WireOrigin } from "./transaction-coordinator.ts";
 import { type ProducerIdentity, transactionsTopic } from "./transaction-records.ts";
 import { LogProducer } from "./transactions.ts";
@@ -186,20 +186,20 @@ export class Log {
 
   /**
    * `alter` makes checked settings of those that hold when its turn has come; it takes no partition away. `configs` takes
-   * the place of those that were kept.
+   * the place of those that were kept, `readOnly` that of what held.
    * Throws `TOPIC_UNKNOWN`, `TOPIC_READ_ONLY`.
    */
   alterTopic(
     name: string,
     alter: (settings: LogTopicSettings) => LogTopicSettings,
-    configs?: LogTopic["configs"],
+    also: TopicAlteration = {},
   ): Promise<LogTopic> {
     this.#assertOpen();
     if (name === transactionsTopic) throw ownTopic(name);
     return this.#change(async () => {
       const topic = this.#topics.get(name);
       if (!topic) throw topicUnknown(name);
-      return await this.#topics.alter(name, alter(topic.settings), configs);
+      return await this.#topics.alter(name, alter(topic.settings), also);
     });
   }
 

@@ -27,6 +27,12 @@ export interface PartitionStarts {
   readonly journaled: ReadonlyMap<string, JournaledBatches>;
 }
 
+/** What may be altered beside the settings; left out, it stays as it is. */
+export interface TopicAlteration {
+  readonly readOnly?: boolean;
+  readonly configs?: LogTopic["configs"];
+}
+
 interface OpenTopic {
   /** Handed to the partitions, which see it change. */
   readonly settings: PartitionSettings;
@@ -126,11 +132,12 @@ export class Topics {
   }
 
   /** Other settings, and perhaps more partitions; never fewer. Throws `TOPIC_UNKNOWN`. */
-  async alter(name: string, settings: LogTopicSettings, configs?: LogTopic["configs"]): Promise<LogTopic> {
+  async alter(name: string, settings: LogTopicSettings, also: TopicAlteration = {}): Promise<LogTopic> {
     const topic = this.#catalogue.get(name);
     const open = this.#open.get(name);
     if (!topic || !open) throw topicUnknown(name);
-    const altered = withConfigs({ ...topic, settings }, configs ?? topic.configs);
+    const { readOnly = topic.readOnly, configs = topic.configs } = also;
+    const altered = withConfigs({ ...topic, settings, readOnly }, configs);
     if (settings.durability === "fsync" && topic.settings.durability === "os") await this.#makeDurable(open);
     const grown: OpenTopic = { settings: open.settings, partitions: [...open.partitions] };
     // Folders that a start finds behind the last partition of the catalogue are made anew.

@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { VirtualClock } from "../base/virtual-clock.ts";
 import type { SourceStatus } from "../capture/source.ts";
+import type { PublicationInfo } from "../publish/publication-info.ts";
 import type { Views } from "../views/view-info.ts";
-import { collectProcess, collectSources, collectViews, watchEventLoop } from "./collectors.ts";
+import { collectProcess, collectPublishers, collectSources, collectViews, watchEventLoop } from "./collectors.ts";
 import { MetricsRegistry } from "./metrics.ts";
 
 const status: SourceStatus = {
@@ -67,6 +68,20 @@ test("views tell their states and their group's batch", () => {
   assert.match(text, /millrace_view_row_bytes\{view="order_cards"\} 480/);
   assert.match(text, /millrace_views_batch\{group="main"\} 41/);
   assert.match(text, /millrace_views_generation\{group="main"\} 2/);
+});
+
+test("publishers tell their state, what they have written and what their topics lack", () => {
+  const metrics = new MetricsRegistry();
+  const figures = { view: "cards", topic: "cards-topic", position: null, batches: 4, records: 9 };
+  const one: PublicationInfo = { ...figures, state: { kind: "publishing" }, behind: 3 };
+  const other: PublicationInfo = { ...one, topic: "other", state: { kind: "comparing" }, behind: null };
+  collectPublishers(metrics, { list: () => [one, other], of: () => one });
+  const text = metrics.render();
+  assert.match(text, /millrace_publisher_state\{state="publishing",topic="cards-topic",view="cards"\} 1/);
+  assert.match(text, /millrace_publisher_behind_batches\{topic="cards-topic",view="cards"\} 3/);
+  assert.match(text, /millrace_publisher_batches_total\{topic="other",view="cards"\} 4/);
+  assert.match(text, /millrace_publisher_records_total\{topic="cards-topic",view="cards"\} 9/);
+  assert.doesNotMatch(text, /behind_batches\{topic="other"/);
 });
 
 test("a stall of the event loop is seen as a late timer, and watching ends with close", async () => {

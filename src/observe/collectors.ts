@@ -3,6 +3,7 @@ import type { Clock } from "../base/clock.ts";
 import type { Metrics, Sample } from "../base/metrics.ts";
 import type { SourceStatus } from "../capture/source.ts";
 import type { Answer, Engine, PartitionOffsets } from "../engine/engine.ts";
+import type { PublicationInfo, PublicationsInfo } from "../publish/publication-info.ts";
 import type { RowCacheFigures, Views } from "../views/view-info.ts";
 
 /** Sizes and offsets of every topic. Where an engine has to ask for them, those of the look before are told. */
@@ -157,6 +158,33 @@ export function collectViews(metrics: Metrics, views: Views): void {
   metrics.collect("gauge", "millrace_views_generation", "The generation of the change rows.", () => [
     { labels: { group: "main" }, value: views.position().generation },
   ]);
+}
+
+/** What the publishers have written, and what their topics lack. */
+export function collectPublishers(metrics: Metrics, publications: PublicationsInfo): void {
+  const each = (pick: (one: PublicationInfo) => number | null) => () =>
+    publications.list().map((one) => ({ labels: { view: one.view, topic: one.topic }, value: pick(one) }));
+  metrics.collect("gauge", "millrace_publisher_state", "1 for the state that a publisher is in.", () =>
+    publications.list().map(({ view, topic, state }) => ({ labels: { view, topic, state: state.kind }, value: 1 })),
+  );
+  metrics.collect(
+    "gauge",
+    "millrace_publisher_behind_batches",
+    "Batches of the group that a view's topic lacks; nothing while it is compared.",
+    each(({ behind }) => behind),
+  );
+  metrics.collect(
+    "counter",
+    "millrace_publisher_batches_total",
+    "Batches with changes that were published since the start.",
+    each(({ batches }) => batches),
+  );
+  metrics.collect(
+    "counter",
+    "millrace_publisher_records_total",
+    "Records that were published since the start.",
+    each(({ records }) => records),
+  );
 }
 
 /** Memory and age of the process. */

@@ -94,6 +94,11 @@ export function unitOfReconcile(source: string): string {
   return `reconcile/${source}`;
 }
 
+/** The unit that writes the topic that a view is published to: whatever view that is. */
+export function unitOfPublisher(topic: string): string {
+  return `publish/${topic}`;
+}
+
 /** Written by the unit's owner only, under its epoch. */
 function besideOf(unit: string): string {
   return `${unit}/beside`;

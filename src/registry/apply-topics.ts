@@ -37,8 +37,9 @@ export async function applyTopics(
   engine: Engine,
   registry: SchemaRegistry,
   definitions: readonly Definition[],
+  published: ReadonlySet<string> = new Set(),
 ): Promise<readonly TopicPlan[]> {
-  const plans = planTopics(engine, registry, definitions);
+  const plans = planTopics(engine, registry, definitions, published);
   for (const { name, topic, settings, subjects } of plans) {
     if (topic === "create") await engine.createTopic(name, settings);
     if (topic === "alter") await engine.alterTopic(name, settings);
@@ -47,14 +48,19 @@ export async function applyTopics(
   return plans;
 }
 
-/** Throws `TOPIC_CHANGE_REFUSED`, `SCHEMA_INCOMPATIBLE`, `SCHEMA_INVALID`, `REGISTRY_READ_ONLY`. Writes nothing. */
+/**
+ * Topics that a view is `published` to are made and altered by who publishes; their schemas are as those of others.
+ * Throws `TOPIC_CHANGE_REFUSED`, `SCHEMA_INCOMPATIBLE`, `SCHEMA_INVALID`, `REGISTRY_READ_ONLY`. Writes nothing.
+ */
 export function planTopics(
   engine: Pick<Engine, "topic">,
   registry: SchemaRegistry,
   definitions: readonly Definition[],
+  published: ReadonlySet<string> = new Set(),
 ): readonly TopicPlan[] {
   return definitions.map((definition) => {
     const { name, settings } = definition;
+    if (published.has(name)) return { name, topic: "keep", settings, subjects: planSubjects(registry, definition) };
     const known = engine.topic(name);
     if (known) assertChangeable(known, settings);
     const topic = known ? (isSo(known, settings) ? "keep" : "alter") : "create";

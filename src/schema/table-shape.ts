@@ -1,4 +1,4 @@
-/** The shape of a captured table, as the log carries it and as views are bound against. */
+/** The shape of a captured table, or of a topic read as one, as views are bound against it. */
 
 export interface ColumnShape {
   readonly name: string;
@@ -9,6 +9,16 @@ export interface ColumnShape {
   readonly nullable: boolean;
   /** True when Millrace does not know the type and carries the server's text. */
   readonly carriedAsText: boolean;
+  /** SQL over the columns that are written, by which the store computes this one; absent for those. */
+  readonly generated?: string;
+}
+
+export interface WatermarkRule {
+  /** As the JSON of a value names it. */
+  readonly member: string;
+  /** RFC 3339, or a count from 1970. */
+  readonly form: "date-time" | "epoch-ms" | "epoch-us";
+  readonly latenessMs: number;
 }
 
 export interface TableShape {
@@ -20,6 +30,13 @@ export interface TableShape {
   /** Columns that identify a row; null for a table without a key (replica identity full, or append-only). */
   readonly key: readonly string[] | null;
   readonly appendOnly: boolean;
+  /**
+   * Of a topic that is no captured table's: each record a row (`stream`), or the last one of each key (`latest`). Absent
+   * for captured tables.
+   */
+  readonly records?: "stream" | "latest";
+  /** Of a stream: the member of its values that is the time of an event, and how much later than others one may come. */
+  readonly watermark?: WatermarkRule;
 }
 
 /** What `dev` saves as `millrace-schema.json`, so that `check` and `types` need no database. */

@@ -2,9 +2,9 @@
  * The statements of one batch (or of one part of a huge transaction), in their order. Pure: what is staged and which
  * views are live or being built go in, statements come out.
  *
- * Always true: mirrors take the batch in the order of their ids; the terms of a mirror run right before and right
- * after it; only views that read a changed mirror are touched. What the terms make is merged where a view is live, and
- * recorded where it is being filled.
+ * Always true: the clock moves first, then mirrors take the batch in the order of their ids; the terms of a mirror run
+ * right before and right after it; only views that read a changed mirror, or the clock where it moves, are touched. What
+ * the terms make is merged where a view is live, and recorded where it is being filled.
  */
 
 import type { PipelineStatement } from "./applier-pipeline.ts";
@@ -44,6 +44,8 @@ export interface BatchOptions {
   readonly straight: boolean;
   /** Every statement is planned for the rows of this batch. */
   readonly fresh: boolean;
+  /** Moves the group's clock, where it is to go on. */
+  readonly clock?: PipelineStatement | null;
 }
 
 /** Owners of statements: who is to blame when one fails. */
@@ -54,8 +56,9 @@ export const ownerOf = {
   mirror: (id: number) => `mirror ${id}`,
 };
 
-export function viewsTouched(layout: Layout, staged: Staged): CompiledView[] {
-  return layout.views.filter((view) => reads(view, staged));
+/** `moves`: whether the clock does. */
+export function viewsTouched(layout: Layout, staged: Staged, moves = false): CompiledView[] {
+  return layout.views.filter((view) => reads(view, staged, moves));
 }
 
 /** A view that is recomputed whole gets its change rows when that is done. */
@@ -63,12 +66,12 @@ export function writesChanges(view: CompiledView): boolean {
   return view.whole === undefined;
 }
 
-export function recordingsTouched(layout: Layout, staged: Staged): Recording[] {
-  return layout.recording.filter(({ view }) => reads(view, staged));
+export function recordingsTouched(layout: Layout, staged: Staged, moves = false): Recording[] {
+  return layout.recording.filter(({ view }) => reads(view, staged, moves));
 }
 
-function reads(view: CompiledView, staged: Staged): boolean {
-  return view.uses.some((use) => staged.has(use.mirrorId));
+function reads(view: CompiledView, staged: Staged, moves: boolean): boolean {
+  return (moves && view.clock !== undefined) || view.uses.some((use) => staged.has(use.mirrorId));
 }
 
 /** A version whose terms are to run, and to whom their failure belongs. */
@@ -83,8 +86,9 @@ export function loadsOnly(layout: Layout, staged: Staged): boolean {
 }
 
 export function planBatch(layout: Layout, staged: Staged, batch: number, options: BatchOptions): PipelineStatement[] {
-  const views = viewsTouched(layout, staged);
-  const recordings = recordingsTouched(layout, staged);
+  const clock = options.clock ?? null;
+  const views = viewsTouched(layout, staged, clock !== null);
+  const recordings = recordingsTouched(layout, staged, clock !== null);
   const readings: Reading[] = [
     ...views.map((view) => ({ view, owner: ownerOf.view(view.name) })),
     ...recordings.map(({ view }) => ({ view, owner: ownerOf.build(view.name) })),
@@ -94,6 +98,7 @@ export function planBatch(layout: Layout, staged: Staged, batch: number, options
   for (const { view, owner } of readings) {
     for (const sql of view.clear) statements.push({ sql: options.sweep ? asTruncate(sql) : sql, owner });
   }
+  if (clock !== null) statements.push(clock, ...clockTerms(readings));
   for (const id of [...staged.keys()].sort((a, b) => a - b)) {
     const mirror = layout.mirrors.get(id);
     const table = staged.get(id);
@@ -103,6 +108,11 @@ export function planBatch(layout: Layout, staged: Staged, batch: number, options
   statements.push(...recordings.map((recording) => recording.record(options.step)));
   if (!options.fresh) return statements;
   return [...statements, ...wholeTableJoins(false)].map((statement) => ({ ...statement, fresh: true }));
+}
+
+/** While all mirrors are as they were: what follows is under the new clock. */
+function clockTerms(readings: readonly Reading[]): PipelineStatement[] {
+  return readings.flatMap(({ view, owner }) => (view.clock?.terms ?? []).map((sql) => ({ sql, owner })));
 }
 
 function planMirror(
@@ -151,7 +161,7 @@ function stage(mirror: Mirror, table: StagedTable, options: BatchOptions): Pipel
   const statements: PipelineStatement[] = [
     empty(stageTable(id)),
     empty(deltaTable(id)),
-    { sql: copyToStage(id), copy: table.lines(), owner },
+    { sql: copyToStage(mirror), copy: table.lines(), owner },
   ];
   if (table.keepsCells) statements.push({ sql: keepCells(mirror), owner });
   for (const row of table.carried()) statements.push({ ...carryCells(mirror, row), owner, fresh: true });

@@ -18,6 +18,7 @@ import {
 } from "./applier-batch.ts";
 import { type PipelineStatement, PreparedNames, runPipeline, type StatementResult } from "./applier-pipeline.ts";
 import { advanceGroup, type GroupRow, lockGroup } from "./bookkeeping.ts";
+import { type ClockMove, moveClock } from "./clock-store.ts";
 import type { CompiledView } from "./compiled-view.ts";
 import type { Staged } from "./inputs-rows.ts";
 import { createStaging, type Mirror } from "./mirror.ts";
@@ -30,6 +31,8 @@ export interface Applied {
   /** Views that are recomputed whole, and of which something was changed. */
   readonly behind: ReadonlySet<string>;
   readonly bytes: number;
+  /** Where the group's clock went in it. */
+  readonly moved: ClockMove | null;
 }
 
 /** Staged rows since the temporary tables were truncated, past which that is done again. */
@@ -157,18 +160,27 @@ export class Applier {
   }
 
   /** A batch that is in memory, with what else is to be written about it. */
-  async applyBatch(staged: Staged, rest: readonly PipelineStatement[], straight: boolean): Promise<Applied> {
+  async applyBatch(
+    staged: Staged,
+    rest: readonly PipelineStatement[],
+    straight: boolean,
+    move: ClockMove | null = null,
+  ): Promise<Applied> {
     const { batch, generation } = this.#row;
-    const views = viewsTouched(this.#layout, staged);
-    const recordings = recordingsTouched(this.#layout, staged);
-    const options = { ...(await this.#prepare(staged)), straight };
+    const views = viewsTouched(this.#layout, staged, move !== null);
+    const recordings = recordingsTouched(this.#layout, staged, move !== null);
+    const prepared = await this.#prepare(staged);
+    const far = move?.far === true;
+    const clock = move === null ? null : moveClock(this.#group, move);
+    const options = { ...prepared, fresh: prepared.fresh || far, straight, clock };
     const rows = planBatch(this.#layout, staged, batch + 1, options);
     const record = recordBatch(this.#group, generation, batch + 1, views.filter(writesChanges));
-    const relaxed = loadsOnly(this.#layout, staged) ? ["set local synchronous_commit = off"] : [];
-    const results = await this.transact([...rows, ...record, ...rest], {}, relaxed);
+    const loads = move === null && loadsOnly(this.#layout, staged);
+    const settings = [...(loads ? ["set local synchronous_commit = off"] : []), ...(far ? wholeTableSettings : [])];
+    const results = await this.transact([...rows, ...record, ...rest], {}, settings);
     for (const recording of recordings) recording.took(options.step, inserted(recording, rows, results));
     const applied = appliedOf(views, rows, results, record.length > 0 ? results[rows.length] : undefined);
-    return { ...applied, behind: new Set(fallenBehind(views, rows, results)) };
+    return { ...applied, behind: new Set(fallenBehind(views, rows, results)), moved: move };
   }
 
   /** A batch that comes in parts: one transaction over several round trips, of which only one part is in memory. */
@@ -205,7 +217,11 @@ export class Applier {
     const results = await this.#run([...net, ...record, ...rest, ...end]);
     this.#row = next;
     for (const took of recorded) took();
-    return { ...appliedOf(views, net, results, record.length > 0 ? results[net.length] : undefined), behind };
+    return {
+      ...appliedOf(views, net, results, record.length > 0 ? results[net.length] : undefined),
+      behind,
+      moved: null,
+    };
   }
 
   /** Statements outside of the group's transactions, each its own. */
@@ -259,7 +275,7 @@ function appliedOf(
   statements: readonly PipelineStatement[],
   results: readonly StatementResult[],
   record: StatementResult | undefined,
-): Omit<Applied, "behind"> {
+): Pick<Applied, "changes" | "bytes"> {
   const changes = new Map<string, number>();
   for (const view of views.filter(writesChanges)) {
     const count = mergeCount(view, statements, results);

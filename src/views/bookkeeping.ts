@@ -8,7 +8,9 @@ import { quote, type ViewDefinition } from "../catalog/definitions.ts";
 import type { TableShape } from "../schema/table-shape.ts";
 import { lockBeside } from "../store/roles.ts";
 import type { PipelineStatement } from "./applier-pipeline.ts";
+import { clockSchema } from "./clock-store.ts";
 import type { StoredPosition } from "./positions.ts";
+import { topicFunctions } from "./topic-functions.ts";
 
 export const storeFormat = 1;
 
@@ -18,11 +20,13 @@ const tables = [
   "create table if not exists millrace.meta (one boolean primary key default true check (one), log_id uuid not null, format integer not null)",
   "create table if not exists millrace.groups (name text primary key, epoch bigint not null, generation bigint not null, batch bigint not null, oldest_batch bigint not null, committed_at timestamptz not null) with (fillfactor = 30)",
   'create table if not exists millrace.positions ("group" text, topic text, topic_id text not null, partition integer, next_offset bigint not null, leader_epoch integer not null, base_offset bigint not null default 0, primary key ("group", topic, partition)) with (fillfactor = 30)',
+  "alter table millrace.positions add column if not exists latest_event_ms bigint",
   'create table if not exists millrace.sources ("group" text, source text, snapshot_id text not null, snapshot_complete boolean not null, lsn text, primary key ("group", source)) with (fillfactor = 30)',
   'create table if not exists millrace.mirrors (id integer generated always as identity primary key, "group" text not null, source text not null, "schema" text not null, "table" text not null, shape jsonb not null, state text not null, error jsonb, unique ("group", source, "schema", "table"))',
   "alter table millrace.mirrors add column if not exists reading text",
   'create table if not exists millrace.view_versions ("group" text, name text, version integer, hash text not null, definition jsonb not null, state text not null, error jsonb, primary key ("group", name, version))',
   'create table if not exists millrace.batches ("group" text, generation bigint not null, batch bigint, committed_at timestamptz not null, bytes bigint not null, primary key ("group", batch))',
+  ...clockSchema,
 ];
 
 export interface GroupRow {
@@ -47,6 +51,16 @@ export interface StoredError {
   readonly message: string;
   readonly sqlState?: string;
   readonly hint?: string;
+  /** Of a version that failed, or went for such a failure: what was right until then. Gone once a version is live again. */
+  readonly stale?: StoredStale;
+}
+
+/** Rows of this version are those of its query after this batch. */
+export interface StoredStale {
+  readonly version: number;
+  readonly generation: number;
+  readonly batch: number;
+  readonly sinceMs: number;
 }
 
 export interface MirrorRow {
@@ -85,7 +99,7 @@ export async function prepareStore(client: Client, logId: string, readerRole: st
   try {
     // Two processes may begin at once on one store: `if not exists` alone can fail with a duplicate.
     await lockBeside(client, "millrace.prepare", readerRole);
-    for (const statement of tables) await client.query(statement);
+    for (const statement of [...tables, ...topicFunctions]) await client.query(statement);
     const found = await client.query<{ log_id: string; format: number }>("select log_id, format from millrace.meta");
     const meta = found.rows[0];
     if (!meta) {
@@ -141,7 +155,7 @@ export async function takeGroup(client: Client, group: string, epoch: number, ge
 
 export async function readBookkeeping(client: Client, group: string, row: GroupRow): Promise<Bookkeeping> {
   const positions = await client.query(
-    'select topic, topic_id, partition, next_offset, leader_epoch, base_offset from millrace.positions where "group" = $1 order by topic',
+    'select topic, topic_id, partition, next_offset, leader_epoch, base_offset, latest_event_ms from millrace.positions where "group" = $1 order by topic',
     [group],
   );
   const sources = await client.query(
@@ -165,6 +179,7 @@ export async function readBookkeeping(client: Client, group: string, row: GroupR
       nextOffset: Number(p.next_offset),
       leaderEpoch: p.leader_epoch,
       baseOffset: Number(p.base_offset),
+      latestEventMs: p.latest_event_ms === null ? null : Number(p.latest_event_ms),
     })),
     sources: sources.rows.map((s) => ({
       source: s.source,
@@ -209,17 +224,22 @@ export function writePositions(group: string, positions: readonly StoredPosition
     next_offset: p.nextOffset,
     leader_epoch: p.leaderEpoch,
     base_offset: p.baseOffset,
+    latest_event_ms: p.latestEventMs,
   }));
   return [
     {
       sql:
-        'insert into millrace.positions as p ("group", topic, topic_id, partition, next_offset, leader_epoch, base_offset) ' +
-        "select $1, r.* from jsonb_to_recordset($2::jsonb) as r (topic text, topic_id text, partition integer, next_offset bigint, leader_epoch integer, base_offset bigint) " +
+        'insert into millrace.positions as p ("group", topic, topic_id, partition, next_offset, leader_epoch, base_offset, latest_event_ms) ' +
+        "select $1, r.* from jsonb_to_recordset($2::jsonb) as r (topic text, topic_id text, partition integer, next_offset bigint, leader_epoch integer, base_offset bigint, latest_event_ms bigint) " +
         'on conflict ("group", topic, partition) do update set topic_id = excluded.topic_id, next_offset = excluded.next_offset, ' +
-        "leader_epoch = excluded.leader_epoch, base_offset = excluded.base_offset",
+        "leader_epoch = excluded.leader_epoch, base_offset = excluded.base_offset, latest_event_ms = excluded.latest_event_ms",
       values: [group, JSON.stringify(rows)],
     },
   ];
+}
+
+export function forgetPositions(group: string, topic: string): PipelineStatement {
+  return { sql: 'delete from millrace.positions where "group" = $1 and topic = $2', values: [group, topic] };
 }
 
 export function writeSource(group: string, row: SourceRow): PipelineStatement {

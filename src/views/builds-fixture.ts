@@ -53,6 +53,11 @@ export class Holds implements AsyncDisposable {
   }
 }
 
+/** A query that asks what time it is, of the group's clock. */
+export function byClock(text: string): string {
+  return text.replaceAll("now()", "(select millrace.now())");
+}
+
 /** A table that went away, or was the one to give way while several were emptied: nothing was seen. */
 const unseenStates = new Set(["42P01", "42703", "XX000", "40P01"]);
 
@@ -115,7 +120,15 @@ export class LawWatch implements AsyncDisposable {
     const { rows } = await this.#client.query(
       "select name, version, definition->'sql'->>'text' as text from millrace.view_versions where state = 'live'",
     );
-    return rows;
+    return rows.map((row) => ({ ...row, text: byClock(row.text) }));
+  }
+
+  /** A table that was written anew since the snapshot began shows it nothing, as PostgreSQL's manual warns. */
+  async #sawRewritten(): Promise<boolean> {
+    const { rows } = await this.#client.query(
+      "select from pg_class where relkind = 'r' and relfilenode <> 0 and relfilenode is distinct from pg_relation_filenode(oid) limit 1",
+    );
+    return rows.length > 0;
   }
 
   /** A view that is recomputed whole is its query of this snapshot only while it does not say otherwise. */
@@ -146,7 +159,7 @@ export class LawWatch implements AsyncDisposable {
       const found = await client.query(
         `(select 'too much' as what, d.* from (${state} except all ${query}) d) union all (select 'missing', d.* from (${query} except all ${state}) d)`,
       );
-      return found.rows;
+      return found.rows.length > 0 && (await this.#sawRewritten()) ? null : found.rows;
     } catch (error) {
       if (error instanceof pg.DatabaseError && unseenStates.has(error.code ?? "")) return null;
       throw error;

@@ -1,5 +1,5 @@
 /**
- * Nets change rows per batch and key: the new image wins, an old image alone is a delete. Without a key they are netted per
+ * Nets change rows per batch and key: the new image wins, an old image alone is a delete, and two that show the same row are no change. Without a key they are netted per
  * batch and row, by how often it came and went. Rows must come ordered by batch, key or row, and `w`, as `change-sql.ts`
  * asks for them.
  */
@@ -13,8 +13,8 @@ export interface NetChange {
 
 interface Pending {
   readonly batch: number;
-  /** Of the last image. */
-  row: ChangeRow;
+  readonly first: ChangeRow;
+  last: ChangeRow;
   /** How often the row came, less how often it went. */
   count: number;
 }
@@ -29,13 +29,13 @@ export class ChangeNet {
     for (const row of rows) {
       const batch = Number(row.batch);
       const pending = this.#pending;
-      if (pending !== undefined && pending.batch === batch && isSame(pending.row, row)) {
-        pending.row = row;
+      if (pending !== undefined && pending.batch === batch && isSame(pending.last, row)) {
+        pending.last = row;
         pending.count += row.w;
         continue;
       }
       complete.push(...this.end());
-      this.#pending = { batch, row, count: row.w };
+      this.#pending = { batch, first: row, last: row, count: row.w };
     }
     return complete;
   }
@@ -52,7 +52,8 @@ function isSame(one: ChangeRow, other: ChangeRow): boolean {
   return one.key === null ? one.row === other.row : one.key === other.key;
 }
 
-function changeOf({ row: { key, row, w }, count }: Pending): ViewChange | undefined {
+function changeOf({ first, last: { key, row, w }, count }: Pending): ViewChange | undefined {
+  if (key !== null && first.w < 0 && w > 0 && first.row === row) return undefined;
   if (key !== null) return { op: w > 0 ? "upsert" : "delete", key, row: w > 0 ? row : null };
   if (count === 0) return undefined;
   return { op: count > 0 ? "insert" : "delete", key, row: row ?? "", count: Math.abs(count) };

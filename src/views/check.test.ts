@@ -107,3 +107,20 @@ test("a join without an index and a column carried as text are warned of", async
   assert.match(first?.warnings.join("\n") ?? "", /a change of "shop\.orders" reads all of "shop\.customers"/);
   assert.match(first?.warnings.join("\n") ?? "", /"shop\.orders"\."place" \(mood\) is carried as text/);
 });
+
+test("a view that cannot be published as its definition says is refused", async () => {
+  const publish = (name: string, text: string, topic: string) => view(name, { ...sql``, text }, { publish: topic });
+  const checked = await checkDefinitions(
+    [
+      publish("keyless", "select place from orders", "keyless-topic"),
+      publish("good", "select id, place from orders", "good-topic"),
+      publish("round", "select o.id from orders o join views.between b on b.n = o.id", "round-topic"),
+      define("between", `select count(*) as n from topics."round-topic"`),
+    ],
+    shapes,
+  );
+  assert.deepEqual(
+    checked.slice(0, 3).map(({ error }) => error?.code),
+    ["PUBLISH_KEY_MISSING", undefined, "PUBLISH_CYCLE"],
+  );
+});

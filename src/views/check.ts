@@ -1,11 +1,14 @@
-/** Checks all definitions against the shapes of captured tables, without any database. */
+/** Checks all definitions against the shapes of captured tables and topics, without any database. */
 import { MillraceError } from "../base/errors.ts";
 import { mirrorName, type ViewDefinition } from "../catalog/definitions.ts";
+import { publishKeyMissing } from "../catalog/publishing.ts";
+import type { TopicRetentions } from "../catalog/topic-retentions.ts";
 import type { TableShape } from "../schema/table-shape.ts";
 import { referenceError } from "./check-references.ts";
 import { compileViewSync, loadParser } from "./compile.ts";
 import type { CompiledView, MirrorBinding } from "./compiled-view.ts";
-import { circlesAmong } from "./graph.ts";
+import { circlesAmong, publishCirclesAmong } from "./graph.ts";
+import { retentionError } from "./topic-retention.ts";
 
 export interface CheckedView {
   readonly view: ViewDefinition;
@@ -16,19 +19,21 @@ export interface CheckedView {
   readonly warnings: readonly string[];
 }
 
-/** One answer per view, in their order; a view in a circle has `VIEW_CYCLE`. */
+/** One answer per view, in their order; a view in a circle has `VIEW_CYCLE` or `PUBLISH_CYCLE`. */
 export async function checkDefinitions(
   views: readonly ViewDefinition[],
   shapes: readonly TableShape[],
+  retentions: TopicRetentions = new Map(),
 ): Promise<CheckedView[]> {
   await loadParser();
   const mirrors = shapes.map((shape, i): MirrorBinding => ({ id: i + 1, shape }));
-  const circles = circlesAmong(views);
+  const circles = new Map([...publishCirclesAmong(views), ...circlesAmong(views)]);
   const checked = views.map((view): CheckedView => {
-    const circle = circles.get(view.name);
-    if (circle !== undefined) return { view, compiled: null, error: circle, warnings: [] };
+    const refused = circles.get(view.name) ?? retentionError(view, retentions);
+    if (refused) return { view, compiled: null, error: refused, warnings: [] };
     try {
       const compiled = compileViewSync({ view, mirrors, views, version: 1 });
+      if (view.publish && compiled.key === null) throw publishKeyMissing(view.name, view.publish.topic);
       return {
         view,
         compiled,

@@ -194,7 +194,7 @@ test("what cannot be kept up to date is refused, saying what would help", () => 
     ["select id, row_number() over (order by id) as r from orders", /window functions/],
     ["select sum(weight) as w8 from lines", /float8[\s\S]*Cast to numeric/],
     ["select stddev(quantity) as w8 from lines", /stddev/],
-    ["select id from orders where placed_at > now() - interval '1 day'", /function now[\s\S]*change of the data/],
+    ["select id, now() as at from orders", /function now/],
     ["select id, random() as r from orders", /function random/],
     ["select id, gen_random_uuid() as r from orders", /gen_random_uuid/],
     ["select id, current_date as d from orders", /current date/],

@@ -24,7 +24,8 @@ import { withReferences } from "./compile/references.ts";
 import { loadParser, type SourceText } from "./compile/source-text.ts";
 import { makeState } from "./compile/state.ts";
 import { tableLabel } from "./compile/tables.ts";
-import { makeTerms, type Term } from "./compile/terms.ts";
+import { clockOf, indexesByTime } from "./compile/temporal.ts";
+import { makeClockTerms, makeTerms, type Term } from "./compile/terms.ts";
 import { compileWhole } from "./compile/whole.ts";
 import type { CompiledView, CompileRequest } from "./compiled-view.ts";
 
@@ -148,6 +149,10 @@ function compilePlanned({ view, mirrors, version }: CompileRequest, source: Sour
   const { deltaTarget, ...state } =
     identity === null ? makeMultisetState(plan, names) : makeState(plan, identity, names);
   const terms = makeTerms(plan, deltaTarget);
+  const clock = clockOf(
+    plan.branches.flatMap(({ conjuncts }) => conjuncts),
+    () => makeClockTerms(plan, deltaTarget),
+  );
   const uses = tablesUsed(plan);
   const keyNames = key?.map((index) => plan.groups[index]?.column ?? "") ?? null;
   return {
@@ -161,6 +166,7 @@ function compilePlanned({ view, mirrors, version }: CompileRequest, source: Sour
     uses: uses.map(({ mirror, columns }) => ({ mirrorId: mirror.id, columns })),
     ...state,
     terms: terms.map(({ branch: _branch, occurrence: _occurrence, ...term }) => term),
+    ...clock,
     mirrorIndexes: indexesProbed(plan, terms),
     scans: tablesScanned(plan, terms),
     explanation: explainPlan(plan, keyNames, terms),
@@ -196,7 +202,7 @@ function tablesUsed(plan: Plan) {
 
 /** An index per set of columns that a term probes and the primary key does not serve. */
 function indexesProbed(plan: Plan, terms: readonly Term[]): ProbedIndex[] {
-  const found: ProbedIndex[] = [];
+  const found: ProbedIndex[] = plan.branches.flatMap(({ conjuncts }) => indexesByTime(conjuncts));
   for (const term of terms) {
     const branch = plan.branches[term.branch];
     if (branch === undefined) continue;

@@ -48,6 +48,14 @@ export interface DeltaTerm {
   readonly selfJoin?: true;
 }
 
+/** What the passing of time does to a view that filters by it. The group's clock is `millrace.now()`. */
+export interface ViewClock {
+  /** As the terms do, for a clock that went from `millrace.now_before()` to `millrace.now()`: run before any mirror is written. */
+  readonly terms: readonly string[];
+  /** SQL expressions: when rows come or go next, NULL for never. */
+  readonly flips: readonly string[];
+}
+
 /** How a view is kept: `keyed` ones run their query again for the keys that a batch reached, `whole` ones all of it, now and then. */
 export type ViewClass = "linear" | "additive" | "keyed" | "whole";
 
@@ -108,6 +116,8 @@ export interface CompiledView {
   /** At the start of each batch: empties them. */
   readonly clear: readonly string[];
   readonly terms: readonly DeltaTerm[];
+  /** Of views that change by the passing of time alone. */
+  readonly clock?: ViewClock;
   /** Nets the contributions, merges them into the state and writes the change rows (−1 old row, +1 new row, only what really changed), all in one statement; `batch` is an SQL expression for the batch number. */
   readonly merge: (batch: string) => string;
   /** Of the class `whole` alone: its terms and merge only note that it is behind. */

@@ -1,12 +1,28 @@
 /** Which views read which: found from definitions alone, so that a circle is named before anything is compiled. */
 import { MillraceError } from "../base/errors.ts";
 import type { ViewDefinition } from "../catalog/definitions.ts";
-import { viewsRead } from "./compile/inlining.ts";
+import { publishCycles } from "../catalog/publishing.ts";
+import { viewsBelow, viewsRead } from "./compile/inlining.ts";
+import { SourceText } from "./compile/source-text.ts";
+import { topicsNamed } from "./compile/topic-names.ts";
 
 /** The error of each view that stands in a circle, by name. `loadParser` must have resolved. */
 export function circlesAmong(views: readonly ViewDefinition[]): ReadonlyMap<string, MillraceError> {
   const reads = new Map(views.map((view) => [view.name, readsIfParsed(view)]));
   return new Map(findCycles(reads).flatMap((cycle) => cycle.map((name) => [name, cycleError(cycle)])));
+}
+
+/** The error of each view that reads what it is published to, by name. `loadParser` must have resolved. */
+export function publishCirclesAmong(views: readonly ViewDefinition[]): ReadonlyMap<string, MillraceError> {
+  return publishCycles(views, (view) => {
+    try {
+      return [view, ...viewsBelow(view, views)].flatMap(({ name, sql }) =>
+        topicsNamed(new SourceText(name, sql.text).statement).map((topic) => topic.name),
+      );
+    } catch {
+      return [];
+    }
+  });
 }
 
 /** A view whose SQL does not parse reads nothing here: compiling it says why. */

@@ -211,7 +211,7 @@ export class GroupBuilds {
     const row = state.versions.find((one) => one.name === view.name && one.version === view.version);
     if (row === undefined) throw new GroupFenced();
     const rows = state.versions
-      .filter((one) => one.name === view.name && one.state !== "retired")
+      .filter((one) => one.name === view.name && (one.state !== "retired" || one.error?.stale !== undefined))
       .map((one): VersionRow => ({ ...one, state: one === row ? "live" : "retired", error: null }));
     const generation = state.row.generation + 1;
     if (current.noted !== generation) await owner.note({ generation, batch: state.row.batch });
@@ -246,10 +246,10 @@ export class GroupBuilds {
     state.replaceVersions(rows);
     const entry = state.views.get(view.name);
     if (entry === undefined) throw new GroupFenced();
-    const planned = { ...entry.planned, state: { kind: "live" as const }, before: null };
+    const planned = { ...entry.planned, state: { kind: "live" as const }, before: null, stale: null };
     const live = await liveView(this.#context, planned.definition, view);
     await readReach(this.#context, view);
-    state.views.set(view.name, { ...entry, planned, live });
+    state.views.set(view.name, { ...entry, planned, live, stale: null });
     this.#forget();
     await current.build.stop(null);
     await estimateRows(this.#context, view.name);

@@ -6,15 +6,19 @@ import { MillraceError } from "../base/errors.ts";
 import type { ViewDefinition } from "../catalog/definitions.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { WireReader } from "../schema/registry/wire-reader.ts";
+import type { TableShape } from "../schema/table-shape.ts";
 import type { Applier } from "./applier.ts";
 import { classifyFailure, type Failure } from "./applier-failure.ts";
 import type { PipelineStatement, StatementResult } from "./applier-pipeline.ts";
-import { type GroupRow, type StoredError, type VersionRow, writeVersion } from "./bookkeeping.ts";
+import { type GroupRow, type StoredError, type StoredStale, type VersionRow, writeVersion } from "./bookkeeping.ts";
 import type { CompiledView, CompileRequest } from "./compiled-view.ts";
+import type { ClockPace } from "./group-clock.ts";
 import type { GroupOwner } from "./group-owner.ts";
 import type { GroupState } from "./group-state.ts";
 import type { RowsBound } from "./inputs-rows.ts";
+import type { LiveView } from "./live-view.ts";
 import type { RefreshLimits } from "./refresh-limits.ts";
+import { staleView, storedStale } from "./stale-view.ts";
 import { viewFailed } from "./versions.ts";
 
 export interface GroupSettings {
@@ -28,6 +32,7 @@ export interface GroupSettings {
   readonly readerRole: string;
   readonly bound: RowsBound;
   readonly refreshLimits: RefreshLimits;
+  readonly clockPace: ClockPace;
   /** A connection for building and recomputing views. Throws `STORE_UNAVAILABLE`. */
   connectBuilder(): Promise<Client>;
   compile(request: CompileRequest): Promise<CompiledView>;
@@ -41,6 +46,8 @@ export interface GroupContext {
   /** Aborted when the session ends. */
   readonly signal: AbortSignal;
   definitions(): readonly ViewDefinition[];
+  /** Of topics that views may read as rows. */
+  topics(): readonly TableShape[];
 }
 
 /** Somebody else owns the group's row, or it is not as this session knows it. */
@@ -122,16 +129,24 @@ export function failedVersion(context: GroupContext, view: CompiledView, error: 
   settings.diagnostics.error("a view failed; the others go on", { view: view.name, ...error });
   const entry = state.views.get(view.name);
   const replaced = entry?.planned.state.kind === "building" && entry.planned.compiled?.version !== view.version;
-  const rows = (replaced ? [row] : standing).map(
-    (version): VersionRow =>
-      version === row && !replaced ? { ...row, state: "failed", error } : { ...version, state: "retired" },
-  );
+  const last = entry?.live ? staleView(entry.live, stalePosition(context, entry.live)) : (entry?.stale ?? null);
+  const stale = last === null ? undefined : storedStale(last);
+  const noted: StoredError = stale === undefined ? error : { ...error, stale };
+  const rows = (replaced ? [row] : standing).map((version): VersionRow => {
+    if (version !== row) return { ...version, state: "retired" };
+    return { ...row, state: replaced ? "retired" : "failed", error: noted };
+  });
   state.replaceVersions(rows);
   if (entry) {
-    const failed = { kind: "failed" as const, error: viewFailed(view.name, error) };
+    const failed = { kind: "failed" as const, error: viewFailed(view.name, noted) };
     const planned = replaced ? entry.planned : { ...entry.planned, state: failed };
-    state.views.set(view.name, { ...entry, planned, live: null });
+    state.views.set(view.name, { ...entry, planned, live: null, stale: last });
     state.reaches.keep(state.liveViews());
   }
   return rows.map((version) => writeVersion(settings.name, version));
+}
+
+/** What a version shows that is right until now: all that is committed, or less where it is recomputed whole. */
+function stalePosition({ state, settings }: GroupContext, { name, version }: LiveView): StoredStale {
+  return { version, ...state.reaches.positionOf(name), sinceMs: settings.clock.now() };
 }

@@ -16,7 +16,7 @@ import { type Group, type GroupOptions, openGroup } from "./group.ts";
 import { SourceFixture } from "./source-fixture.ts";
 
 export type FixtureGroupOptions = Partial<
-  Pick<GroupOptions, "mode" | "bound" | "retention" | "catchUp" | "diagnostics" | "clock">
+  Pick<GroupOptions, "mode" | "bound" | "retention" | "catchUp" | "diagnostics" | "clock" | "clockPace" | "topics">
 > & {
   readonly sources?: readonly string[];
 };

@@ -22,7 +22,7 @@ import type { GroupProgress } from "./group-progress.ts";
 import { beginTable, endTable } from "./group-table.ts";
 import type { Advance, Work } from "./inputs.ts";
 import { addColumns, mirrorTable, sameTable } from "./mirror.ts";
-import type { StoredPosition } from "./positions.ts";
+import { partitionOf, placeOf, type StoredPosition } from "./positions.ts";
 
 type Life = Extract<Work, { kind: "life" }>;
 
@@ -96,7 +96,7 @@ async function beginSnapshot(
   if (!("done" in outcome)) throw new Error(outcome.failure.error.message);
   const ids = outcome.done.slice(-event.tables.length).map((result) => Number(result.rows[0]?.[0]));
   progress.written(advance);
-  for (const position of positions) state.positions.set(position.topic, position);
+  for (const position of positions) state.positions.set(placeOf(position.topic), position);
   state.sources.set(source, row);
   state.progress.delete(source);
   state.mirrors = [
@@ -118,11 +118,20 @@ export function emptied({ shape }: MirrorRow, attempts: number): PipelineStateme
 
 /** Of a snapshot's beginning: rows of each topic count from here on. */
 function* positionsAt({ settings }: GroupContext, advance: Advance): Generator<StoredPosition> {
-  for (const [topic, nextOffset] of advance.to) {
+  for (const [place, nextOffset] of advance.to) {
+    const { topic } = partitionOf(place);
     const info = settings.engine.topic(topic);
     if (!info) continue;
     const leaderEpoch = settings.engine.leaderEpoch(topic, 0);
-    yield { topic, topicId: info.id, partition: 0, nextOffset, leaderEpoch, baseOffset: nextOffset };
+    yield {
+      topic,
+      topicId: info.id,
+      partition: 0,
+      nextOffset,
+      leaderEpoch,
+      baseOffset: nextOffset,
+      latestEventMs: null,
+    };
   }
 }
 

@@ -2,14 +2,15 @@
  * Mirrors as the views need them: made and filled from the log up to where the group stands, which is an exact prefix;
  * taken away when nobody reads them. A mirror that cannot be made or filled is broken, and stops nothing else.
  */
-import { MillraceError } from "../base/errors.ts";
 import { quote } from "../catalog/definitions.ts";
 import { ownerOf, planBatch } from "./applier-batch.ts";
 import type { PipelineStatement } from "./applier-pipeline.ts";
-import { type MirrorRow, type StoredError, writeMirrorState } from "./bookkeeping.ts";
+import { forgetPositions, type MirrorRow, type StoredError, writeMirrorState } from "./bookkeeping.ts";
 import { attempt, failedVersion, type GroupContext, transact, tryOnce } from "./group-context.ts";
-import { RowUnreadable, readParts, type Staged } from "./inputs-rows.ts";
+import { MirrorUnreadable, readParts, type Staged } from "./inputs-rows.ts";
 import { createMirror, mirrorTable } from "./mirror.ts";
+import { placeOf } from "./positions.ts";
+import { isOfTopic, topicBeginning } from "./topic-places.ts";
 import { listIndexes, mirrorGrants, wantedIndexes } from "./versions-build.ts";
 
 const relaxed = ["set local synchronous_commit = off"];
@@ -19,13 +20,22 @@ export async function arrangeMirrors(context: GroupContext): Promise<void> {
   const { state } = context;
   const needed = new Set(state.compiledViews().flatMap((view) => view.uses.map((use) => use.mirrorId)));
   for (const mirror of state.mirrors) {
-    if (mirror.state === "filled" && !needed.has(mirror.id)) await dropMirror(context, mirror);
+    if (mirror.state !== "filled" || needed.has(mirror.id) || isNamed(context, mirror)) continue;
+    await dropMirror(context, mirror);
   }
   await setLayout(context);
   for (const mirror of state.mirrors) {
     if (mirror.state === "absent" && needed.has(mirror.id)) await fillMirror(context, mirror);
   }
   await setLayout(context);
+}
+
+/**
+ * A topic's rows may be all that is left of its records: they stay while some definition's text has its name, also where
+ * that does not compile, or does not parse.
+ */
+function isNamed(context: GroupContext, mirror: MirrorRow): boolean {
+  return isOfTopic(mirror) && context.definitions().some(({ sql }) => sql.text.includes(mirror.shape.topic));
 }
 
 /** The connection's temporary tables, for the filled mirrors, the live views and the recordings of now. */
@@ -37,8 +47,15 @@ async function dropMirror(context: GroupContext, mirror: MirrorRow): Promise<voi
   context.settings.diagnostics.info("a mirror is dropped, since no view reads it", {
     mirror: mirrorTable(mirror.shape),
   });
-  await transact(context, [...dropStatements(mirror), writeMirrorState(mirror.id, "absent", null)]);
+  await transact(context, dropMirrorStatements(context.settings.name, mirror));
+  context.state.catchingUp.delete(mirror.id);
   setMirror(context, { ...mirror, state: "absent", error: null });
+}
+
+/** A topic is read from its beginning when it is needed again. */
+export function dropMirrorStatements(group: string, mirror: MirrorRow): PipelineStatement[] {
+  const forget = isOfTopic(mirror) ? [forgetPositions(group, mirror.shape.topic)] : [];
+  return [...dropStatements(mirror), writeMirrorState(mirror.id, "absent", null), ...forget];
 }
 
 export function dropStatements({ shape }: MirrorRow): PipelineStatement[] {
@@ -59,6 +76,7 @@ async function fillMirror(context: GroupContext, mirror: MirrorRow): Promise<voi
   ];
   const made = await attempt(context, () => applier.transact(create.map((sql) => ({ sql, owner, fresh: true }))));
   if ("failure" in made) return breakMirror(context, mirror, made.failure.error);
+  if (isOfTopic(mirror)) return beginTopic(context, mirror);
   await applier.setLayout([...state.filledMirrors(), { id, shape }], state.liveViews(), state.recordingsWanted());
   const error = await copyFromLog(context, mirror);
   if (error) return breakMirror(context, mirror, error);
@@ -67,11 +85,19 @@ async function fillMirror(context: GroupContext, mirror: MirrorRow): Promise<voi
   await applier.query(`analyze ${mirrorTable(shape)}`);
 }
 
+/** The rest is read like everything else. */
+async function beginTopic(context: GroupContext, mirror: MirrorRow): Promise<void> {
+  const begin = await topicBeginning(context, mirror);
+  await transact(context, [writeMirrorState(mirror.id, "filled", null), ...begin]);
+  setMirror(context, { ...mirror, state: "filled", error: null });
+}
+
 async function copyFromLog(context: GroupContext, { id, shape }: MirrorRow): Promise<StoredError | null> {
   const { settings, state, signal } = context;
-  const position = state.positions.get(shape.topic);
+  const position = state.positions.get(placeOf(shape.topic));
   if (!position || position.nextOffset <= position.baseOffset) return null;
-  const range = { mirror: { id, shape }, from: position.baseOffset, to: position.nextOffset };
+  const times = { latestMs: null };
+  const range = { mirror: { id, shape }, partition: 0, from: position.baseOffset, to: position.nextOffset, times };
   try {
     for await (const staged of readParts(settings, [range], settings.bound, signal)) {
       const error = await applyPart(context, staged);
@@ -79,9 +105,8 @@ async function copyFromLog(context: GroupContext, { id, shape }: MirrorRow): Pro
     }
     return null;
   } catch (error) {
-    if (error instanceof RowUnreadable) return { code: "VIEW_FAILED", message: error.message };
-    if (!MillraceError.is(error, "OFFSET_OUT_OF_RANGE")) throw error;
-    return { code: error.code, message: `the log does not have the beginning of ${shape.topic} any more` };
+    if (error instanceof MirrorUnreadable) return { code: error.code, message: error.message };
+    throw error;
   }
 }
 

@@ -9,7 +9,7 @@ import type { GroupPosition } from "./view-info.ts";
 
 export interface GroupOwner {
   readonly epoch: number;
-  /** The newest position of the group that was noted in the log, whoever noted it; null when none was. */
+  /** The newest position of the group that readers may know by the log, whoever noted it; null when there is none. */
   readonly noted: GroupPosition | null;
   /**
    * Resolves when the log has it. A generation is noted before the store has it, so that a store which was lost or
@@ -19,11 +19,15 @@ export interface GroupOwner {
 }
 
 /** Throws `PRODUCER_FENCED` when somebody else takes the group over at the same moment. */
-export async function ownGroup(engine: Engine, group: string, progress?: ProgressTable): Promise<GroupOwner> {
+export async function ownGroup(
+  engine: Engine,
+  group: string,
+  { progress, told = null }: { readonly progress?: ProgressTable; readonly told?: GroupPosition | null } = {},
+): Promise<GroupOwner> {
   const ownership = await becomeOwner(engine, unitOfGroup(group), progress ? { progress } : {});
   return {
     epoch: ownership.epoch,
-    noted: positionOf(ownership.progress),
+    noted: laterOf(positionOf(ownership.progress), told),
     async note(position) {
       const transaction = ownership.begin();
       await transaction.append(ownership.progressBatch({ generation: position.generation, batch: position.batch }));
@@ -38,11 +42,18 @@ function positionOf(value: unknown): GroupPosition | null {
   return typeof generation === "number" && typeof batch === "number" ? { generation, batch } : null;
 }
 
+export function laterOf(one: GroupPosition | null, other: GroupPosition | null): GroupPosition | null {
+  if (one === null || other === null) return one ?? other;
+  return isBefore(one, other) ? other : one;
+}
+
+function isBefore(one: GroupPosition, other: GroupPosition): boolean {
+  return one.generation < other.generation || (one.generation === other.generation && one.batch < other.batch);
+}
+
 /** The generation that the store must go on with: larger than any that readers may have seen of another history. */
 export function generationAfter(stored: GroupPosition | null, noted: GroupPosition | null): number {
   if (stored === null) return (noted?.generation ?? 0) + 1;
   if (noted === null) return stored.generation;
-  const earlier =
-    stored.generation < noted.generation || (stored.generation === noted.generation && stored.batch < noted.batch);
-  return earlier ? noted.generation + 1 : stored.generation;
+  return isBefore(stored, noted) ? noted.generation + 1 : stored.generation;
 }

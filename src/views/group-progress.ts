@@ -7,13 +7,13 @@ import type { PipelineStatement } from "./applier-pipeline.ts";
 import { type SourceRow, writePositions, writeSource } from "./bookkeeping.ts";
 import type { GroupState } from "./group-state.ts";
 import type { Advance } from "./inputs.ts";
-import type { StoredPosition } from "./positions.ts";
+import { partitionOf, type StoredPosition } from "./positions.ts";
 
 export class GroupProgress {
   readonly #group: string;
   readonly #engine: Engine;
   readonly #state: GroupState;
-  readonly #unwrittenTopics = new Set<string>();
+  readonly #unwrittenPlaces = new Set<string>();
   readonly #unwrittenSources = new Set<string>();
   #unwrittenEvents = 0;
 
@@ -30,16 +30,16 @@ export class GroupProgress {
 
   /** Statements that bring the store to this advance; without one, to what readers know. */
   write(advance?: Advance): PipelineStatement[] {
-    const topics = new Set([...this.#unwrittenTopics, ...(advance?.to.keys() ?? [])]);
+    const places = new Set([...this.#unwrittenPlaces, ...(advance?.to.keys() ?? [])]);
     const sources = new Set([...this.#unwrittenSources, ...(advance?.lsns.keys() ?? [])]);
-    const positions = [...topics].flatMap((topic) => this.#position(topic, advance) ?? []);
+    const positions = [...places].flatMap((place) => this.#position(place, advance) ?? []);
     const rows = [...sources].flatMap((source) => this.#source(source, advance) ?? []);
     return [...writePositions(this.#group, positions), ...rows.map((row) => writeSource(this.#group, row))];
   }
 
   /** The statements of `write` were committed. */
   written(advance?: Advance): void {
-    this.#unwrittenTopics.clear();
+    this.#unwrittenPlaces.clear();
     this.#unwrittenSources.clear();
     this.#unwrittenEvents = 0;
     if (advance) this.#tell(advance);
@@ -47,7 +47,7 @@ export class GroupProgress {
 
   /** An advance without rows. */
   skip(advance: Advance): void {
-    for (const topic of advance.to.keys()) this.#unwrittenTopics.add(topic);
+    for (const place of advance.to.keys()) this.#unwrittenPlaces.add(place);
     for (const source of advance.lsns.keys()) this.#unwrittenSources.add(source);
     this.#unwrittenEvents += advance.events;
     this.#tell(advance);
@@ -55,9 +55,9 @@ export class GroupProgress {
 
   #tell(advance: Advance): void {
     const { positions, sources, progress } = this.#state;
-    for (const topic of advance.to.keys()) {
-      const position = this.#position(topic, advance);
-      if (position) positions.set(topic, position);
+    for (const place of advance.to.keys()) {
+      const position = this.#position(place, advance);
+      if (position) positions.set(place, position);
     }
     for (const source of advance.lsns.keys()) {
       const row = this.#source(source, advance);
@@ -66,14 +66,18 @@ export class GroupProgress {
     for (const [source, rows] of advance.progress) progress.set(source, rows);
   }
 
-  #position(topic: string, advance: Advance | undefined): StoredPosition | undefined {
-    const known = this.#state.positions.get(topic);
-    const nextOffset = advance?.to.get(topic);
+  #position(place: string, advance: Advance | undefined): StoredPosition | undefined {
+    const known = this.#state.positions.get(place);
+    const nextOffset = advance?.to.get(place);
     if (nextOffset === undefined) return known;
-    const topicId = this.#engine.topic(topic)?.id;
+    const { topic, partition } = partitionOf(place);
+    // What was read is of the topic that it was begun with, whatever has its name by now.
+    const topicId = known?.topicId ?? this.#engine.topic(topic)?.id;
     if (topicId === undefined) return known;
-    const leaderEpoch = this.#engine.leaderEpoch(topic, 0);
-    return { topic, topicId, partition: 0, nextOffset, leaderEpoch, baseOffset: known?.baseOffset ?? 0 };
+    const leaderEpoch = this.#engine.leaderEpoch(topic, partition);
+    const { baseOffset = 0 } = known ?? {};
+    const latestEventMs = advance?.times.get(place) ?? known?.latestEventMs ?? null;
+    return { topic, topicId, partition, nextOffset, leaderEpoch, baseOffset, latestEventMs };
   }
 
   #source(source: string, advance: Advance | undefined): SourceRow | undefined {

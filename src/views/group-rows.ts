@@ -4,6 +4,8 @@
  */
 import type { Applied } from "./applier.ts";
 import { classifyFailure, type Failure } from "./applier-failure.ts";
+import type { ClockMove } from "./clock-store.ts";
+import { type GroupClock, timePasses } from "./group-clock.ts";
 import { failedVersion, type GroupContext, GroupFenced, transact } from "./group-context.ts";
 import { breakMirror, setLayout } from "./group-mirrors.ts";
 import type { GroupProgress } from "./group-progress.ts";
@@ -34,9 +36,10 @@ export async function applyRows(
   retention: Retention,
   work: Rows,
   inputs: Inputs,
+  clock: GroupClock,
 ): Promise<boolean> {
   const { state } = context;
-  if (work.staged !== null && work.staged.size === 0) {
+  if (work.staged !== null && work.staged.size === 0 && work !== timePasses) {
     progress.skip(work.advance);
     if (progress.unwrittenEvents >= skippedEventsMax) await writeProgress(context, progress);
     state.changed();
@@ -47,7 +50,8 @@ export async function applyRows(
   for (let attempts = 1; ; attempts++) {
     context.signal.throwIfAborted();
     try {
-      const applied = await run(context, progress, work, inputs, way);
+      const applied = await run(context, progress, work, inputs, { way, move: clock.move() });
+      clock.applied(applied.moved);
       for (const view of state.liveViews()) if (applied.behind.has(view.name)) state.reaches.fell(view);
       state.row = context.applier.row;
       progress.written(work.advance);
@@ -77,13 +81,19 @@ export async function applyRows(
   return broke;
 }
 
-function run(context: GroupContext, progress: GroupProgress, work: Rows, inputs: Inputs, way: Way): Promise<Applied> {
+function run(
+  context: GroupContext,
+  progress: GroupProgress,
+  work: Rows,
+  inputs: Inputs,
+  { way, move }: { readonly way: Way; readonly move: ClockMove | null },
+): Promise<Applied> {
   const { applier } = context;
   const rest = progress.write(work.advance);
   if (way === "singly") return applier.applyParts(inputs.parts(work.advance, 1), rest);
   const straight = way === "straight";
   if (work.staged === null) return applier.applyParts(inputs.parts(work.advance), rest, straight);
-  return applier.applyBatch(work.staged, rest, straight);
+  return applier.applyBatch(work.staged, rest, straight, move);
 }
 
 async function failView(

@@ -7,21 +7,26 @@ import type { Client } from "pg";
 import { MillraceError } from "../base/errors.ts";
 import { Applier } from "./applier.ts";
 import { type Bookkeeping, prepareStore, readBookkeeping, takeGroup } from "./bookkeeping.ts";
+import { startClock } from "./clock-store.ts";
 import { GroupBuilds } from "./group-builds.ts";
+import { GroupClock, timePasses } from "./group-clock.ts";
 import { type GroupContext, type GroupSettings, transact } from "./group-context.ts";
 import { applyLife, mirrorsLeft } from "./group-life.ts";
 import { arrangeMirrors, breakMirror, setLayout } from "./group-mirrors.ts";
-import { type GroupOwner, generationAfter } from "./group-owner.ts";
+import { type GroupOwner, generationAfter, laterOf } from "./group-owner.ts";
 import { GroupProgress } from "./group-progress.ts";
 import { GroupRefreshes } from "./group-refreshes.ts";
 import { applyRows, writeProgress } from "./group-rows.ts";
 import type { GroupState } from "./group-state.ts";
+import { arrangeTopics, mirrorsTaken, planTopics } from "./group-topics.ts";
 import { estimateRows, planViews, releaseBroken } from "./group-views.ts";
 import { Inputs, type Work } from "./inputs.ts";
-import { RowUnreadable } from "./inputs-rows.ts";
+import { MirrorUnreadable, PositionRetired } from "./inputs-rows.ts";
 import { transactionTopic } from "./inputs-tail.ts";
-import { checkPositions } from "./positions.ts";
+import { type Mirror, mirrorTable } from "./mirror.ts";
+import { checkPositions, placeOf } from "./positions.ts";
 import { Retention, type RetentionLimits } from "./retention.ts";
+import { isOfTopic, noteTargets, outdatedMirrors, recordsPlaces, skipRetired } from "./topic-places.ts";
 
 export interface SessionOptions {
   readonly settings: GroupSettings;
@@ -30,6 +35,7 @@ export interface SessionOptions {
   readonly owner: GroupOwner;
   readonly client: Client;
   readonly definitions: GroupContext["definitions"];
+  readonly topics: GroupContext["topics"];
   /** Names of views to be built anew; those that are begun are taken out. */
   readonly rebuilds: Set<string>;
 }
@@ -43,16 +49,19 @@ export class GroupSession {
   readonly #progress: GroupProgress;
   readonly #builds: GroupBuilds;
   readonly #refreshes: GroupRefreshes;
+  readonly #clock: GroupClock;
   readonly #retention: Retention;
   readonly #ended: AbortController;
   #inputs: Inputs | null = null;
   #interrupt = new AbortController();
   /** Aborted when something is to be done before more work is taken. */
   #wake = new AbortController();
+  /** Mirrors of topics that may lack what the log has let go while nobody read. */
+  #outdated: ReadonlySet<number> = new Set();
   #notedMs = 0;
   #estimatedMs = 0;
 
-  private constructor(options: SessionOptions, context: GroupContext, ended: AbortController) {
+  private constructor(options: SessionOptions, context: GroupContext, ended: AbortController, clockMs: number) {
     this.#options = options;
     this.#context = context;
     this.#progress = new GroupProgress(options.settings.name, options.settings.engine, options.state);
@@ -62,6 +71,7 @@ export class GroupSession {
       onDue: () => this.#wake.abort(new Error("a view is computed anew")),
       onChanges: (bytes) => this.#retention.add(options.state.row.batch, bytes, options.settings.clock.now()),
     });
+    this.#clock = new GroupClock(context, clockMs, () => this.#wake.abort(new Error("time passes")));
     this.#retention = new Retention(options.retention);
     this.#ended = ended;
     ended.signal.addEventListener("abort", () => this.interrupt(), { once: true });
@@ -69,21 +79,25 @@ export class GroupSession {
 
   /** Throws `STORE_AHEAD_OF_LOG`, `STORE_OF_ANOTHER_LOG`, `PRODUCER_FENCED`. */
   static async open(options: SessionOptions): Promise<GroupSession> {
-    const { settings, state, owner, client, definitions } = options;
+    const { settings, state, owner, client, definitions, topics } = options;
     const { name, engine } = settings;
     const ended = new AbortController();
     client.on("end", () => ended.abort(new MillraceError("STORE_UNAVAILABLE", "the connection to the store was lost")));
     await prepareStore(client, engine.logId, settings.readerRole);
-    const row = await takeGroup(client, name, owner.epoch, generationAfter(null, owner.noted));
+    // What readers of this process know counts as well: another session may have found a later state of the store.
+    const known = laterOf(owner.noted, state.position);
+    const row = await takeGroup(client, name, owner.epoch, generationAfter(null, known));
+    const clockMs = await startClock(client, name, settings.clock.now());
     const books = await readBookkeeping(client, name, row);
     await checkPositions(ofThisLog(books, settings), engine);
     const applier = await Applier.open(client, name, row);
     takeBooks(state, books);
-    const context = { settings, state, applier, owner, signal: ended.signal, definitions };
-    const session = new GroupSession(options, context, ended);
-    const generation = generationAfter(state.position, owner.noted);
+    const context = { settings, state, applier, owner, signal: ended.signal, definitions, topics };
+    const session = new GroupSession(options, context, ended, clockMs);
+    const generation = generationAfter(state.position, known);
     if (generation !== row.generation) await transact(context, [], { generation });
     await session.#readBatches();
+    await session.#lookAtTopics();
     return session;
   }
 
@@ -95,6 +109,7 @@ export class GroupSession {
     try {
       await this.#arrange(onReady);
       for (;;) {
+        if (await this.#clock.step()) await this.#apply(timePasses);
         await this.#builds.step();
         await this.#refreshes.step();
         const work = await this.#take();
@@ -106,6 +121,7 @@ export class GroupSession {
       if (!signal.aborted) throw error;
     } finally {
       signal.removeEventListener("abort", stop);
+      this.#clock.close();
       await this.#refreshes.close();
       await this.#builds.close();
       await this.#inputs?.close();
@@ -152,13 +168,28 @@ export class GroupSession {
 
   /** Versions and mirrors as there are to be; the views that can be built are begun. */
   async #arrangeViews(anew?: ReadonlySet<string>): Promise<void> {
+    await this.#arrangeTopics();
     await planViews(this.#context, anew);
     this.#context.state.changed();
     await this.#builds.replan();
     await this.#refreshes.replan();
+    this.#clock.replan();
     await arrangeMirrors(this.#context);
+    await this.#caughtUp();
     await this.#builds.step();
     this.#context.state.changed();
+  }
+
+  async #arrangeTopics(): Promise<void> {
+    const { settings, state, topics } = this.#context;
+    const topicId = (name: string) => settings.engine.topic(name)?.id;
+    const steps = planTopics({ ...state, defined: topics(), outdated: this.#outdated, topicId });
+    this.#outdated = new Set();
+    if (steps.length === 0) return;
+    const taken = mirrorsTaken(steps);
+    await this.#builds.release(taken);
+    await this.#refreshes.release(taken);
+    await arrangeTopics(this.#context, steps);
   }
 
   /** Null when something else is to be done first. */
@@ -168,7 +199,7 @@ export class GroupSession {
     if (signal.aborted) return null;
     const inputs = this.#inputs ?? this.#openInputs();
     const work = inputs.poll();
-    if (work !== null || this.#builds.due || this.#refreshes.due) return work;
+    if (work !== null || this.#builds.due || this.#refreshes.due || this.#clock.due) return work;
     this.#wake = new AbortController();
     try {
       return await inputs.take(this.#wake.signal);
@@ -187,30 +218,56 @@ export class GroupSession {
       await this.#builds.release(left);
       await this.#refreshes.release(left);
       await applyLife(this.#context, this.#progress, work);
+      const followed = this.#topicsFollowed();
       await this.#arrangeViews();
-      inputs.resume(this.#context.state.filledMirrors());
+      // A mirror of a topic that was made just now has tails of its own.
+      if (this.#topicsFollowed() !== followed) await this.#closeInputs();
+      else inputs.resume(this.#context.state.filledMirrors());
       return;
     }
     let broke = false;
     try {
-      broke = await applyRows(this.#context, this.#progress, this.#retention, work, inputs);
+      broke = await applyRows(this.#context, this.#progress, this.#retention, work, inputs, this.#clock);
     } catch (error) {
-      if (!(error instanceof RowUnreadable)) throw error;
+      if (!(error instanceof MirrorUnreadable)) throw error;
       return this.#readingFailed(error);
     }
     if (broke) await this.#closeInputs();
     else if (work.staged === null) inputs.resume();
+    await this.#caughtUp();
+  }
+
+  /** Views can be built that waited for a topic to be read. */
+  async #caughtUp(): Promise<void> {
+    const { state, applier } = this.#context;
+    const mirrors = state.takeCaughtUp();
+    for (const { shape } of mirrors) await applier.query(`analyze ${mirrorTable(shape)}`);
+    if (mirrors.length > 0) await this.#builds.replan();
   }
 
   async #readingFailed(error: unknown): Promise<void> {
     await this.#closeInputs();
     const { state } = this.#context;
-    const mirror = error instanceof RowUnreadable ? state.mirrors.find((one) => one.id === error.mirrorId) : undefined;
+    if (!(error instanceof MirrorUnreadable)) throw error;
+    const mirror = state.mirrors.find((one) => one.id === error.mirrorId);
     if (mirror?.state !== "filled") throw error;
-    const message = error instanceof Error ? error.message : String(error);
-    await breakMirror(this.#context, mirror, { code: "VIEW_FAILED", message });
+    if (error instanceof PositionRetired && this.#isAnother(mirror)) return this.interrupt();
+    const isRead = state.liveViews().some((view) => view.uses.some((use) => use.mirrorId === mirror.id));
+    // Nobody has seen what was there: it begins with what there is.
+    if (error instanceof PositionRetired && isOfTopic(mirror) && !isRead) {
+      await skipRetired(this.#context, mirror);
+      return;
+    }
+    await breakMirror(this.#context, mirror, { code: error.code, message: error.message });
     await setLayout(this.#context);
     state.changed();
+  }
+
+  /** The topic was deleted, and made again: where it was read up to says nothing of it. */
+  #isAnother({ shape: { topic } }: Pick<Mirror, "shape">): boolean {
+    const { settings, state } = this.#context;
+    const id = settings.engine.topic(topic)?.id;
+    return [...state.positions.values()].some((position) => position.topic === topic && position.topicId !== id);
   }
 
   #openInputs(): Inputs {
@@ -222,10 +279,18 @@ export class GroupSession {
       diagnostics: settings.diagnostics,
       sources: settings.sources,
       offsets: state.offsets(),
+      times: state.eventTimes(),
       mirrors: state.filledMirrors(),
+      records: recordsPlaces(settings.engine, state),
       bound: settings.bound,
+      onOther: () => this.interrupt(),
     });
     return this.#inputs;
+  }
+
+  #topicsFollowed(): string {
+    const mirrors = this.#context.state.filledMirrors().filter(isOfTopic);
+    return mirrors.map(({ id }) => id).join();
   }
 
   async #closeInputs(): Promise<void> {
@@ -248,6 +313,17 @@ export class GroupSession {
     }
   }
 
+  async #lookAtTopics(): Promise<void> {
+    const { applier, settings, state } = this.#context;
+    const [row] = await applier.query(
+      "select (extract(epoch from committed_at) * 1000)::bigint::text as ms from millrace.groups where name = $1",
+      [settings.name],
+    );
+    const stoodStillMs = settings.clock.now() - Number(row?.ms);
+    this.#outdated = await outdatedMirrors(settings.engine, state, stoodStillMs);
+    await noteTargets(this.#context);
+  }
+
   async #readBatches(): Promise<void> {
     const { applier, settings } = this.#context;
     const rows = await applier.query(
@@ -259,20 +335,27 @@ export class GroupSession {
   }
 }
 
-/** Positions in topics of sources that are not defined any more may be gone from the log. */
+/**
+ * Positions in topics of sources that are not defined any more may be gone from the log; one of a topic that is read as
+ * rows, and was deleted, says nothing of the log.
+ */
 function ofThisLog(books: Bookkeeping, { engine, sources }: GroupSettings) {
   const ours = new Set(sources.map(transactionTopic));
   for (const { shape } of books.mirrors) if (sources.includes(shape.source)) ours.add(shape.topic);
-  return books.positions.filter((position) => ours.has(position.topic) || engine.topic(position.topic) !== undefined);
+  const topics = new Set(books.mirrors.filter(isOfTopic).map(({ shape }) => shape.topic));
+  return books.positions.filter(({ topic, topicId }) =>
+    topics.has(topic) ? engine.topic(topic)?.id === topicId : ours.has(topic) || engine.topic(topic) !== undefined,
+  );
 }
 
 function takeBooks(state: GroupState, books: Bookkeeping): void {
   state.row = books.group;
   state.positions.clear();
-  for (const position of books.positions) state.positions.set(position.topic, position);
+  for (const position of books.positions) state.positions.set(placeOf(position.topic, position.partition), position);
   state.sources.clear();
   for (const row of books.sources) state.sources.set(row.source, row);
   state.mirrors = [...books.mirrors];
   state.versions = [...books.versions];
   state.views.clear();
+  state.catchingUp.clear();
 }

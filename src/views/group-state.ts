@@ -9,8 +9,9 @@ import { Waits } from "./group-waits.ts";
 import type { Offsets } from "./inputs.ts";
 import type { LiveView } from "./live-view.ts";
 import { type Mirror, mirrorTable } from "./mirror.ts";
-import type { StoredPosition } from "./positions.ts";
+import { placeOf, type StoredPosition } from "./positions.ts";
 import type { Recording } from "./recording.ts";
+import { staleSince } from "./stale-view.ts";
 import type { PlannedView } from "./versions.ts";
 import type { BuildProgress, GroupPosition, ViewColumn, ViewInfo, ViewState } from "./view-info.ts";
 import { type GroupReached, ViewReaches } from "./view-reach.ts";
@@ -20,6 +21,8 @@ export interface ViewEntry {
   readonly planned: PlannedView;
   /** What can be read: the planned version, or the one before it, kept right until that one takes its place. */
   readonly live: LiveView | null;
+  /** The last good state, where the view failed and none is live since. */
+  readonly stale: LiveView | null;
   changes: number;
   rowsEstimated: number;
 }
@@ -29,7 +32,10 @@ export class GroupState implements GroupReached {
   readonly reaches: ViewReaches;
   readonly #listeners = new Set<() => void>();
   row: GroupRow = { epoch: 0, generation: 0, batch: 0, oldestBatch: 1 };
+  /** By place. */
   readonly positions = new Map<string, StoredPosition>();
+  /** Of mirrors of topics, by id: next offsets by place that they are to reach before a view is built that reads them. */
+  readonly catchingUp = new Map<number, ReadonlyMap<string, number>>();
   readonly sources = new Map<string, SourceRow>();
   readonly progress = new Map<string, { rows: number; rowsEstimated: number }>();
   mirrors: MirrorRow[] = [];
@@ -58,7 +64,42 @@ export class GroupState implements GroupReached {
   }
 
   offsets(): Offsets {
-    return new Map([...this.positions.values()].map((position) => [position.topic, position.nextOffset]));
+    return new Map(
+      [...this.positions.values()].map((position) => [
+        placeOf(position.topic, position.partition),
+        position.nextOffset,
+      ]),
+    );
+  }
+
+  /** The latest times of events so far, by place. */
+  eventTimes(): ReadonlyMap<string, number> {
+    return new Map([...this.positions].flatMap(([place, { latestEventMs: ms }]) => (ms === null ? [] : [[place, ms]])));
+  }
+
+  /** Null where nobody reads the topic. */
+  offset(topic: string, partition: number): number | null {
+    const isRead = this.mirrors.some((mirror) => mirror.state === "filled" && mirror.shape.topic === topic);
+    return isRead ? (this.positions.get(placeOf(topic, partition))?.nextOffset ?? 0) : null;
+  }
+
+  forgetTopic({ id, shape }: MirrorRow): void {
+    this.catchingUp.delete(id);
+    for (const [place, { topic }] of this.positions) if (topic === shape.topic) this.positions.delete(place);
+  }
+
+  /** Takes out those mirrors that have what they are to have. */
+  takeCaughtUp(): MirrorRow[] {
+    const reached = this.mirrors.filter(({ id }) => {
+      const targets = this.catchingUp.get(id);
+      return targets !== undefined && [...targets].every(([place, offset]) => this.#reaches(place, offset));
+    });
+    for (const { id } of reached) this.catchingUp.delete(id);
+    return reached;
+  }
+
+  #reaches(place: string, offset: number): boolean {
+    return (this.positions.get(place)?.nextOffset ?? 0) >= offset;
   }
 
   onChange(listener: () => void): () => void {
@@ -107,7 +148,8 @@ export class GroupState implements GroupReached {
     return (
       view.uses.every((use) => filled.has(use.mirrorId)) &&
       this.sourcesOf(view).every((source) => this.sources.get(source)?.snapshotComplete) &&
-      this.readingFor(view).length === 0
+      this.readingFor(view).length === 0 &&
+      !view.uses.some((use) => this.catchingUp.has(use.mirrorId))
     );
   }
 
@@ -121,15 +163,24 @@ export class GroupState implements GroupReached {
 
   /** Sources whose rows a view reads. */
   sourcesOf(view: CompiledView): string[] {
+    const captured = this.#mirrorsOf(view).filter(({ shape }) => shape.records === undefined);
+    return [...new Set(captured.map((mirror) => mirror.shape.source))];
+  }
+
+  /** Topics whose records it reads as rows. */
+  topicsOf(view: CompiledView): string[] {
+    return this.#mirrorsOf(view).flatMap(({ shape }) => (shape.records === undefined ? [] : [shape.topic]));
+  }
+
+  #mirrorsOf(view: CompiledView): MirrorRow[] {
     const ids = new Set(view.uses.map((use) => use.mirrorId));
-    return [...new Set(this.mirrors.filter((mirror) => ids.has(mirror.id)).map((mirror) => mirror.shape.source))];
+    return this.mirrors.filter((mirror) => ids.has(mirror.id));
   }
 
   /** Tables of a view that are being read anew. */
   readingFor(view: CompiledView): string[] {
-    const ids = new Set(view.uses.map((use) => use.mirrorId));
-    return this.mirrors
-      .filter((mirror) => ids.has(mirror.id) && mirror.reading !== null)
+    return this.#mirrorsOf(view)
+      .filter((mirror) => mirror.reading !== null)
       .map(({ shape }) => `${shape.source}.${mirrorName(shape.schema, shape.table)}`);
   }
 
@@ -157,6 +208,7 @@ export class GroupState implements GroupReached {
       ...(compiled?.find === undefined ? {} : { find: compiled.find }),
       ...(compiled?.reads === undefined ? {} : { reads: compiled.reads }),
       ...(planned.definition.references === undefined ? {} : { references: planned.definition.references }),
+      ...(planned.definition.history === undefined ? {} : { history: planned.definition.history }),
       ...(compiled?.whole === undefined
         ? {}
         : { refresh: { everyMs: compiled.whole.everyMs, behind: this.reaches.isBehind(compiled.name) } }),
@@ -166,8 +218,10 @@ export class GroupState implements GroupReached {
     };
   }
 
-  #stateOf({ planned, live }: ViewEntry): ViewState {
-    if (planned.state.kind === "failed") return { kind: "failed", error: planned.state.error };
+  #stateOf({ planned, live, stale }: ViewEntry): ViewState {
+    if (planned.state.kind === "failed") {
+      return { kind: "failed", error: planned.state.error, ...staleSince(stale === null ? [] : [stale]) };
+    }
     if (live === null) return { kind: "building", ...this.#building(planned) };
     if (!planned.defined) return { kind: "removed" };
     return planned.state.kind === "live" ? { kind: "live" } : { kind: "live", replacement: this.#building(planned) };
@@ -181,6 +235,8 @@ export class GroupState implements GroupReached {
     const snapshots = sources.filter((source) => !this.sources.get(source)?.snapshotComplete);
     const waiting = reading.length > 0 ? sources : snapshots;
     if (waiting.length === 0) {
+      const topics = this.#mirrorsOf(compiled).filter(({ id }) => this.catchingUp.has(id));
+      if (topics.length > 0) return this.#reading(topics);
       return this.builds.get(compiled.name) ?? { reason: "waits for its turn to be built", ...unknown };
     }
     const progress = waiting.map((source) => this.progress.get(source)).filter((p) => p !== undefined);
@@ -194,10 +250,23 @@ export class GroupState implements GroupReached {
     };
   }
 
-  readable(name: string): LiveView {
+  #reading(mirrors: readonly MirrorRow[]): BuildProgress {
+    const places = mirrors.flatMap(({ id }) => [...(this.catchingUp.get(id) ?? [])]);
+    let rowsDone = 0;
+    let rowsEstimated = 0;
+    for (const [place, target] of places) {
+      const { baseOffset = 0, nextOffset = 0 } = this.positions.get(place) ?? {};
+      rowsDone += Math.min(nextOffset, target) - baseOffset;
+      rowsEstimated += target - baseOffset;
+    }
+    return { reason: `reads ${mirrors.map(({ shape }) => shape.topic).join(", ")}`, rowsDone, rowsEstimated };
+  }
+
+  readable(name: string, { stale } = { stale: false }): LiveView {
     const entry = this.entry(name);
     const state = this.#stateOf(entry);
     if (entry.live && state.kind !== "failed") return entry.live;
+    if (stale && entry.stale) return entry.stale;
     if (state.kind === "failed") {
       if (state.error.code === "VIEW_FAILED") throw state.error;
       const what = state.error.code === "STORE_EXTENSION_MISSING" ? "cannot be built" : "does not compile";
@@ -218,7 +287,8 @@ export class GroupState implements GroupReached {
     const views = [...this.views.values()].flatMap(({ live }) =>
       live ? [{ name: live.name, hash: live.hash, key: live.key, columns: live.columns }] : [],
     );
-    const tables = this.mirrors.map((mirror) => mirror.shape);
+    // Those of topics are in the definitions.
+    const tables = this.mirrors.map(({ shape }) => shape).filter(({ records }) => records === undefined);
     return { version: 1, tables: tables.sort((a, b) => (mirrorTable(a) < mirrorTable(b) ? -1 : 1)), views };
   }
 }

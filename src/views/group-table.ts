@@ -21,7 +21,7 @@ import { dropStatements, setMirror } from "./group-mirrors.ts";
 import type { GroupProgress } from "./group-progress.ts";
 import type { Advance } from "./inputs.ts";
 import { mirrorTable, sameTable } from "./mirror.ts";
-import type { StoredPosition } from "./positions.ts";
+import { placeOf, type StoredPosition } from "./positions.ts";
 
 export async function beginTable(
   context: GroupContext,
@@ -51,7 +51,7 @@ export async function beginTable(
   });
   if (!("done" in outcome)) throw new Error(outcome.failure.error.message);
   progress.written(advance);
-  for (const one of position) state.positions.set(one.topic, one);
+  for (const one of position) state.positions.set(placeOf(one.topic), one);
   const id = Number(outcome.done.at(-1)?.rows[0]?.[0]);
   const mirror: MirrorRow = { id, shape, state: keeps ? "filled" : "absent", error: null, reading };
   state.mirrors = [...state.mirrors.filter((one) => one.id !== id), mirror].sort((a, b) => a.id - b.id);
@@ -82,8 +82,10 @@ function dropped(mirror: MirrorRow): PipelineStatement[] {
 /** Rows of the topic count from the frontier on. */
 function beginningOf({ settings }: GroupContext, topic: string, advance: Advance): StoredPosition[] {
   const info = settings.engine.topic(topic);
-  const nextOffset = advance.to.get(topic);
+  const nextOffset = advance.to.get(placeOf(topic));
   if (info === undefined || nextOffset === undefined) return [];
   const leaderEpoch = settings.engine.leaderEpoch(topic, 0);
-  return [{ topic, topicId: info.id, partition: 0, nextOffset, leaderEpoch, baseOffset: nextOffset }];
+  return [
+    { topic, topicId: info.id, partition: 0, nextOffset, leaderEpoch, baseOffset: nextOffset, latestEventMs: null },
+  ];
 }

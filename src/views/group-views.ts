@@ -9,11 +9,13 @@ import { type CompiledView, rowsRelation } from "./compiled-view.ts";
 import { findRelation, type LiveFind } from "./find/find-columns.ts";
 import { findSchemas } from "./find/find-extensions.ts";
 import { type GroupContext, transact, tryOnce } from "./group-context.ts";
-import { dropStatements, setMirror } from "./group-mirrors.ts";
+import { dropMirrorStatements, setMirror } from "./group-mirrors.ts";
 import type { ViewEntry } from "./group-state.ts";
 import type { LiveView } from "./live-view.ts";
+import { staleView } from "./stale-view.ts";
+import { isOfTopic, skipRetired } from "./topic-places.ts";
 import { type PlannedView, planVersions, viewFailed } from "./versions.ts";
-import { dropVersion, listColumns, publicName } from "./versions-build.ts";
+import { dropVersion, listColumns, listIndexedColumns, publicName } from "./versions-build.ts";
 import type { ViewColumn } from "./view-info.ts";
 
 /** Everything as the definitions, the tables and the log say. Views of `anew` get a version although they are as they were. */
@@ -59,7 +61,17 @@ async function entryOf(context: GroupContext, planned: PlannedView): Promise<Vie
   const { changes = 0, rowsEstimated = 0 } = context.state.views.get(definition.name) ?? {};
   const readable = planned.state.kind === "live" ? { definition, compiled } : before;
   const live = readable?.compiled ? await liveView(context, readable.definition, readable.compiled) : null;
-  return { planned, live, changes, rowsEstimated };
+  const stale = live === null && planned.stale !== null ? await lastGood(context, planned.stale) : null;
+  return { planned, live, stale, changes, rowsEstimated };
+}
+
+/** Null when its table is gone. */
+async function lastGood(
+  context: GroupContext,
+  { definition, compiled, at }: NonNullable<PlannedView["stale"]>,
+): Promise<LiveView | null> {
+  const live = await liveView(context, definition, compiled);
+  return live.columns.length === 0 ? null : staleView(live, at);
 }
 
 /** How far a view is that is recomputed whole, as the store has it. */
@@ -88,6 +100,7 @@ export async function liveView(
   compiled: LiveView["compiled"],
 ): Promise<LiveView> {
   const columns = await applier.query(listColumns, [publicName(compiled.name), compiled.stateTable]);
+  const indexes = await applier.query(listIndexedColumns, [compiled.stateTable]);
   return {
     name: compiled.name,
     version: compiled.version,
@@ -98,6 +111,7 @@ export async function liveView(
     logTable: compiled.logTable,
     columns: columns as unknown as ViewColumn[],
     key: compiled.key,
+    indexes: indexes.map(({ columns }) => columns as string[]),
     compiled,
     ...(compiled.reads === undefined ? {} : { reads: compiled.reads }),
     ...(compiled.find === undefined ? {} : { find: await liveFind(applier, compiled, compiled.find) }),
@@ -134,6 +148,8 @@ export async function dropRetired(context: GroupContext): Promise<boolean> {
     // A view that is built and cannot be read through us still shows its rows of before in SQL.
     const shown = state.versions.some((other) => other.name === row.name && other.state === "building");
     if (shown && state.views.get(row.name)?.live === null) continue;
+    const { stale } = state.versions.find((other) => other.name === row.name && other.state === "failed")?.error ?? {};
+    if (stale?.version === row.version) continue;
     const statements = dropVersion(row.name, row.version).map((sql) => ({ sql, fresh: true }));
     const outcome = await tryOnce(context, (applier) =>
       applier.transact([...statements, forgetVersion(settings.name, row.name, row.version)], {}, [
@@ -146,9 +162,12 @@ export async function dropRetired(context: GroupContext): Promise<boolean> {
   return gone;
 }
 
-/** Mirrors that these views cannot do with any more are filled again from the log, for the views are to be built anew. */
+/**
+ * Mirrors that these views cannot do with any more are filled again from the log, for the views are to be built anew. One of
+ * a topic keeps its rows, which the log may not have any more, and goes on behind them.
+ */
 export async function releaseBroken(context: GroupContext, names: ReadonlySet<string>): Promise<void> {
-  const { state } = context;
+  const { state, settings } = context;
   const broken = state.mirrors.filter(
     (mirror) =>
       mirror.state === "broken" &&
@@ -156,10 +175,12 @@ export async function releaseBroken(context: GroupContext, names: ReadonlySet<st
         state.views.get(name)?.planned.compiled?.uses.some((use) => use.mirrorId === mirror.id),
       ),
   );
-  if (broken.length === 0) return;
-  await transact(
-    context,
-    broken.flatMap((mirror) => [...dropStatements(mirror), writeMirrorState(mirror.id, "absent", null)]),
-  );
-  for (const mirror of broken) setMirror(context, { ...mirror, state: "absent", error: null });
+  for (const mirror of broken) {
+    const kept = isOfTopic(mirror);
+    if (kept) await skipRetired(context, mirror);
+    const next = kept ? "filled" : "absent";
+    const leave = kept ? [writeMirrorState(mirror.id, next, null)] : dropMirrorStatements(settings.name, mirror);
+    await transact(context, leave);
+    setMirror(context, { ...mirror, state: next, error: null });
+  }
 }

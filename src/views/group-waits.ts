@@ -7,6 +7,8 @@ export interface Reached {
   readonly position: GroupPosition;
   /** The newest position of a source that is applied. */
   lsn(source: string): string | null;
+  /** Where the next record of a partition is read; null where nothing reads the topic, and so nothing is missing of it. */
+  offset(topic: string, partition: number): number | null;
 }
 
 interface Waiter {
@@ -75,15 +77,31 @@ function isReached(target: WaitTarget, reached: Reached): boolean {
     const { generation, batch } = reached.position;
     return generation >= target.position.generation && batch >= target.position.batch;
   }
+  if (target.kind === "topic") {
+    return target.positions.every(({ partition, offset }) => {
+      const next = reached.offset(target.topic, partition);
+      return next === null || next >= offset;
+    });
+  }
   const lsn = reached.lsn(target.source);
   return lsn !== null && compareLsn(lsn, target.lsn) >= 0;
 }
 
 function timeout(target: WaitTarget, waitMs: number): MillraceError {
-  const what = target.kind === "group" ? "what the token names" : `position ${target.lsn} of source ${target.source}`;
-  return new MillraceError("TOKEN_TIMEOUT", `the views did not reach ${what} within ${waitMs} ms`, {
+  return new MillraceError("TOKEN_TIMEOUT", `the views did not reach ${printTarget(target)} within ${waitMs} ms`, {
     hint: "Ask again with the same token; millrace sources list shows how far behind the sources are.",
   });
+}
+
+function printTarget(target: WaitTarget): string {
+  switch (target.kind) {
+    case "group":
+      return "what the token names";
+    case "source":
+      return `position ${target.lsn} of source ${target.source}`;
+    case "topic":
+      return target.positions.map((at) => `offset ${at.offset} of ${target.topic}/${at.partition}`).join(", ");
+  }
 }
 
 /** Positions as PostgreSQL prints them, `16/B374D848`. Throws `TOKEN_INVALID`. */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { seededRandom } from "../base/random.ts";
 import { LawWatch } from "./builds-fixture.ts";
-import type { Group } from "./group.ts";
+import { assertChanges, type Seen } from "./changes-fixture.ts";
 import { live, ViewsFixture, viewOf } from "./group-fixture.ts";
 import { accounts, History, historyViews, journal, lines, tables, tags } from "./history-fixture.ts";
 import { mirrorTable } from "./mirror.ts";
@@ -10,6 +10,7 @@ import type { FixtureChange, SourceFixture } from "./source-fixture.ts";
 
 const seed = Number(process.env.MILLRACE_TEST_SEED ?? Math.floor(performance.now() * 1e6) % 1e9);
 const views = historyViews.map(([name, query, key]) => viewOf(name, query, key));
+const names = historyViews.map(([name]) => name);
 /** The same rows by other words: to be built anew. */
 const otherViews = historyViews.map(([name, query, key]) => {
   return viewOf(name, /count\(|max\(/.test(query) ? `${query} having true` : `${query} where true`, key);
@@ -50,46 +51,6 @@ async function assertRight(fixture: ViewsFixture, history: History): Promise<voi
   }
   for (const [name, query] of historyViews) {
     assert.deepEqual(await fixture.rows(`select * from views.${name}`), await fixture.rows(query), name);
-  }
-}
-
-/** A view's rows with the batch that they are of, and the change rows after an earlier one. */
-interface Seen {
-  readonly logTable: string;
-  readonly batch: number;
-  readonly rows: readonly string[];
-}
-
-/** What a reader of changes would have by now must be what there is: rows of before, less the old images, plus the new ones. */
-async function assertChanges(fixture: ViewsFixture, group: Group, before: Map<string, Seen>): Promise<void> {
-  for (const [name] of historyViews) {
-    const { logTable, compiled } = group.readable(name);
-    const columns = compiled.publicColumns.map((column) => `"${column}"`).join(", ");
-    const { batch } = group.position();
-    const state = await fixture.pool.query(`select row(${columns})::text as image from views.${name}`);
-    const rows: string[] = state.rows.map(({ image }) => image).sort();
-    const seen = before.get(name);
-    if (seen?.logTable === logTable) {
-      const log = await fixture.pool.query(
-        `select w, row(${columns})::text as image from ${logTable} where batch > $1 and batch <= $2 order by batch, w`,
-        [seen.batch, batch],
-      );
-      const counts = new Map<string, number>();
-      for (const image of seen.rows) counts.set(image, (counts.get(image) ?? 0) + 1);
-      for (const { image, w } of log.rows) counts.set(image, (counts.get(image) ?? 0) + w);
-      const replayed = [...counts].flatMap(([image, n]) => (n > 0 ? new Array<string>(n).fill(image) : [])).sort();
-      assert.deepEqual(replayed, rows, `changes of ${name}`);
-      assert.ok(
-        [...counts.values()].every((n) => n >= 0),
-        `old images of ${name}`,
-      );
-      if (compiled.key !== null) {
-        const key = ["batch", "w", ...compiled.key.map((column) => `"${column}"`)].join(", ");
-        const twice = await fixture.pool.query(`select from ${logTable} group by ${key} having count(*) > 1`);
-        assert.equal(twice.rowCount, 0, `one change per row and batch of ${name}`);
-      }
-    }
-    before.set(name, { logTable, batch, rows });
   }
 }
 
@@ -159,13 +120,13 @@ test("mirrors equal the source and views equal their queries, however batches ar
       await fixture.settled(group);
       await live(group);
       await assertRight(fixture, history);
-      await assertChanges(fixture, group, seen);
+      await assertChanges(fixture, group, names, seen);
     }
   }
   await fixture.settled(group);
   await live(group);
   await assertRight(fixture, history);
-  await assertChanges(fixture, group, seen);
+  await assertChanges(fixture, group, names, seen);
   await watch.end();
   t.diagnostic(`${watch.looks} looks at ${watch.seen.size} versions`);
 });

@@ -10,10 +10,11 @@ import type { TableDefinition, ViewDefinition } from "../catalog/definitions.ts"
 import type { Engine } from "../engine/engine.ts";
 import type { ProgressTable } from "../ownership/progress-table.ts";
 import { plainReader, type WireReader } from "../schema/registry/wire-reader.ts";
-import type { SchemaFile } from "../schema/table-shape.ts";
+import type { SchemaFile, TableShape } from "../schema/table-shape.ts";
 import type { Store } from "../store/store.ts";
 import { compileView } from "./compile.ts";
 import type { CompiledView, CompileRequest } from "./compiled-view.ts";
+import { type ClockPace, clockPace } from "./group-clock.ts";
 import type { GroupSettings } from "./group-context.ts";
 import { type GroupOwner, ownGroup } from "./group-owner.ts";
 import { GroupSession } from "./group-session.ts";
@@ -24,6 +25,7 @@ import type { GroupViews, LiveView } from "./live-view.ts";
 import { defaultRefreshLimits, type RefreshLimits } from "./refresh-limits.ts";
 import { defaultRetention, type RetentionLimits } from "./retention.ts";
 import { type Relation, relationsOf } from "./row-relations.ts";
+import { partitionOffsets } from "./topic-places.ts";
 import { type Upkeep, upkeepOf } from "./upkeep.ts";
 import type { GroupPosition, ViewInfo, WaitTarget } from "./view-info.ts";
 
@@ -38,6 +40,8 @@ export interface GroupOptions {
   readonly store: Store;
   readonly definitions: readonly ViewDefinition[];
   readonly sources: readonly GroupSource[];
+  /** Topics that views may read as rows; none when left out. */
+  readonly topics?: readonly TableShape[];
   /** `dev` drops views that are not defined any more, `start` keeps and lists them. */
   readonly mode: "dev" | "start";
   readonly clock: Clock;
@@ -45,6 +49,8 @@ export interface GroupOptions {
   readonly diagnostics: Diagnostics;
   /** The process's open table of progress; without one its topic is read. */
   readonly progress?: ProgressTable;
+  /** A position that readers of earlier processes know, beside what the group has noted itself. */
+  readonly told?: GroupPosition | null;
   /** Asks a source to tell where it stands, for a reader who waits for a position of it. */
   readonly catchUp?: (source: string) => void;
   /** Of sources whose encoding is not JSON; without it all events are JSON. */
@@ -52,6 +58,7 @@ export interface GroupOptions {
   readonly bound?: RowsBound;
   readonly retention?: RetentionLimits;
   readonly refreshLimits?: RefreshLimits;
+  readonly clockPace?: ClockPace;
   readonly compile?: (request: CompileRequest) => Promise<CompiledView>;
 }
 
@@ -69,7 +76,7 @@ const retryPauseMsMax = 5_000;
  * Throws `STORE_AHEAD_OF_LOG`, `STORE_OF_ANOTHER_LOG`, `PRODUCER_FENCED`, `STORE_UNAVAILABLE`.
  */
 export async function openGroup(options: GroupOptions): Promise<Group> {
-  const owner = await ownGroup(options.engine, options.name, options.progress);
+  const owner = await ownGroup(options.engine, options.name, options);
   const group = new Group(options, owner);
   await group.open();
   return group;
@@ -83,6 +90,7 @@ export class Group implements GroupViews {
   readonly #settings: GroupSettings;
   readonly #closing = new AbortController();
   #definitions: readonly ViewDefinition[];
+  #topics: readonly TableShape[];
   /** Read anew whenever the views are arranged. */
   readonly #sources: string[];
   readonly #rebuilds = new Set<string>();
@@ -97,6 +105,7 @@ export class Group implements GroupViews {
     this.#owner = owner;
     this.#state = new GroupState(options.clock);
     this.#definitions = options.definitions;
+    this.#topics = options.topics ?? [];
     this.#sources = options.sources.map((source) => source.name);
     this.positionSql = `select generation, batch, oldest_batch from millrace.groups where name = '${options.name}'`;
     this.#settings = {
@@ -110,6 +119,7 @@ export class Group implements GroupViews {
       readerRole: options.store.reader.user,
       bound: options.bound ?? defaultBound,
       refreshLimits: options.refreshLimits ?? defaultRefreshLimits,
+      clockPace: options.clockPace ?? clockPace,
       compile: options.compile ?? compileView,
       connectBuilder: () => options.store.connect(`group ${options.name} build`),
     };
@@ -136,8 +146,8 @@ export class Group implements GroupViews {
     return this.#state.info(this.#state.entry(view));
   }
 
-  readable(view: string): LiveView {
-    return this.#state.readable(view);
+  readable(view: string, options?: { readonly stale: boolean }): LiveView {
+    return this.#state.readable(view, options);
   }
 
   relations(view: string): readonly Relation[] {
@@ -153,6 +163,18 @@ export class Group implements GroupViews {
     const entry = this.#state.views.get(view);
     const compiled = entry?.live?.compiled ?? entry?.planned.compiled;
     return compiled ? this.#state.sourcesOf(compiled) : [];
+  }
+
+  async endsOfTopics(views: readonly string[]): Promise<readonly WaitTarget[]> {
+    const compiled = views.flatMap((view) => this.#state.views.get(view)?.live?.compiled ?? []);
+    const topics = [...new Set(compiled.flatMap((view) => this.#state.topicsOf(view)))];
+    const { engine } = this.#options;
+    const ends = topics.map(async (topic): Promise<WaitTarget> => {
+      const offsets = await partitionOffsets(engine, topic);
+      const positions = offsets.map(({ lastStable }, partition) => ({ partition, offset: lastStable }));
+      return { kind: "topic", topic, topicId: engine.topic(topic)?.id ?? "", positions };
+    });
+    return Promise.all(ends);
   }
 
   async upkeep(view: string): Promise<Upkeep | null> {
@@ -186,6 +208,12 @@ export class Group implements GroupViews {
       }
       this.#options.catchUp?.(target.source);
     }
+    if (target.kind === "topic" && this.#options.engine.topic(target.topic)?.id !== target.topicId) {
+      throw new MillraceError("TOKEN_FOREIGN", `the token is not of topic "${target.topic}" as it is now`, {
+        hint: "The topic was deleted, and perhaps made again: what the token names is gone with it.",
+        details: { topic: target.topic },
+      });
+    }
     if (this.#condition.kind === "stopped") throw this.#condition.error;
     const { waits, reaches } = this.#state;
     if (views.length === 0) return waits.wait(target, this.#state, waitMs, signal);
@@ -208,11 +236,16 @@ export class Group implements GroupViews {
   }
 
   /**
-   * Other definitions, and other sources to follow. Resolves when the views are arranged by them: those that can be are
+   * Other definitions, and other sources and topics to follow. Resolves when the views are arranged by them: those that can be are
    * being built, and others of their name are read meanwhile.
    */
-  async reload(definitions: readonly ViewDefinition[], sources?: readonly GroupSource[]): Promise<void> {
+  async reload(
+    definitions: readonly ViewDefinition[],
+    sources?: readonly GroupSource[],
+    topics?: readonly TableShape[],
+  ): Promise<void> {
     this.#definitions = definitions;
+    if (topics) this.#topics = topics;
     if (sources) this.#sources.splice(0, this.#sources.length, ...sources.map((source) => source.name));
     await this.#arrange();
   }
@@ -257,6 +290,7 @@ export class Group implements GroupViews {
         owner: this.#owner,
         client,
         definitions: () => this.#definitions,
+        topics: () => this.#topics,
         rebuilds: this.#rebuilds,
       });
       return this.#session;

@@ -4,28 +4,36 @@
  * Always true: a part never ends between the delete and the create of a row whose key changed, since the create may
  * carry values of the row that the delete takes away.
  */
+import type { Diagnostics } from "../base/diagnostics.ts";
+import { MillraceError } from "../base/errors.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { BatchRecords } from "../records/batch-records.ts";
 import { type Change, newKeyHeader, readChange } from "../schema/envelope.ts";
 import type { WireReader } from "../schema/registry/wire-reader.ts";
 import type { TableShape } from "../schema/table-shape.ts";
-import { readRange } from "./inputs-read.ts";
+import { type RangeRequest, readRange } from "./inputs-read.ts";
 import type { Mirror } from "./mirror.ts";
-import { StagedTable } from "./staging.ts";
+import { type RowChange, StagedTable } from "./staging.ts";
+import { recordCells, storedValue } from "./topic-rows.ts";
+import { type EventTimes, passRecord } from "./watermark.ts";
 
 /** What is staged of each mirror, by its id. */
 export type Staged = Map<number, StagedTable>;
 
 export interface TopicRange {
   readonly mirror: Mirror;
+  readonly partition: number;
   readonly from: number;
   readonly to: number;
+  /** Of a topic with watermarks; moved on by the rows that are read. */
+  readonly times: EventTimes;
 }
 
 /** Where rows are read, and what reads those that are no JSON. */
 export interface RowsLog {
   readonly engine: Engine;
   readonly wire: WireReader;
+  readonly diagnostics: Diagnostics;
 }
 
 export interface RowsBound {
@@ -33,24 +41,49 @@ export interface RowsBound {
   readonly bytesMax: number;
 }
 
-/** A record of a mirrored topic that is no change event of its table: the mirror cannot be right any more. */
-export class RowUnreadable extends Error {
+/** What a mirror is to follow cannot be read on: it cannot be right any more. */
+export class MirrorUnreadable extends Error {
   readonly mirrorId: number;
-  readonly offset: number;
+  readonly code: "VIEW_FAILED" | "POSITION_RETIRED";
 
+  constructor(mirror: Mirror, code: MirrorUnreadable["code"], message: string, cause: unknown) {
+    super(message, { cause });
+    this.name = new.target.name;
+    this.mirrorId = mirror.id;
+    this.code = code;
+  }
+}
+
+/** A record of a mirrored topic that is no change event of its table. */
+export class RowUnreadable extends MirrorUnreadable {
   constructor(mirror: Mirror, offset: number, cause: unknown) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    super(`the record at offset ${offset} of topic ${mirror.shape.topic} cannot be read: ${reason}`, { cause });
-    this.name = "RowUnreadable";
-    this.mirrorId = mirror.id;
-    this.offset = offset;
+    super(
+      mirror,
+      "VIEW_FAILED",
+      `the record at offset ${offset} of topic ${mirror.shape.topic} cannot be read: ${reason}`,
+      cause,
+    );
+  }
+}
+
+/** The log has let records go that were not read yet. */
+export class PositionRetired extends MirrorUnreadable {
+  constructor(mirror: Mirror, partition: number, offset: number, cause: unknown) {
+    const place = `partition ${partition} of topic ${mirror.shape.topic}`;
+    super(
+      mirror,
+      "POSITION_RETIRED",
+      `${place} was read up to offset ${offset}, and the log does not have the records behind it any more`,
+      cause,
+    );
   }
 }
 
 interface ReadRow {
   readonly mirror: Mirror;
   readonly offset: number;
-  readonly change: Change;
+  readonly change: RowChange;
 }
 
 export interface StepRows {
@@ -58,7 +91,7 @@ export interface StepRows {
   readonly bytes: number;
 }
 
-/** All rows of the ranges, not yet staged; null when there are more than the bound. Throws `RowUnreadable`. */
+/** All rows of the ranges, not yet staged; null when there are more than the bound. Throws `MirrorUnreadable`. */
 export async function readStep(
   log: RowsLog,
   ranges: readonly TopicRange[],
@@ -69,16 +102,17 @@ export async function readStep(
   let bytes = 0;
   let over = false;
   const before = beforeRecord(log);
-  for (const { mirror, from, to } of ranges) {
+  for (const range of ranges) {
+    const { mirror } = range;
     const onRecord = (record: BatchRecords) => {
-      const change = changeOf(record, mirror, log.wire);
+      const change = changeOf(record, range, log.wire);
       if (change === null) return true;
       rows.push({ mirror, offset: record.offset, change });
       bytes += record.value?.length ?? 0;
       over = rows.length > bound.changesMax || bytes > bound.bytesMax;
       return !over;
     };
-    await readRange(log.engine, { topic: mirror.shape.topic, from, to, signal, before, onRecord });
+    await readRows(log, range, { signal, before, onRecord });
     if (over) return null;
   }
   return { rows, bytes };
@@ -88,7 +122,7 @@ export function stageRows(staged: Staged, { rows }: StepRows): void {
   for (const { mirror, offset, change } of rows) stageRow(staged, mirror, offset, change);
 }
 
-/** The ranges in parts of at most the bound, each to be applied before the next is asked for. Throws `RowUnreadable`. */
+/** The ranges in parts of at most the bound, each to be applied before the next is asked for. Throws `MirrorUnreadable`. */
 export async function* readParts(
   log: RowsLog,
   ranges: readonly TopicRange[],
@@ -99,10 +133,11 @@ export async function* readParts(
   const before = beforeRecord(log);
   let changes = 0;
   let bytes = 0;
-  for (const { mirror, from, to } of ranges) {
+  for (const range of ranges) {
+    const { mirror, from, to } = range;
     let moving = false;
     const onRecord = (record: BatchRecords) => {
-      const change = changeOf(record, mirror, log.wire);
+      const change = changeOf(record, range, log.wire);
       if (change !== null) {
         stageRow(staged, mirror, record.offset, change);
         changes++;
@@ -112,7 +147,7 @@ export async function* readParts(
       return moving || (changes < bound.changesMax && bytes < bound.bytesMax);
     };
     for (let offset = from; offset < to; ) {
-      offset = await readRange(log.engine, { topic: mirror.shape.topic, from: offset, to, signal, before, onRecord });
+      offset = await readRows(log, { ...range, from: offset }, { signal, before, onRecord });
       if (changes >= bound.changesMax || bytes >= bound.bytesMax) {
         yield staged;
         staged = new Map();
@@ -124,12 +159,37 @@ export async function* readParts(
   if (changes > 0) yield staged;
 }
 
+async function readRows(
+  { engine, diagnostics }: RowsLog,
+  { mirror, partition, from, to }: TopicRange,
+  reading: Pick<RangeRequest, "signal" | "before" | "onRecord">,
+): Promise<number> {
+  const { topic, records } = mirror.shape;
+  const passOver = (baseOffset: number, error: unknown) =>
+    diagnostics.error("a batch of a topic cannot be read; its records are not in the views", {
+      topic,
+      partition,
+      baseOffset,
+      error,
+    });
+  const onBroken = records === undefined ? {} : { onBroken: passOver };
+  try {
+    return await readRange(engine, { topic, partition, from, to, ...reading, ...onBroken });
+  } catch (cause) {
+    if (!MillraceError.is(cause, "OFFSET_OUT_OF_RANGE")) throw cause;
+    throw new PositionRetired(mirror, partition, from, cause);
+  }
+}
+
 function beforeRecord({ wire }: RowsLog): (record: BatchRecords) => Promise<void> | null {
   return (record) => wire.unread(record.value);
 }
 
-function changeOf(record: BatchRecords, mirror: Mirror, wire: WireReader): Change | null {
+function changeOf(record: BatchRecords, range: TopicRange, wire: WireReader): RowChange | null {
+  const { mirror } = range;
   const { value } = record;
+  const { records } = mirror.shape;
+  if (records !== undefined) return recordChange(record, records, range, wire);
   if (value === null) return null;
   try {
     const json = inJson(value, wire);
@@ -139,6 +199,24 @@ function changeOf(record: BatchRecords, mirror: Mirror, wire: WireReader): Chang
   } catch (cause) {
     throw new RowUnreadable(mirror, record.offset, cause);
   }
+}
+
+/** A record of a topic that is no captured table's: a row as it is. */
+function recordChange(
+  record: BatchRecords,
+  records: NonNullable<TableShape["records"]>,
+  { mirror, partition, times }: TopicRange,
+  wire: WireReader,
+): RowChange | null {
+  if (records === "latest" && record.key === null) return null;
+  const op = records === "latest" && record.value === null ? "delete" : "upsert";
+  // Nothing of a stream was there before, as of a snapshot.
+  const debeziumOp = records === "stream" ? "r" : "u";
+  const row = recordCells(record, partition, wire);
+  const { watermark } = mirror.shape;
+  if (watermark !== undefined)
+    row.push(passRecord(times, watermark, { timestamp: record.timestamp, json: storedValue(row) }));
+  return { op, debeziumOp, row, before: null, oldKey: null };
 }
 
 /**
@@ -161,7 +239,7 @@ function inJson(bytes: Buffer, wire: WireReader): Buffer {
   throw new SyntaxError(reading.reason);
 }
 
-function stageRow(staged: Staged, mirror: Mirror, offset: number, change: Change): void {
+function stageRow(staged: Staged, mirror: Mirror, offset: number, change: RowChange): void {
   let table = staged.get(mirror.id);
   if (table === undefined) {
     table = new StagedTable(mirror.shape);

@@ -36,6 +36,26 @@ export type Step =
       readonly offsets: number;
     };
 
+/** A step of one tail, whatever it reads. */
+export type TailStep =
+  | { readonly kind: "none" }
+  | (TailReach & { readonly kind: "life"; readonly source: string; readonly event: LifeEvent })
+  | (TailReach & {
+      readonly kind: "rows";
+      /** Null for a topic's records. */
+      readonly source: string | null;
+      readonly lsn: string | null;
+      readonly progress: { readonly rows: number; readonly rowsEstimated: number } | null;
+    });
+
+export interface TailReach {
+  /** How many events of a source's queue it takes. */
+  readonly events: number;
+  readonly offsets: number;
+  /** Next offsets by place (`positions.ts`). */
+  readonly reached: ReadonlyMap<string, number>;
+}
+
 /**
  * `readFrom` answers where a topic is to be read from, or undefined when nobody reads it. At least one transaction is
  * taken, however large; no further one that would bring the step over `offsetsMax`.

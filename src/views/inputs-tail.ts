@@ -9,7 +9,8 @@ import { batchLastOffset } from "../records/batch-header.ts";
 import { BatchRecords } from "../records/batch-records.ts";
 import type { TransactionEvent } from "../schema/transaction-events.ts";
 import { VisibleBatches } from "./inputs-read.ts";
-import type { InputEvent } from "./inputs-step.ts";
+import { type InputEvent, planStep, type TailReach, type TailStep } from "./inputs-step.ts";
+import { placeOf } from "./positions.ts";
 
 export interface TailOptions {
   readonly engine: Engine;
@@ -50,7 +51,16 @@ export class TransactionTail {
     return this.#queue;
   }
 
-  take(events: number): void {
+  plan(readFrom: (topic: string) => number | undefined, offsetsMax: number): TailStep {
+    const step = planStep(this.#queue, readFrom, offsetsMax);
+    if (step.kind === "none") return step;
+    const frontier = step.kind === "life" ? step.event.frontier : step.frontier;
+    const reached = new Map(Object.entries(frontier).map(([topic, offset]) => [placeOf(topic), offset]));
+    reached.set(placeOf(transactionTopic(this.source)), step.next);
+    return { offsets: 0, ...step, source: this.source, reached };
+  }
+
+  take({ events }: TailReach): void {
     this.#queue.splice(0, events);
     if (this.#queue.length < queueMax) this.#room?.();
   }

@@ -10,12 +10,14 @@ import type { Clock } from "../base/clock.ts";
 import type { Diagnostics } from "../base/diagnostics.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { WireReader } from "../schema/registry/wire-reader.ts";
+import { RecordsTail, type RecordsTailOptions } from "./inputs-records.ts";
 import { type RowsBound, readParts, readStep, type Staged, stageRows, type TopicRange } from "./inputs-rows.ts";
-import { type LifeEvent, planStep, type Step } from "./inputs-step.ts";
+import type { LifeEvent, TailStep } from "./inputs-step.ts";
 import { TransactionTail, transactionTopic } from "./inputs-tail.ts";
 import type { Mirror } from "./mirror.ts";
+import { partitionOf, placeOf } from "./positions.ts";
 
-/** Next offsets by topic. */
+/** Next offsets by place (`positions.ts`). */
 export type Offsets = ReadonlyMap<string, number>;
 
 /** How far work brings the group. */
@@ -25,6 +27,9 @@ export interface Advance {
   /** The newest position of each source that is reached. */
   readonly lsns: ReadonlyMap<string, string>;
   readonly progress: ReadonlyMap<string, { readonly rows: number; readonly rowsEstimated: number }>;
+  /** The latest times of events before it and with it, by place. */
+  readonly timesFrom: ReadonlyMap<string, number | null>;
+  readonly times: ReadonlyMap<string, number>;
   /** Events of transaction topics that are taken. */
   readonly events: number;
 }
@@ -48,19 +53,31 @@ export interface InputsOptions {
   readonly diagnostics: Diagnostics;
   readonly sources: readonly string[];
   readonly offsets: Offsets;
+  /** The latest times of events so far, by place. */
+  readonly times: ReadonlyMap<string, number>;
   readonly mirrors: readonly Mirror[];
+  /** Partitions of topics that are read as rows. */
+  readonly records: readonly RecordsPlace[];
   readonly bound?: RowsBound;
+  /** A topic that is read as rows is not the one that it was. */
+  onOther?(): void;
 }
+
+export type RecordsPlace = Pick<RecordsTailOptions, "mirror" | "partition" | "partitions" | "topicId">;
 
 export const defaultBound: RowsBound = { changesMax: 10_000, bytesMax: 32 * 1024 * 1024 };
 /** Small steps: what was gathered can be handed over after each. */
 const stepOffsetsMax = 2_000;
+
+type Tail = TransactionTail | RecordsTail;
 
 interface Open {
   from: Map<string, number>;
   to: Map<string, number>;
   lsns: Map<string, string>;
   progress: Map<string, { rows: number; rowsEstimated: number }>;
+  timesFrom: Map<string, number | null>;
+  times: Map<string, number>;
   events: number;
   staged: Staged;
   changes: number;
@@ -73,7 +90,8 @@ export class Inputs {
   readonly #stepOffsetsMax: number;
   readonly #abort = new AbortController();
   readonly #offsets: Map<string, number>;
-  readonly #tails: readonly TransactionTail[];
+  readonly #times: Map<string, number>;
+  readonly #tails: readonly Tail[];
   #byTopic = new Map<string, Mirror>();
   #open: Open | null = null;
   /** Work that nothing may be gathered behind before it is done. */
@@ -90,20 +108,21 @@ export class Inputs {
     this.#bound = options.bound ?? defaultBound;
     this.#stepOffsetsMax = Math.min(stepOffsetsMax, this.#bound.changesMax);
     this.#offsets = new Map(options.offsets);
+    this.#times = new Map(options.times);
     this.#useMirrors(options.mirrors);
     this.#renew();
-    this.#tails = options.sources.map(
-      (source) =>
-        new TransactionTail({
-          engine: options.engine,
-          clock: options.clock,
-          diagnostics: options.diagnostics,
-          source,
-          from: this.#offsets.get(transactionTopic(source)) ?? 0,
-          signal: this.#abort.signal,
-          onMore: () => this.#notify(),
-        }),
-    );
+    const { engine, clock, diagnostics } = options;
+    const tools = { engine, clock, diagnostics, signal: this.#abort.signal, onMore: () => this.#notify() };
+    const fromOf = (topic: string, partition?: number) => this.#offsets.get(placeOf(topic, partition)) ?? 0;
+    this.#tails = [
+      ...options.sources.map(
+        (source) => new TransactionTail({ ...tools, source, from: fromOf(transactionTopic(source)) }),
+      ),
+      ...options.records.map((place) => {
+        const from = fromOf(place.mirror.shape.topic, place.partition);
+        return new RecordsTail({ ...tools, ...place, from, onOther: () => options.onOther?.() });
+      }),
+    ];
     this.#gathering = this.#gather();
   }
 
@@ -140,7 +159,7 @@ export class Inputs {
 
   /** The rows of an advance once more, in parts of at most `changesMax`. */
   parts(advance: Advance, changesMax: number = this.#bound.changesMax): AsyncGenerator<Staged> {
-    const ranges = this.#ranges(advance.from, advance.to);
+    const ranges = this.#ranges(advance.from, advance.to, advance.timesFrom);
     return readParts(this.#options, ranges, { ...this.#bound, changesMax }, this.#abort.signal);
   }
 
@@ -168,8 +187,8 @@ export class Inputs {
   /** False when there is nothing to gather before something changes. */
   async #gatherStep(): Promise<boolean> {
     for (let n = 0; n < this.#tails.length; n++) {
-      const tail = this.#tails[(this.#turn + n) % this.#tails.length] as TransactionTail;
-      const step = planStep(tail.queue, (topic) => this.#readFrom(topic), this.#stepOffsetsMax);
+      const tail = this.#tails[(this.#turn + n) % this.#tails.length] as Tail;
+      const step = this.#plan(tail);
       if (step.kind === "none") continue;
       if (step.kind === "life" || step.offsets > this.#bound.changesMax) {
         if (this.#open) return false;
@@ -177,8 +196,19 @@ export class Inputs {
         return true;
       }
       if (this.#open && this.#open.changes + step.offsets > this.#bound.changesMax) return false;
-      const ranges = this.#ranges(this.#offsets, new Map(Object.entries(step.frontier)));
-      const read = await readStep(this.#options, ranges, this.#bound, this.#abort.signal);
+      const ranges = this.#ranges(this.#offsets, step.reached, this.#times);
+      // A single record is held however large it is: it was when it was appended.
+      const isOne = tail instanceof RecordsTail && step.offsets === 1;
+      const bound = isOne ? { ...this.#bound, bytesMax: Number.POSITIVE_INFINITY } : this.#bound;
+      const read = await readStep(this.#options, ranges, bound, this.#abort.signal);
+      if (tail instanceof RecordsTail && !tail.isSame()) {
+        this.#options.onOther?.();
+        return false;
+      }
+      if (read === null && tail instanceof RecordsTail) {
+        tail.shorten(step.offsets);
+        return true;
+      }
       if (read === null || (this.#open && this.#open.bytes + read.bytes > this.#bound.bytesMax)) {
         if (this.#open) return false;
         this.#stop(tail, step);
@@ -188,6 +218,7 @@ export class Inputs {
       stageRows(this.#open.staged, read);
       this.#open.changes += read.rows.length;
       this.#open.bytes += read.bytes;
+      this.#passTimes(this.#open, ranges);
       this.#advance(this.#open, tail, step);
       this.#turn = (this.#turn + n + 1) % this.#tails.length;
       this.#notify();
@@ -197,44 +228,61 @@ export class Inputs {
   }
 
   /** A step that nothing is gathered behind. */
-  #stop(tail: TransactionTail, step: Exclude<Step, { kind: "none" }>): void {
+  #stop(tail: Tail, step: Exclude<TailStep, { kind: "none" }>): void {
     const advance = newOpen();
     this.#advance(advance, tail, step);
     this.#barrier =
       step.kind === "life"
-        ? { kind: "life", advance, source: tail.source, event: step.event }
+        ? { kind: "life", advance, source: step.source, event: step.event }
         : { kind: "rows", advance, changes: step.offsets, staged: null };
     this.#notify();
   }
 
-  #advance(open: Open, tail: TransactionTail, step: Exclude<Step, { kind: "none" }>): void {
-    const frontier = step.kind === "life" ? step.event.frontier : step.frontier;
-    const reached = { ...frontier, [transactionTopic(tail.source)]: step.next };
-    for (const [topic, offset] of Object.entries(reached)) {
-      const from = this.#offsets.get(topic) ?? 0;
+  #advance(open: Open, tail: Tail, step: Exclude<TailStep, { kind: "none" }>): void {
+    for (const [place, offset] of step.reached) {
+      const from = this.#offsets.get(place) ?? 0;
       const to = Math.max(from, offset);
-      if (!open.from.has(topic)) open.from.set(topic, from);
-      open.to.set(topic, to);
-      this.#offsets.set(topic, to);
+      if (!open.from.has(place)) open.from.set(place, from);
+      open.to.set(place, to);
+      this.#offsets.set(place, to);
     }
-    if (step.kind === "rows") {
-      if (step.lsn !== null) open.lsns.set(tail.source, step.lsn);
-      if (step.progress !== null) open.progress.set(tail.source, step.progress);
+    if (step.kind === "rows" && step.source !== null) {
+      if (step.lsn !== null) open.lsns.set(step.source, step.lsn);
+      if (step.progress !== null) open.progress.set(step.source, step.progress);
     }
     open.events += step.events;
-    tail.take(step.events);
+    tail.take(step);
+  }
+
+  #plan(tail: Tail): TailStep {
+    if (tail instanceof RecordsTail) return tail.plan(this.#stepOffsetsMax);
+    return tail.plan((topic) => this.#readFrom(topic), this.#stepOffsetsMax);
   }
 
   #readFrom(topic: string): number | undefined {
-    return this.#byTopic.has(topic) ? (this.#offsets.get(topic) ?? 0) : undefined;
+    return this.#byTopic.has(topic) ? (this.#offsets.get(placeOf(topic)) ?? 0) : undefined;
   }
 
-  #ranges(from: Offsets, to: Offsets): TopicRange[] {
+  /** What was read moved them on. */
+  #passTimes(open: Open, ranges: readonly TopicRange[]): void {
+    for (const { mirror, partition, times } of ranges) {
+      if (times.latestMs === null) continue;
+      const place = placeOf(mirror.shape.topic, partition);
+      if (!open.timesFrom.has(place)) open.timesFrom.set(place, this.#times.get(place) ?? null);
+      this.#times.set(place, times.latestMs);
+      open.times.set(place, times.latestMs);
+    }
+  }
+
+  #ranges(from: Offsets, to: Offsets, times: ReadonlyMap<string, number | null>): TopicRange[] {
     const ranges: TopicRange[] = [];
-    for (const [topic, end] of to) {
+    for (const [place, end] of to) {
+      const { topic, partition } = partitionOf(place);
       const mirror = this.#byTopic.get(topic);
-      const begin = from.get(topic) ?? 0;
-      if (mirror && begin < end) ranges.push({ mirror, from: begin, to: end });
+      const begin = from.get(place) ?? 0;
+      if (mirror && begin < end) {
+        ranges.push({ mirror, partition, from: begin, to: end, times: { latestMs: times.get(place) ?? null } });
+      }
     }
     return ranges;
   }
@@ -262,6 +310,8 @@ function newOpen(): Open {
     to: new Map(),
     lsns: new Map(),
     progress: new Map(),
+    timesFrom: new Map(),
+    times: new Map(),
     events: 0,
     staged: new Map(),
     changes: 0,

@@ -7,11 +7,15 @@ import type pg from "pg";
 import type { Random } from "../base/random.ts";
 import { mirrorName, quote, type ViewDefinition } from "../catalog/definitions.ts";
 import { pinnedSession } from "../store/session.ts";
+import { clockSchema } from "./clock-store.ts";
 import { compileView } from "./compile.ts";
 import { type CompiledView, hiddenKey, type MirrorBinding, type WholeRefresh, weightColumn } from "./compiled-view.ts";
 import { featureViews } from "./law-features.fixture.ts";
 
 export type LawRow = Readonly<Record<string, string | null>>;
+
+/** Where the clock begins: in the midst of the moments that generated rows have. */
+export const lawClock = "2024-03-31 01:00:00+00";
 
 export type LawChange =
   | { readonly op: "put"; readonly mirrorId: number; readonly row: LawRow }
@@ -55,6 +59,8 @@ export class LawDriver {
     for (const [name, value] of settings) await client.query("select set_config($1, $2, false)", [name, String(value)]);
     const schemas = new Set(["millrace", "views", ...mirrors.map(({ shape }) => shape.source)]);
     for (const schema of schemas) await client.query(`create schema if not exists ${quote(schema)}`);
+    for (const sql of [...clockSchema, "delete from millrace.clock"]) await client.query(sql);
+    await client.query("insert into millrace.clock values ('main', $1, $1)", [lawClock]);
     for (const mirror of mirrors) {
       const columns = columnsOf(mirror);
       const typed = columns.map(({ name, type }) => `${quote(name)} ${type}`).join(", ");
@@ -153,10 +159,12 @@ export class LawDriver {
     return counts;
   }
 
-  async batch(changes: readonly LawChange[]): Promise<void> {
+  /** `to` moves the clock in it. */
+  async batch(changes: readonly LawChange[], to?: string): Promise<void> {
     this.#batch++;
     await this.#client.query("begin");
     for (const { compiled } of this.#views) for (const sql of compiled.clear) await this.#client.query(sql);
+    if (to !== undefined) await this.#tick(to);
     for (const mirror of this.#mirrors) {
       await this.#stage(mirror, changes);
       await this.#images(mirror);
@@ -172,6 +180,30 @@ export class LawDriver {
     await this.#client.query("commit");
     for (const { compiled } of this.#views) await this.#refresh(compiled);
     await this.check();
+  }
+
+  /** That the view's query stays as it is until the moment at which time is said to let a row in or out next, which is not past, or `msMax` have gone. */
+  async quiet({ clock, query }: CompiledView, msMax: number): Promise<void> {
+    assert.ok(clock);
+    const rows = async () =>
+      (await this.#client.query(`select row(q)::text as row from (${query}\n) q order by 1`)).rows;
+    const before = await rows();
+    await this.#client.query("begin");
+    const next = `least(${clock.flips.join(", ")}, (select millrace.now()) + $1::float8 * interval '1 ms')`;
+    const { rows: moved } = await this.#client.query(
+      `update millrace.clock set at = greatest(at, q.next - interval '1 us') from (select ${next} as next) q returning at, q.next < old.at as past`,
+      [msMax],
+    );
+    const later = await rows();
+    await this.#client.query("rollback");
+    assert.equal(moved[0]?.past, false, query);
+    assert.deepEqual(later, before, `until ${moved[0]?.at}: ${query}`);
+  }
+
+  async #tick(to: string): Promise<void> {
+    await this.#client.query("update millrace.clock set before = at, at = $1", [to]);
+    for (const { compiled } of this.#views)
+      for (const sql of compiled.clock?.terms ?? []) await this.#client.query(sql);
   }
 
   /** One that is recomputed whole must say by itself that it is behind: one that does not is checked as it is. */

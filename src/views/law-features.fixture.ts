@@ -15,6 +15,7 @@ export interface LawFeature {
 export const featureViews: readonly ViewDefinition[] = Object.entries({
   flagged: "select id, a, t, n from t0 where f is not false",
   per_a: "select a, count(*) as rows, sum(n) as total, max(t) as last from t0 group by a",
+  recent: "select id, t, until from t0 where at > now() - interval '1 day'",
   pairs: "select f.id, p.rows, p.total from views.flagged f left join views.per_a p on p.a = f.a",
 }).map(([name, text]) => view(name, { ...sql``, text }));
 

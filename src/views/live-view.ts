@@ -26,7 +26,13 @@ export interface LiveView {
   readonly columns: readonly ViewColumn[];
   /** Empty for a view of exactly one row; null where rows may be there several times. */
   readonly key: readonly string[] | null;
+  /** Columns of the state table's B-tree indexes in their order; partial ones and those of expressions are left out. */
+  readonly indexes: readonly (readonly string[])[];
   readonly compiled: CompiledView;
+  /** Quoted and qualified: what a read of several views locks instead of `publicView`. */
+  readonly lock?: string;
+  /** Of one that failed: its rows are those of this position, and may be wrong since. */
+  readonly stale?: { readonly position: GroupPosition; readonly sinceMs: number };
   /** Absent when its definition has no options for searching. */
   readonly find?: LiveFind;
   /** How it is read beside as rows. */
@@ -37,14 +43,18 @@ export interface GroupViews {
   list(): ViewInfo[];
   /** Throws `VIEW_UNKNOWN`, with the nearest name. */
   info(view: string): ViewInfo;
-  /** Throws `VIEW_UNKNOWN`, `VIEW_BUILDING` with the progress in its details, `VIEW_FAILED`. A removed view that `start` keeps is answered. */
-  readable(view: string): LiveView;
+  /**
+   * Throws `VIEW_UNKNOWN`, `VIEW_BUILDING` with the progress in its details, `VIEW_FAILED`. A removed view that `start` keeps is answered;
+   * with `stale` also the last good state of one that failed.
+   */
+  readable(view: string, options?: { readonly stale: boolean }): LiveView;
   /** How the view's rows belong to those of others; none for a view that nobody knows. */
   relations(view: string): readonly Relation[];
   /** The compiled form, whatever the view's state; null when it does not compile (`info().state` has the error) or was removed. */
   compiled(view: string): CompiledView | null;
   /** Sources whose tables a view reads; none of a view that nobody knows or that does not compile. */
   sourcesOf(view: string): readonly string[];
+  endsOfTopics(views: readonly string[]): Promise<readonly WaitTarget[]>;
   /** Of the version that can be read; null where there is none. Throws `VIEW_UNKNOWN`, `STORE_UNAVAILABLE`. */
   upkeep(view: string): Promise<Upkeep | null>;
   /** The position of the last committed batch that this process knows; of a view that is recomputed whole, what it shows. */

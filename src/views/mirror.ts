@@ -6,7 +6,7 @@
  * views' terms read. Rows are compared by their binary image (`*<>`), so that 1.0 and 1.00 differ and json can be compared.
  */
 import { mirrorName, quote } from "../catalog/definitions.ts";
-import type { TableShape } from "../schema/table-shape.ts";
+import type { ColumnShape, TableShape } from "../schema/table-shape.ts";
 import { hiddenKey, weightColumn } from "./compiled-view.ts";
 import { type CarriedRow, mirrorKind } from "./staging.ts";
 
@@ -29,23 +29,40 @@ export function deltaTable(id: number): string {
   return `pg_temp.d_${id}`;
 }
 
+/** Columns that come from the log; the store computes the others from them. */
+function writtenColumns({ columns }: TableShape): TableShape["columns"] {
+  return columns.filter((column) => column.generated === undefined);
+}
+
 /** Columns that a delta has, quoted: those of the shape, and the hidden key of a table without one. */
 function deltaColumns(shape: TableShape): string[] {
   const columns = shape.columns.map((column) => quote(column.name));
   return shape.key === null ? [...columns, hiddenKey] : columns;
 }
 
+/** Those that a statement may give values to. */
 function mirrorColumns(shape: TableShape): string[] {
-  return mirrorKind(shape) === "whole-row" ? [...deltaColumns(shape), rowHashColumn] : deltaColumns(shape);
+  const columns = deltaColumns({ ...shape, columns: writtenColumns(shape) });
+  return mirrorKind(shape) === "whole-row" ? [...columns, rowHashColumn] : columns;
 }
 
 function keyColumns(shape: TableShape): string[] {
   return shape.key === null ? [hiddenKey] : shape.key.map(quote);
 }
 
+function typedColumn({ name, storeType, generated }: ColumnShape): string {
+  const type = `${quote(name)} ${storeType}`;
+  return generated === undefined ? type : `${type} generated always as (${generated}) stored`;
+}
+
 function typedColumns(shape: TableShape): string[] {
-  const columns = shape.columns.map((column) => `${quote(column.name)} ${column.storeType}`);
+  const columns = shape.columns.map(typedColumn);
   return shape.key === null ? [...columns, `${hiddenKey} bigint`] : columns;
+}
+
+/** Of images, which hold what the store has computed. */
+function typedImages(shape: TableShape): string[] {
+  return typedColumns({ ...shape, columns: shape.columns.map(({ generated, ...column }) => column) });
 }
 
 export function createMirror(shape: TableShape): string[] {
@@ -72,20 +89,58 @@ export function addColumns(from: TableShape, to: TableShape): string[] | null {
   const kept = { ...to, columns: to.columns.filter((column) => names.has(column.name)) };
   if (!sameTable(from, kept)) return null;
   const added = to.columns.filter((column) => !names.has(column.name));
-  return added.map((c) => `alter table ${mirrorTable(to)} add column ${quote(c.name)} ${c.storeType}`);
+  return added.map((column) => `alter table ${mirrorTable(to)} add column ${typedColumn(column)}`);
 }
+
+/**
+ * Statements that bring a mirror to other computed columns; null when what comes from the log is another. Columns whose
+ * meaning stays keep their values and indexes.
+ */
+export function alterComputed(from: TableShape, to: TableShape): string[] | null {
+  const written = (shape: TableShape): TableShape => ({ ...shape, columns: writtenColumns(shape) });
+  const rules = ({ records, watermark }: TableShape) => JSON.stringify([records, watermark]);
+  if (rules(from) !== rules(to) || !sameTable(written(from), written(to))) return null;
+  const before = new Set(typedColumns(from));
+  const after = new Set(typedColumns(to));
+  const gone = from.columns.filter((column) => !after.has(typedColumn(column)));
+  const come = to.columns.filter((column) => !before.has(typedColumn(column)));
+  const changes = [
+    ...gone.map(({ name }) => `drop column ${quote(name)}`),
+    ...come.map((column) => `add column ${typedColumn(column)}`),
+  ];
+  return changes.length === 0 ? [] : [`alter table ${mirrorTable(to)} ${changes.join(", ")}`];
+}
+
+/**
+ * What an index that is probed by these columns is over. An entry of a b-tree has a bound, and whoever may write to a topic
+ * may send a text of megabytes: one that begins with such a column is by hash of that column alone.
+ */
+export function indexedBy({ records, columns }: TableShape, probed: readonly string[]): string {
+  const isWide = (name: string) =>
+    records !== undefined &&
+    name !== "_key" &&
+    columns.some((one) => one.name === name && wideTypes.has(one.storeType));
+  const first = probed.findIndex(isWide);
+  if (first === 0) return `using hash (${quote(probed[0] ?? "")})`;
+  return `(${(first < 0 ? probed : probed.slice(0, first)).map(quote).join(", ")})`;
+}
+
+const wideTypes: ReadonlySet<string> = new Set(["text", "jsonb", "numeric"]);
 
 export function createStaging({ id, shape }: Mirror): string[] {
   const wholeRow = mirrorKind(shape) === "whole-row" ? [`${rowHashColumn} uuid`, "_millrace_count integer"] : [];
   const flags = ["_millrace_del boolean not null", "_millrace_keep text"];
   return [
     `create temp table s_${id} (${[...typedColumns(shape), ...wholeRow, ...flags].join(", ")})`,
-    `create temp table d_${id} (${[`${weightColumn} integer not null`, ...typedColumns(shape)].join(", ")})`,
+    `create temp table d_${id} (${[`${weightColumn} integer not null`, ...typedImages(shape)].join(", ")})`,
   ];
 }
 
-export function copyToStage(id: number): string {
-  return `copy ${stageTable(id)} from stdin`;
+/** The columns in the order of `StagedTable.lines`. */
+export function copyToStage({ id, shape }: Mirror): string {
+  const wholeRow = mirrorKind(shape) === "whole-row" ? ["_millrace_count"] : [];
+  const columns = [...mirrorColumns(shape), ...wholeRow, "_millrace_del", "_millrace_keep"];
+  return `copy ${stageTable(id)} (${columns.join(", ")}) from stdin`;
 }
 
 /** Straight into the mirror: only where every row is known to be new. */

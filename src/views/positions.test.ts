@@ -13,7 +13,8 @@ const log: Pick<Engine, "topic" | "offsets"> = {
   offsets: () => ({ logStart: 0, lastStable: 10, highWatermark: 10, leaderEpoch: 2 }),
 };
 const at = (more: Partial<StoredPosition>): StoredPosition => {
-  return { topic: "t", topicId: "id-1", partition: 0, nextOffset: 10, leaderEpoch: 2, baseOffset: 0, ...more };
+  const nowhere = { topic: "t", topicId: "id-1", partition: 0, nextOffset: 10, leaderEpoch: 2 };
+  return { ...nowhere, baseOffset: 0, latestEventMs: null, ...more };
 };
 const refusal = async (position: StoredPosition): Promise<string> => {
   try {

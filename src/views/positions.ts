@@ -14,6 +14,18 @@ export interface StoredPosition {
   readonly leaderEpoch: number;
   /** Where the rows of the topic's latest snapshot begin: a mirror is filled from here. */
   readonly baseOffset: number;
+  /** The latest time of an event below it, of a topic with watermarks; null where there is none. */
+  readonly latestEventMs: number | null;
+}
+
+/** A partition as the key of a map; no topic's name has a slash. */
+export function placeOf(topic: string, partition = 0): string {
+  return `${topic}/${partition}`;
+}
+
+export function partitionOf(place: string): { readonly topic: string; readonly partition: number } {
+  const slash = place.lastIndexOf("/");
+  return { topic: place.slice(0, slash), partition: Number(place.slice(slash + 1)) };
 }
 
 type LogFacts = Pick<Engine, "topic" | "offsets">;

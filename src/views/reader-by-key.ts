@@ -10,7 +10,8 @@ import { type ChangedKeys, RowCache } from "./row-cache.ts";
 import { joinKey, type RowKeys, rowKeys } from "./row-key.ts";
 import { withRelations } from "./row-relations.ts";
 import { rowSql, type Statement } from "./row-sql.ts";
-import type { EncodedRow, GroupPosition, RowAnswer, RowCacheFigures, Selected } from "./view-info.ts";
+import { staleSince, withStale } from "./stale-view.ts";
+import type { EncodedRow, GroupPosition, RowAnswer, RowCacheFigures, RowOptions } from "./view-info.ts";
 
 export interface ReadsByKeyOptions {
   readonly group: Pick<GroupViews, "position" | "positionSql" | "readable" | "relations">;
@@ -32,7 +33,7 @@ export class ReadsByKey {
     this.#options = options;
     const source = {
       position: () => options.group.position(),
-      row: (live: LiveView, key: readonly string[]) => this.#row(live, key, null),
+      row: (live: LiveView, key: readonly string[]) => this.#row(live, key, { select: null }),
       changedKeys: (live: LiveView, after: GroupPosition) => this.#changedKeys(live, after),
     };
     this.#cache = new RowCache(source, options.bytesMax);
@@ -43,23 +44,24 @@ export class ReadsByKey {
   }
 
   /** The row, if it is in memory and can be answered as it is. */
-  find(live: LiveView, parts: readonly string[], select: readonly Selected[] | null): RowAnswer | undefined {
-    const key = this.#keyOf(live, parts, select);
+  find(live: LiveView, parts: readonly string[], options: RowOptions): RowAnswer | undefined {
+    const key = this.#keyOf(live, parts, options);
     return key === null ? undefined : this.#cache.find(live.name, live, key);
   }
 
-  read(live: LiveView, parts: readonly string[], select: readonly Selected[] | null): Promise<RowAnswer> {
-    const key = this.#keyOf(live, parts, select);
-    return key === null ? this.#row(live, parts, select) : this.#cache.read(live.name, live, key, parts);
+  read(live: LiveView, parts: readonly string[], options: RowOptions): Promise<RowAnswer> {
+    const key = this.#keyOf(live, parts, options);
+    return key === null ? this.#row(live, parts, options) : this.#cache.read(live.name, live, key, parts);
   }
 
   figures(): readonly RowCacheFigures[] {
     return this.#cache.figures();
   }
 
-  #keyOf(live: LiveView, parts: readonly string[], select: readonly Selected[] | null): string | null {
+  #keyOf(live: LiveView, parts: readonly string[], { select }: RowOptions): string | null {
     // Where a view stands that is behind the group says the store alone.
-    if (select !== null || this.#options.bytesMax === 0 || live.compiled.whole !== undefined) return null;
+    const behind = live.compiled.whole !== undefined || live.stale !== undefined;
+    if (select !== null || this.#options.bytesMax === 0 || behind) return null;
     return this.#keysOf(live)?.textOf(parts) ?? null;
   }
 
@@ -72,15 +74,16 @@ export class ReadsByKey {
     return known.of;
   }
 
-  async #row(live: LiveView, key: readonly string[], select: readonly Selected[] | null): Promise<RowAnswer> {
-    const { group, select: run } = this.#options;
+  async #row(live: LiveView, key: readonly string[], { select, stale }: RowOptions): Promise<RowAnswer> {
+    const { select: run } = this.#options;
+    const group = stale ? withStale(this.#options.group) : this.#options.group;
     const view = select === null ? live : withRelations(group, live);
     const shown = select === null ? [live] : viewsShown(group, { view: live.name, select });
     const statement = rowSql(view, key, select, positionSqlOf(group, shown));
-    const name = select === null ? preparedName("r", live) : undefined;
+    const name = select === null && live.stale === undefined ? preparedName("r", live) : undefined;
     const [found] = await run<PositionRow & { row: string | null }>(statement, name);
     const position = positionOf(found);
-    return { row: found && found.row !== null ? encodeRow(found.row) : null, position };
+    return { row: found && found.row !== null ? encodeRow(found.row) : null, position, ...staleSince(shown) };
   }
 
   async #changedKeys(live: LiveView, after: GroupPosition): Promise<ChangedKeys> {

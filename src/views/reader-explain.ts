@@ -3,6 +3,7 @@ import { MillraceError } from "../base/errors.ts";
 import type { CompiledView } from "./compiled-view.ts";
 import { findIndexes, findTables } from "./find/find-columns.ts";
 import { readIndexes } from "./read-indexes.ts";
+import type { CountedRead } from "./unindexed-reads.ts";
 import type { Upkeep } from "./upkeep.ts";
 import type { ViewInfo } from "./view-info.ts";
 
@@ -11,12 +12,16 @@ export function explainView(
   info: ViewInfo,
   compiled: CompiledView | null,
   upkeep: Upkeep | MillraceError | null,
+  unindexed: readonly CountedRead[] = [],
 ): string {
   const head = [
     `view ${info.name}`,
     `state: ${stateText(info)}`,
     `columns: ${info.columns.map((column) => `${column.name} ${column.type}`).join(", ")}`,
     section("definition", [info.sql.trim()]),
+    ...(unindexed.length === 0
+      ? []
+      : [section("reads that no index served, the latest first", unindexed.map(readText))]),
   ];
   if (!compiled) return `${head.join("\n")}\n`;
   const indexes = compiled.mirrorIndexes.map((index) => `mirror ${index.mirrorId} (${index.columns.join(", ")})`);
@@ -35,6 +40,7 @@ export function explainView(
         ]),
     ...(compiled.reads === undefined ? [] : [section("what else it is read by", readIndexes(compiled, info.columns))]),
     section("indexes on mirrors", indexes),
+    ...(compiled.clock?.terms ?? []).map((sql) => section("what time lets in and out: before any mirror", [sql])),
     ...compiled.terms.map((term) => {
       return section(`delta term: mirror ${term.mirrorId}, ${term.place} it takes the batch`, [term.sql]);
     }),
@@ -53,6 +59,14 @@ export function explainView(
 /** The functions that they need are the same for all views. */
 function isTable(sql: string): boolean {
   return !sql.includes(" function ");
+}
+
+function readText({ filtered, ordered, option, count }: CountedRead): string {
+  const by = [
+    ...(filtered.length === 0 ? [] : [`filtered by ${filtered.join(", ")}`]),
+    ...(ordered.length === 0 ? [] : [`ordered by ${ordered.join(", ")}`]),
+  ];
+  return `${count.toLocaleString("en")} ${by.join(", ")}; ${option === null ? "no option helps" : `it would take ${option}`}`;
 }
 
 function upkeepSections(info: ViewInfo, upkeep: Upkeep | MillraceError | null): string[] {

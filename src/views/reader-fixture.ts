@@ -15,6 +15,7 @@ import type { GroupViews, LiveView } from "./live-view.ts";
 import { readIndexes } from "./read-indexes.ts";
 import { openReader, type ReaderLimits } from "./reader.ts";
 import { relationsOf } from "./row-relations.ts";
+import { listIndexedColumns } from "./versions-build.ts";
 import type { GroupPosition, ViewColumn, ViewInfo, ViewState, ViewsReader } from "./view-info.ts";
 
 export interface FixtureView {
@@ -43,6 +44,8 @@ export class GroupFixture implements AsyncDisposable {
   #position: GroupPosition = { generation: 1, batch: 0 };
   /** Whose references relate the views. */
   definitions: readonly Pick<ViewDefinition, "name" | "references">[] = [];
+  /** Of each view, as its description has it. */
+  rowsEstimated = 0;
   /** Batches are told to readers; off, the test calls `wake`. */
   wakes = true;
 
@@ -94,6 +97,9 @@ export class GroupFixture implements AsyncDisposable {
           ? ""
           : `; create unique index on ${state} (${view.key.map(quote).join(", ")}) nulls not distinct`),
     );
+    for (const sql of readIndexes({ stateTable: state, reads: view.reads ?? {} }, view.columns))
+      await this.admin.query(sql);
+    const indexes = await this.admin.query<{ columns: string[] }>(listIndexedColumns, [state]);
     const live = {
       name,
       version,
@@ -104,11 +110,11 @@ export class GroupFixture implements AsyncDisposable {
       logTable: log,
       columns: view.columns,
       key: view.key,
+      indexes: indexes.rows.map((row) => row.columns),
       compiled: {} as never,
       ...(view.reads ? { reads: view.reads } : {}),
       ...(view.find ? { find: await this.#makeFind(name, version, names, view.find) } : {}),
     };
-    for (const sql of readIndexes(live, view.columns)) await this.admin.query(sql);
     this.#views.set(name, { live, state: { kind: "live" } });
   }
 
@@ -176,9 +182,13 @@ export class GroupFixture implements AsyncDisposable {
     );
   }
 
-  async beginGeneration(): Promise<void> {
-    this.#position = { ...this.#position, generation: this.#position.generation + 1 };
-    await this.admin.query("update millrace.fixture_group set generation = generation + 1, oldest_batch = batch + 1");
+  /** With it, in one transaction, `change` (SQL) and perhaps another batch, as of a store that came back earlier. */
+  async beginGeneration(change = "", batch = this.#position.batch): Promise<void> {
+    this.#position = { generation: this.#position.generation + 1, batch };
+    await this.admin.query(
+      `begin; ${change}${change === "" ? "" : ";"} update millrace.fixture_group set generation = generation + 1, ` +
+        `batch = ${Number(batch)}, oldest_batch = ${Number(batch) + 1}; commit`,
+    );
     this.wake();
   }
 
@@ -219,7 +229,7 @@ export class GroupFixture implements AsyncDisposable {
       info: (name): ViewInfo => {
         const { live, state } = this.#view(name);
         const { sql, columns, key, hash } = live;
-        return { name, sql, class: "linear", columns, key, hash, state, rowsEstimated: 0, changes: 0 };
+        return { name, sql, class: "linear", columns, key, hash, state, rowsEstimated: this.rowsEstimated, changes: 0 };
       },
       readable: (name) => {
         const { live, state } = this.#view(name);
@@ -230,6 +240,7 @@ export class GroupFixture implements AsyncDisposable {
       relations: (name) => relationsOf(name, this.definitions),
       compiled: () => null,
       sourcesOf: () => [],
+      endsOfTopics: () => Promise.resolve([]),
       upkeep: () => Promise.resolve(null),
       position: () => this.#position,
       positionSql: "select generation, batch, oldest_batch from millrace.fixture_group",

@@ -53,8 +53,14 @@ function related(group: Omit<Group, "positionSql">, live: LiveView, name: string
 }
 
 /** A select like the group's own, of the prefix that rows of all these views have. */
-export function positionSqlOf({ positionSql }: Pick<Group, "positionSql">, views: readonly LiveView[]): string {
-  const reaches = views.flatMap(({ compiled }) => compiled.whole?.reachTable ?? []);
+export function positionSqlOf(group: Pick<Group, "positionSql">, views: readonly LiveView[]): string {
+  const [stale] = views.flatMap((view) => view.stale?.position ?? []).sort((a, b) => a.batch - b.batch);
+  const { generation, batch } = stale ?? {};
+  const positionSql =
+    stale === undefined
+      ? group.positionSql
+      : `select ${generation}::bigint as generation, ${batch}::bigint as batch, ${batch}::bigint as oldest_batch`;
+  const reaches = views.flatMap(({ compiled, stale }) => (stale ? [] : (compiled.whole?.reachTable ?? [])));
   if (reaches.length === 0) return positionSql;
   const batches = reaches.map((_, i) => `r${i}.batch`).join(", ");
   return (

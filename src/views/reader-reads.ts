@@ -5,6 +5,7 @@
  * waits, and one that did so before is in the snapshot with all of its rows.
  */
 import type { Pool, PoolClient } from "pg";
+import { type RunStatement, suggestionsFor } from "./find/suggestions.ts";
 import type { GroupViews } from "./live-view.ts";
 import { errorOfRead, isAboutNames, readFailed, serverError } from "./reader-errors.ts";
 import type { PositionRow } from "./reader-position.ts";
@@ -21,6 +22,8 @@ import {
   rowsSql,
   type Statement,
 } from "./row-sql.ts";
+import { staleSince } from "./stale-view.ts";
+import type { UnindexedReads } from "./unindexed-reads.ts";
 import type { RowQuery, RowsAnswer, SnapshotRead, SnapshotResult } from "./view-info.ts";
 
 export interface FoundRow extends PositionRow {
@@ -66,6 +69,23 @@ export async function totalOf(
   return Math.max(Math.round(planned), Number(counted ?? 0));
 }
 
+/** As a member of an answer that has no rows; none where nothing was asked. */
+export async function suggestionsOf(
+  view: ReadableView,
+  query: RowQuery,
+  found: readonly FoundRow[],
+  run: RunStatement,
+): Promise<{ readonly suggestions?: readonly string[] }> {
+  if (
+    query.find?.suggest === undefined ||
+    query.cursor !== null ||
+    query.offset > 0 ||
+    found.some((one) => one.row !== null)
+  )
+    return {};
+  return { suggestions: await suggestionsFor(view, query, run) };
+}
+
 /** A read bound to a version of its view; `locks` are all views that its statement names. */
 export interface PlannedRead {
   readonly statement: Statement;
@@ -74,10 +94,18 @@ export interface PlannedRead {
 }
 
 /** Throws what `readable` and the making of the statement throw. */
-export function planRead(group: GroupViews, read: SnapshotRead, bytesMax: number): PlannedRead {
+export function planRead(
+  group: Pick<GroupViews, "positionSql" | "readable" | "relations">,
+  read: SnapshotRead,
+  bytesMax: number,
+  unindexed: Pick<UnindexedReads, "look">,
+): PlannedRead {
   const locks = new Set<string>();
-  const view = recorded(withRelations(group, group.readable(read.view)), locks);
-  const positionSql = positionSqlOf(group, viewsShown(group, shownBy(read)));
+  const live = group.readable(read.view);
+  const view = recorded(withRelations(group, live), locks);
+  const shown = viewsShown(group, shownBy(read));
+  const positionSql = positionSqlOf(group, shown);
+  const stale = staleSince(shown);
   if ("key" in read) {
     const statement = rowSql(view, read.key, read.select, positionSql);
     return {
@@ -85,7 +113,7 @@ export function planRead(group: GroupViews, read: SnapshotRead, bytesMax: number
       locks,
       async run(client) {
         const [head] = await runWithin<FoundRow>(client, statement);
-        return { head, result: { row: head?.row ?? null } };
+        return { head, result: { row: head?.row ?? null, ...stale } };
       },
     };
   }
@@ -98,7 +126,17 @@ export function planRead(group: GroupViews, read: SnapshotRead, bytesMax: number
       const found = await runWithin<FoundRow>(client, statement);
       const [head] = found;
       const total = await totalOf(view, query, head?.total, (planned) => runWithin<PlanRow>(client, planned));
-      return { head, result: { ...pageOf(statement, query, found), ...(total === undefined ? {} : { total }) } };
+      const suggestions = await suggestionsOf(view, query, found, (one) => runWithin(client, one));
+      return {
+        head,
+        result: {
+          ...pageOf(statement, query, found),
+          ...(total === undefined ? {} : { total }),
+          ...stale,
+          ...suggestions,
+          ...unindexed.look(live, query),
+        },
+      };
     },
   };
 }
@@ -188,7 +226,7 @@ function ofRead(error: unknown, read: number): unknown {
 
 /** The view, noting its name and those of the views that are reached through it. */
 function recorded<View extends RelatedView>(view: View, names: Set<string>): View {
-  names.add(view.publicView);
+  names.add(view.lock ?? view.publicView);
   return {
     ...view,
     related: (name) => {

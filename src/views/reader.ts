@@ -19,19 +19,22 @@ import { PagedReads, type PageLimits } from "./reader-pages.ts";
 import { gapReason, type PositionRow, positionOf, preparedName } from "./reader-position.ts";
 import { runQuery } from "./reader-query.ts";
 import { positionSqlOf, viewsShown, viewsToWaitFor } from "./reader-reach.ts";
-import { type FoundRow, type PlanRow, pageOf, planRead, readAll, totalOf } from "./reader-reads.ts";
+import { type FoundRow, type PlanRow, pageOf, planRead, readAll, suggestionsOf, totalOf } from "./reader-reads.ts";
 import { withReader, withSettings } from "./reader-session.ts";
 import { Slots } from "./reader-slots.ts";
 import type { ValueOrigin } from "./row-filter.ts";
 import { withRelations } from "./row-relations.ts";
 import { filledRowsMax, gridTooLarge } from "./row-series.ts";
 import { rowsSql, type Statement, snapshotSql } from "./row-sql.ts";
+import { staleSince, withStale } from "./stale-view.ts";
+import { UnindexedReads } from "./unindexed-reads.ts";
 import type {
   ChangesAnswer,
   Filter,
   GroupPosition,
   RowQuery,
   RowsAnswer,
+  Selected,
   SnapshotAnswer,
   SnapshotRead,
   ViewChange,
@@ -102,6 +105,7 @@ class Reader implements ViewsReader {
   readonly #pages: PagedReads;
   readonly #walks: Slots;
   readonly #byKey: ReadsByKey;
+  readonly #unindexed: UnindexedReads;
 
   constructor({ group, store, clock, limits, rowCacheBytesMax = rowCacheBytesDefault }: ReaderOptions) {
     this.#group = group;
@@ -114,6 +118,7 @@ class Reader implements ViewsReader {
     this.#walks = new Slots(Math.max(1, Math.floor(slots / 2)));
     const select = <Row extends object>(statement: Statement, name?: string) => this.#select<Row>(statement, name);
     this.#byKey = new ReadsByKey({ group, select, bytesMax: rowCacheBytesMax });
+    this.#unindexed = new UnindexedReads((view) => group.info(view).rowsEstimated);
   }
 
   list: ViewsReader["list"] = () => this.#group.list();
@@ -122,6 +127,8 @@ class Reader implements ViewsReader {
   onChange: ViewsReader["onChange"] = (listener) => this.#group.onChange(listener);
   waitFor: ViewsReader["waitFor"] = (target, waitMs, signal, reads = []) =>
     this.#group.waitFor(target, waitMs, signal, viewsToWaitFor(this.#group, reads));
+
+  endsOfTopics: ViewsReader["endsOfTopics"] = (reads) => this.#group.endsOfTopics(viewsToWaitFor(this.#group, reads));
 
   sourcesOf: ViewsReader["sourcesOf"] = (reads) => [
     ...new Set(viewsToWaitFor(this.#group, reads).flatMap((view) => this.#group.sourcesOf(view))),
@@ -133,7 +140,9 @@ class Reader implements ViewsReader {
 
   async explain(view: string): Promise<string> {
     const upkeep = await this.#group.upkeep(view).catch((error: unknown) => MillraceError.from(error));
-    return explainView(this.#group.info(view), this.#group.compiled(view), upkeep);
+    const info = this.#group.info(view);
+    const unindexed = info.state.kind === "live" ? this.#unindexed.of(this.#group.readable(view)) : [];
+    return explainView(info, this.#group.compiled(view), upkeep, unindexed);
   }
 
   query: ViewsReader["query"] = (sql, limits, signal) => {
@@ -143,18 +152,24 @@ class Reader implements ViewsReader {
   };
 
   async rows(view: string, query: RowQuery): Promise<RowsAnswer> {
-    return this.#read(view, async (live) => {
-      const view = withRelations(this.#group, live);
+    const group = this.#groupFor(query.stale);
+    return this.#again(`view "${view}"`, async () => {
+      const live = group.readable(view);
+      const related = withRelations(group, live);
       const { select, order } = query;
-      const positionSql = positionSqlOf(this.#group, viewsShown(this.#group, { view: live.name, select, order }));
-      const statement = rowsSql(view, query, positionSql, this.#limits.rowsBytesMax);
+      const shown = viewsShown(group, { view, select, order });
+      const positionSql = positionSqlOf(group, shown);
+      const statement = rowsSql(related, query, positionSql, this.#limits.rowsBytesMax);
       const found = await this.#select<FoundRow>(statement);
-      const total = await totalOf(view, query, found[0]?.total, (planned) => this.#select<PlanRow>(planned));
+      const total = await totalOf(related, query, found[0]?.total, (planned) => this.#select<PlanRow>(planned));
       return {
         ...pageOf(statement, query, found),
         position: this.#stated(found[0]),
         ...(total === undefined ? {} : { total }),
         ...(query.form === undefined ? {} : { columns: statement.columns }),
+        ...staleSince(shown),
+        ...(await suggestionsOf(related, query, found, (one) => this.#select(one))),
+        ...this.#unindexed.look(live, query),
       };
     });
   }
@@ -164,7 +179,8 @@ class Reader implements ViewsReader {
     const bytesMax = Math.floor(rowsBytesMax / Math.max(1, reads.length));
     const { head, results } = await this.#again("a view", () =>
       readAll(reads, {
-        plan: (read) => planRead(this.#group, read, bytesMax),
+        plan: (read) =>
+          planRead(this.#groupFor("key" in read ? read.stale : read.query.stale), read, bytesMax, this.#unindexed),
         pool: this.#store.readers,
         transactionMs: readAllMs,
         explain: (error, statement) => this.#explainRefusal(error, statement),
@@ -173,9 +189,14 @@ class Reader implements ViewsReader {
     return { position: this.#stated(head), results };
   }
 
-  row: ViewsReader["row"] = (view, key, select) =>
-    this.#byKey.find(this.#group.readable(view), key, select) ??
-    this.#read(view, (live) => this.#byKey.read(live, key, select));
+  row: ViewsReader["row"] = (view, key, select, { stale } = {}) => {
+    const options = stale ? { select, stale } : { select };
+    const readable = () => this.#group.readable(view, { stale: stale === true });
+    return (
+      this.#byKey.find(readable(), key, options) ??
+      this.#again(`view "${view}"`, () => this.#byKey.read(readable(), key, options))
+    );
+  };
 
   graph: ViewsReader["graph"] = (view, query, signal) =>
     this.#read(view, async (live) => {
@@ -202,18 +223,24 @@ class Reader implements ViewsReader {
   async snapshot(
     view: string,
     filter: Filter | null,
+    select: readonly Selected[] | null = null,
   ): Promise<{ position: GroupPosition; pages: AsyncIterable<readonly string[]> }> {
     return this.#read(view, async (live) => {
-      const statement = snapshotSql(live, filter);
+      const statement = snapshotSql(live, filter, select);
       const { head, pages } = await this.#open<{ row: string }>(live, statement, live.publicView);
       return { position: this.#stated(head), pages: mapPages(pages, (rows) => rows.map((one) => one.row)) };
     });
   }
 
-  async changesSince(view: string, from: GroupPosition, filter: Filter | null): Promise<ChangesAnswer> {
+  async changesSince(
+    view: string,
+    from: GroupPosition,
+    filter: Filter | null,
+    select: readonly Selected[] | null = null,
+  ): Promise<ChangesAnswer> {
     return this.#read(view, async (live) => {
-      const statement = changesSql(live, filter, this.#changeBounds(from), positionSqlOf(this.#group, [live]));
-      const name = filter === null ? preparedName("c", live) : undefined;
+      const statement = changesSql(live, filter, this.#changeBounds(from), positionSqlOf(this.#group, [live]), select);
+      const name = filter === null && select === null ? preparedName("c", live) : undefined;
       const { rows, current, gap } = await this.#changes<ChangeRow>(from, statement, name);
       return gap ?? boundedAnswer(rows, rows[0]?.cut === true, current);
     });
@@ -223,10 +250,11 @@ class Reader implements ViewsReader {
     view: string,
     from: GroupPosition,
     filters: readonly (Filter | null)[],
+    select: readonly Selected[] | null = null,
   ): Promise<readonly ChangesAnswer[] | null> {
     return this.#read(view, async (live) => {
       const positionSql = positionSqlOf(this.#group, [live]);
-      const statement = changesEachSql(live, filters, this.#changeBounds(from), positionSql);
+      const statement = changesEachSql(live, filters, this.#changeBounds(from), positionSql, select);
       const { rows, current, gap } = await this.#changes<ChangeRow & { readonly hits: string }>(from, statement);
       if (gap) return filters.map(() => gap);
       return rows[0]?.cut === true ? null : answersOfEach(rows, filters.length, current);
@@ -251,9 +279,13 @@ class Reader implements ViewsReader {
     view: string,
     position: GroupPosition,
     filter: Filter | null,
+    select: readonly Selected[] | null = null,
   ): Promise<AsyncIterable<readonly ViewChange[]> | null> {
     return this.#read(view, async (live) => {
-      const { head, pages, close } = await this.#open<ChangeRow>(live, changesOfSql(live, filter, position.batch));
+      const { head, pages, close } = await this.#open<ChangeRow>(
+        live,
+        changesOfSql(live, filter, position.batch, select),
+      );
       const from = { generation: position.generation, batch: position.batch - 1 };
       if (gapReason(from, this.#stated(head), Number(head.oldest_batch)) !== null) {
         close();
@@ -266,6 +298,10 @@ class Reader implements ViewsReader {
         () => net.end().map(({ change }) => change),
       );
     });
+  }
+
+  #groupFor(stale: true | undefined) {
+    return stale ? withStale(this.#group) : this.#group;
   }
 
   /** Runs a read on the version that can be read now. */

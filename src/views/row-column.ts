@@ -40,7 +40,7 @@ function names(view: ColumnsOfView): string {
 }
 
 /** Levenshtein, row by row. */
-function editDistance(a: string, b: string): number {
+export function editDistance(a: string, b: string): number {
   let previous = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i++) {
     const row = [i];

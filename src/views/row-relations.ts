@@ -19,7 +19,7 @@ export interface Relation {
 }
 
 /** A view whose rows can be embedded in those of another one. */
-export interface RelatedView extends Pick<LiveView, "name" | "publicView" | "columns" | "key"> {
+export interface RelatedView extends Pick<LiveView, "name" | "publicView" | "lock" | "columns" | "key"> {
   /** Throws `RELATION_UNKNOWN`, `RELATION_AMBIGUOUS`, and what reading the other view throws. */
   readonly related: (name: string) => { readonly relation: Relation; readonly view: RelatedView };
 }
@@ -45,10 +45,7 @@ interface Views {
 }
 
 /** The view together with the way to others. */
-export function withRelations<View extends Pick<LiveView, "name" | "publicView" | "columns" | "key">>(
-  views: Views,
-  view: View,
-): View & RelatedView {
+export function withRelations<View extends Omit<RelatedView, "related">>(views: Views, view: View): View & RelatedView {
   return {
     ...view,
     related: (name) => {

@@ -11,9 +11,10 @@ import { columnOf } from "./row-column.ts";
 import { afterSql, decodeCursor, keyOrder, type OrderPart, orderSql, totalOrder } from "./row-cursor.ts";
 import { castsIn, embeddedConditions, membersWithin } from "./row-embed.ts";
 import { filterSql, Parameters } from "./row-filter.ts";
-import { jsonCells, jsonMembers, jsonObject } from "./row-json.ts";
+import { jsonCells, jsonMembers } from "./row-json.ts";
 import type { RelatedView } from "./row-relations.ts";
 import type { Member } from "./row-select.ts";
+import { shownRow } from "./row-shown.ts";
 import type { Filter, RowQuery, Selected, ViewColumn } from "./view-info.ts";
 
 export type ReadableView = Pick<LiveView, "name" | "publicView" | "logTable" | "columns" | "key" | "find" | "reads"> & {
@@ -163,13 +164,17 @@ export function rowSql(
 }
 
 /** All rows `(row)` that match, in one order, for a cursor in a transaction whose position is read beside it. */
-export function snapshotSql(whole: ReadableView, filter: Filter | null): Statement {
+export function snapshotSql(
+  whole: ReadableView,
+  filter: Filter | null,
+  select: readonly Selected[] | null = null,
+): Statement {
   const parameters = new Parameters();
   const view = findIn(whole, filter, parameters);
   const where = filterSql(view, filter, "v", parameters);
   const order = orderSql(keyOrder(view), "v", parameters);
   return {
-    text: `select ${jsonObject(view.columns, "v")} as row from ${view.publicView} as v where ${where} ${order}`,
+    text: `select ${shownRow(view, select, "v", parameters)} as row from ${view.publicView} as v where ${where} ${order}`,
     parameters,
   };
 }

@@ -12,6 +12,9 @@ import type { TableShape } from "../schema/table-shape.ts";
 type Cell = string | null | undefined;
 type Cells = readonly Cell[];
 
+/** What an event says of a row. */
+export type RowChange = Pick<Change, "op" | "debeziumOp" | "row" | "before" | "oldKey">;
+
 /** How rows are told apart: by the table's key, by the whole row, or never, because rows only arrive. */
 export type MirrorKind = "keyed" | "whole-row" | "append-only";
 
@@ -76,7 +79,7 @@ export class StagedTable {
   }
 
   /** Throws `SyntaxError` when the event lacks what the mirror's kind needs. */
-  apply(offset: number, change: Pick<Change, "op" | "debeziumOp" | "row" | "before" | "oldKey">): void {
+  apply(offset: number, change: RowChange): void {
     if (change.debeziumOp !== "r") this.#snapshotRowsOnly = false;
     if (change.op === "truncate") this.#truncate();
     else if (this.kind === "keyed") this.#applyKeyed(change.op, change.row, change.oldKey);

@@ -59,6 +59,7 @@ async function statementPlans(
     for (const sql of [...used.flatMap(createStaging), ...view.connect]) await client.query(sql);
     for (const mirror of used) await client.query(sample(mirror));
     const plans: StatementPlan[] = [];
+    for (const sql of view.clock?.terms ?? []) plans.push(await planOf(client, "what time lets in and out", sql));
     for (const { mirrorId, place, sql } of view.terms) {
       const shape = used.find((mirror) => mirror.id === mirrorId)?.shape;
       const about = `a change of ${shape ? mirrorTable(shape) : mirrorId}, ${place} the mirror is written`;

@@ -7,7 +7,7 @@
  */
 import { MillraceError } from "../base/errors.ts";
 import type { ViewDefinition } from "../catalog/definitions.ts";
-import type { StoredError, VersionRow } from "./bookkeeping.ts";
+import type { StoredError, StoredStale, VersionRow } from "./bookkeeping.ts";
 import { viewsBelow } from "./compile/inlining.ts";
 import { loadParser } from "./compile.ts";
 import type { CompiledView, CompileRequest, MirrorBinding } from "./compiled-view.ts";
@@ -27,6 +27,12 @@ export interface PlannedView {
   readonly state: PlannedState;
   /** The live version that is read, and kept right, until this one is built. */
   readonly before: { readonly definition: ViewDefinition; readonly compiled: CompiledView } | null;
+  /** The version with the last good state, where the view failed and none is live since. */
+  readonly stale: {
+    readonly definition: ViewDefinition;
+    readonly compiled: CompiledView;
+    readonly at: StoredStale;
+  } | null;
 }
 
 export interface VersionPlan {
@@ -109,18 +115,26 @@ async function planView(
     if (version !== compiled.version) compiled = await compile(version);
   } catch (cause) {
     const state = stateWithout(MillraceError.from(cause), request.sourcesUnknown);
-    const view: PlannedView = { definition, defined, compiled: null, state, before: null };
+    const view: PlannedView = { definition, defined, compiled: null, state, before: null, stale: null };
     return { view, write: retire([]), redefined: false };
   }
   const { name, version, hash } = compiled;
   const before = live && live !== current ? await recompile(request, live) : null;
   const write = retire([version, before?.compiled.version]);
   const state: PlannedState = current ? stateOf(current) : { kind: "building" };
-  const view: PlannedView = { definition, defined, compiled, state, before };
+  const stale = live === undefined ? await staleVersion(request, rows) : null;
+  const view: PlannedView = { definition, defined, compiled, state, before, stale };
   if (current) return { view, write, redefined: false };
   const reads = viewsBelow(definition, views);
   const row: VersionRow = { name, version, hash, definition, reads, state: "building", error: null };
   return { view, write: [...write, row], redefined: latest !== undefined && latest.hash !== hash };
+}
+
+async function staleVersion(request: VersionRequest, rows: readonly VersionRow[]): Promise<PlannedView["stale"]> {
+  const at = rows.findLast((row) => row.error?.stale !== undefined)?.error?.stale;
+  const row = at && rows.find((one) => one.version === at.version);
+  const kept = row ? await recompile(request, row) : null;
+  return at && kept ? { ...kept, at } : null;
 }
 
 /** The version that is live, as it is kept; null when it cannot be kept any more: its tables are others now. */
@@ -156,7 +170,9 @@ export function viewFailed(view: string, error: StoredError | null): MillraceErr
     });
   }
   return new MillraceError("VIEW_FAILED", `view "${view}" failed: ${error?.message ?? "the reason is not known"}`, {
-    hint: `Correct the definition or the data, then run millrace views rebuild ${view}.`,
+    hint:
+      `Correct the definition or the data, then run millrace views rebuild ${view}.` +
+      (error?.stale === undefined ? "" : " Until then stale=ok reads it as it was."),
     details: { view, sqlState: error?.sqlState ?? null },
   });
 }

@@ -14,7 +14,7 @@ import type { GroupRow } from "./bookkeeping.ts";
 import type { CompiledView } from "./compiled-view.ts";
 import { type ExtensionSchemas, findIndexes, findTables } from "./find/find-columns.ts";
 import { checkTypes, makeExtensions } from "./find/find-extensions.ts";
-import { type Mirror, mirrorTable } from "./mirror.ts";
+import { indexedBy, type Mirror, mirrorTable } from "./mirror.ts";
 import { checkReadTypes, readIndexes, tableColumns } from "./read-indexes.ts";
 import { listDeltaColumns, Recording } from "./recording.ts";
 import { dropVersion, fillTables, makeTables } from "./versions-build.ts";
@@ -185,7 +185,7 @@ export class ViewBuild {
       this.#become({ kind: "preparing", index: table });
       await this.#run([
         `drop index concurrently if exists ${index}`,
-        `create index concurrently ${quote(name)} on ${table} (${columns.map(quote).join(", ")})`,
+        `create index concurrently ${quote(name)} on ${table} ${indexedBy(mirror.shape, columns)}`,
       ]);
     }
     this.#become({ kind: "preparing", index: null });

@@ -20,7 +20,12 @@ export type ViewState =
       /** The version that is to take this one's place, while it is built. */
       readonly replacement?: BuildProgress;
     }
-  | { readonly kind: "failed"; readonly error: MillraceError }
+  | {
+      readonly kind: "failed";
+      readonly error: MillraceError;
+      /** Until then its rows were right, and reads that take them as they were can have them. */
+      readonly staleSinceMs?: number;
+    }
   /** Defined once, not any more; `start` keeps it readable, `dev` drops it. */
   | { readonly kind: "removed" };
 
@@ -48,6 +53,8 @@ export interface ViewInfo {
   readonly references?: readonly ViewReference[];
   /** Of a view that is recomputed whole: how often at most, and whether something that it reads has changed since. */
   readonly refresh?: { readonly everyMs: number; readonly behind: boolean };
+  /** Of a view that may read topics whose records the log lets go: the store is the only copy of those. */
+  readonly history?: "store";
   readonly state: ViewState;
   /** PostgreSQL's estimate. */
   readonly rowsEstimated: number;
@@ -193,8 +200,19 @@ export interface RowQuery {
   readonly series?: SeriesQuery;
   /** Asks for `total`. */
   readonly count?: CountKind;
+  /** Takes the last good state of views that failed. */
+  readonly stale?: true;
   /** Rows are arrays of texts and nulls, in the order of `columns`, instead of objects. */
   readonly form?: "cells";
+}
+
+/** A read that went through a view without an index: what it was by, and the option of `view(…)` that would help. */
+export interface UnindexedRead {
+  /** Columns, and places in them, that its conditions are on. */
+  readonly filtered: readonly string[];
+  readonly ordered: readonly string[];
+  /** As it is written: `index: ["status"]`. Null when no option helps. */
+  readonly option: string | null;
 }
 
 export interface RowsAnswer {
@@ -207,6 +225,12 @@ export interface RowsAnswer {
   readonly total?: number;
   /** Of a query with `form`: the names of the cells. */
   readonly columns?: readonly string[];
+  /** Of the last good state of a view that failed: since when it may be wrong. */
+  readonly staleSinceMs?: number;
+  /** Where no index served the read, and the view is not small. */
+  readonly unindexed?: UnindexedRead;
+  /** Of a query with `suggest` that found nothing: other words, which find something. */
+  readonly suggestions?: readonly string[];
 }
 
 /** A row as it goes out, made once for all who read it. */
@@ -223,15 +247,25 @@ export interface RowAnswer {
   /** Null when there is no such row. */
   readonly row: EncodedRow | null;
   readonly position: GroupPosition;
+  /** As that of rows. */
+  readonly staleSinceMs?: number;
 }
 
 /** One of several reads of one snapshot: a page of rows, or one row by its key. */
 export type SnapshotRead =
   | { readonly view: string; readonly query: RowQuery }
-  | { readonly view: string; readonly key: readonly string[]; readonly select: readonly Selected[] | null };
+  | ({ readonly view: string; readonly key: readonly string[] } & RowOptions);
+
+/** How one row is read: null selects all public columns, `stale` takes the last good state of views that failed. */
+export interface RowOptions {
+  readonly select: readonly Selected[] | null;
+  readonly stale?: true;
+}
 
 /** `row` is the JSON text of one row, or null when there is no such row. */
-export type SnapshotResult = Omit<RowsAnswer, "position"> | { readonly row: string | null };
+export type SnapshotResult =
+  | Omit<RowsAnswer, "position">
+  | { readonly row: string | null; readonly staleSinceMs?: number };
 
 export interface SnapshotAnswer {
   /** What all results show. */
@@ -288,23 +322,38 @@ export interface Views {
   /** Throws `VIEW_BUILDING`, `VIEW_FAILED`, `COLUMN_UNKNOWN`, `FILTER_INVALID`. */
   rows(view: string, query: RowQuery): Promise<RowsAnswer>;
   /** From memory where it can be: then the answer is there at once. Throws `KEY_INVALID`, `COLUMN_UNKNOWN`. */
-  row(view: string, key: readonly string[], select: readonly Selected[] | null): RowAnswer | Promise<RowAnswer>;
+  row(
+    view: string,
+    key: readonly string[],
+    select: RowOptions["select"],
+    options?: Pick<RowOptions, "stale">,
+  ): RowAnswer | Promise<RowAnswer>;
   /** Several reads in one snapshot. Throws what they throw alone, with `read` in the details: which one. */
   readAll(reads: readonly SnapshotRead[]): Promise<SnapshotAnswer>;
   /** Neighbours, what can be reached and paths, in a view with the option `graph`. Throws `VIEW_OPTION_MISSING`, and what `rows` throws. */
   graph(view: string, query: GraphQuery, signal?: AbortSignal): Promise<GraphAnswer>;
   /** Of the rows that are in memory, by view. */
   rowCache(): readonly RowCacheFigures[];
-  /** All rows that match, page by page, from one snapshot at `position`. */
+  /**
+   * All rows that match, page by page, from one snapshot at `position`. Here and below `select` is what of them is shown, the
+   * key always; null is all of it. It takes columns and places in them.
+   */
   snapshot(
     view: string,
     filter: Filter | null,
+    select?: readonly Selected[] | null,
   ): Promise<{ position: GroupPosition; pages: AsyncIterable<readonly string[]> }>;
   /**
-   * Changes after `from`, net within each batch; with a filter, a row that leaves it is a delete. The answer is bounded:
+   * Changes after `from`, net within each batch; with a filter, a row that leaves it is a delete, and a row of which nothing
+   * that is shown differs has not changed. The answer is bounded:
    * `upTo` may lie before the head, and the next call goes on from there. Batches without a change are left out.
    */
-  changesSince(view: string, from: GroupPosition, filter: Filter | null): Promise<ChangesAnswer>;
+  changesSince(
+    view: string,
+    from: GroupPosition,
+    filter: Filter | null,
+    select?: readonly Selected[] | null,
+  ): Promise<ChangesAnswer>;
   /** The position of the last committed batch; of a view that is recomputed whole, what its rows show. */
   position(view?: string): GroupPosition;
   /** Called after every committed batch and every change of a view's state. Returns the unsubscribe. */
@@ -316,6 +365,8 @@ export interface Views {
   waitFor(target: WaitTarget, waitMs: number, signal?: AbortSignal, reads?: readonly ViewRead[]): Promise<void>;
   /** Sources of whose tables these reads show something. */
   sourcesOf(reads: readonly ViewRead[]): readonly string[];
+  /** Where the topics that they read end by now, committed records only. */
+  endsOfTopics(reads: readonly ViewRead[]): Promise<readonly WaitTarget[]>;
   /** A read-only statement with the shared role, for `views query`; `more` where its rows were cut. The signal ends it. */
   query(
     sql: string,
@@ -333,7 +384,14 @@ export interface ViewRead {
 
 export type WaitTarget =
   | { readonly kind: "group"; readonly position: GroupPosition }
-  | { readonly kind: "source"; readonly source: string; readonly lsn: string };
+  | { readonly kind: "source"; readonly source: string; readonly lsn: string }
+  | {
+      readonly kind: "topic";
+      readonly topic: string;
+      readonly topicId: string;
+      /** All records below these offsets. */
+      readonly positions: readonly { readonly partition: number; readonly offset: number }[];
+    };
 
 /** What `openReader` answers: the doors need `Views`, feeds also read batches that are too large for one answer. */
 export interface ViewsReader extends Views {
@@ -345,12 +403,14 @@ export interface ViewsReader extends Views {
     view: string,
     from: GroupPosition,
     filters: readonly (Filter | null)[],
+    select?: readonly Selected[] | null,
   ): Promise<readonly ChangesAnswer[] | null>;
   /** All changes of one batch by pages, from one snapshot; null when it is no longer kept, or of another generation. */
   changesOf(
     view: string,
     position: GroupPosition,
     filter: Filter | null,
+    select?: readonly Selected[] | null,
   ): Promise<AsyncIterable<readonly ViewChange[]> | null>;
   /** Ends the snapshots that are being read. */
   close(): void;

@@ -4,6 +4,7 @@
  */
 import type { CompiledView } from "./compiled-view.ts";
 import type { Reached } from "./group-waits.ts";
+import { placeOf } from "./positions.ts";
 import type { GroupPosition } from "./view-info.ts";
 
 /** What the rows of a view show that is behind. */
@@ -11,12 +12,16 @@ export interface Behind {
   readonly batch: number;
   /** Of each source, as of that batch; null where this process does not know. */
   readonly lsns: ReadonlyMap<string, string | null> | null;
+  /** Next offsets by place, as of that batch. */
+  readonly offsets: ReadonlyMap<string, number> | null;
 }
 
 export interface GroupReached extends Reached {
   lsns(): ReadonlyMap<string, string | null>;
+  offsets(): ReadonlyMap<string, number>;
   /** Sources whose rows a view reads. */
   sourcesOf(view: CompiledView): readonly string[];
+  topicsOf(view: CompiledView): readonly string[];
 }
 
 export class ViewReaches {
@@ -33,14 +38,15 @@ export class ViewReaches {
     if (batch === null) this.#behind.delete(view.name);
     else {
       const same = known?.view.version === view.version && known.at.batch === batch;
-      this.#behind.set(view.name, { view, at: same ? known.at : { batch, lsns: null } });
+      this.#behind.set(view.name, { view, at: same ? known.at : { batch, lsns: null, offsets: null } });
     }
   }
 
   /** A batch that is not told yet, the one after this position, changed what the view reads. */
   fell(view: CompiledView): void {
     if (this.#behind.has(view.name)) return;
-    const at = { batch: this.#group.position.batch, lsns: this.#group.lsns() };
+    const { position } = this.#group;
+    const at = { batch: position.batch, lsns: this.#group.lsns(), offsets: this.#group.offsets() };
     this.#behind.set(view.name, { view, at });
   }
 
@@ -78,7 +84,16 @@ export class ViewReaches {
         return reaches.positionOf(view);
       },
       lsn: (source) => reaches.#lsn(view, source),
+      offset: (topic, partition) => reaches.#offset(view, topic, partition),
     };
+  }
+
+  #offset(name: string, topic: string, partition: number): number | null {
+    const behind = this.#behind.get(name);
+    if (behind === undefined || !this.#group.topicsOf(behind.view).includes(topic)) {
+      return this.#group.offset(topic, partition);
+    }
+    return behind.at.offsets?.get(placeOf(topic, partition)) ?? 0;
   }
 
   #lsn(name: string, source: string): string | null {

@@ -153,13 +153,16 @@ export class ViewRefresh {
   async #snapshot({ reachTable }: WholeRefresh): Promise<Pick<Written, "at" | "runs"> | null> {
     const [row] = await this.#query(
       "select g.batch::text as batch, r.runs::text as runs, r.batch is null as current, " +
-        '(select jsonb_object_agg(s.source, s.lsn) from millrace.sources s where s."group" = g.name) as lsns ' +
+        '(select jsonb_object_agg(s.source, s.lsn) from millrace.sources s where s."group" = g.name) as lsns, ' +
+        "(select jsonb_object_agg(p.topic || '/' || p.partition, p.next_offset) from millrace.positions p " +
+        'where p."group" = g.name) as offsets ' +
         `from millrace.groups g, ${reachTable} r where g.name = $1`,
       [this.#options.group],
     );
     if (row === undefined || row.current) return null;
     const lsns = new Map(Object.entries((row.lsns ?? {}) as Record<string, string | null>));
-    return { at: { batch: Number(row.batch), lsns }, runs: Number(row.runs) };
+    const offsets = new Map(Object.entries((row.offsets ?? {}) as Record<string, number>));
+    return { at: { batch: Number(row.batch), lsns, offsets }, runs: Number(row.runs) };
   }
 
   async #run(statements: readonly string[]): Promise<void> {

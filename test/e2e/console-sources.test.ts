@@ -75,6 +75,12 @@ describe("sources and schemas in the console", { skip }, () => {
     await streams();
   });
 
+  test("a view that is published leads to its topic", async () => {
+    await using page = await open("#/views/order_notes");
+    await page.getByRole("link", { name: "order-notes" }).click();
+    await page.getByRole("heading", { level: 1, name: "order-notes" }).waitFor();
+  });
+
   test("a refusal is shown with its code and the way out", async () => {
     await using page = await open("#/sources/shop");
     await button(page, "Read public.customers anew").click();

@@ -69,7 +69,7 @@ export const vendor = webhook("vendor", {
   verify: hmacSignature({ header: "x-signature", secret: ${JSON.stringify(secret)} }),
   id: (event) => event.id,
 });
-export const notes = view("order_notes", sql\`select id, note from \${shop.orders}\`, { key: "id" });\n`,
+export const notes = view("order_notes", sql\`select id, note from \${shop.orders}\`, { key: "id", publish: "order-notes" });\n`,
     );
     const program = await runProgram({
       script: ["src/cli/millrace.ts", "start", join(folder, "app.ts")],

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { systemClock } from "../../src/base/clock.ts";
 import { parseQueryString } from "../../src/http/query-string.ts";
-import { parseFilterOnly, parseRowQuery } from "../../src/http/row-query.ts";
+import { parseLiveQuery, parseRowQuery } from "../../src/http/row-query.ts";
 import { live, ViewsFixture } from "../../src/views/group-fixture.ts";
 import { openReader } from "../../src/views/reader.ts";
 import { tableShape } from "../../src/views/source-fixture.ts";
@@ -49,7 +49,7 @@ test("the guide's requests answer what it says that they answer", async () => {
   for (const [line, view = "", isLive, query = "", answer] of requests) {
     const parameters = parseQueryString(query);
     if (isLive) {
-      const { pages } = await reader.snapshot(view, parseFilterOnly(parameters));
+      const { pages } = await reader.snapshot(view, parseLiveQuery(parameters).filter);
       let count = 0;
       for await (const page of pages) count += page.length;
       assert.ok(count > 0, line);

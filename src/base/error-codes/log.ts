@@ -28,7 +28,7 @@ export const logCodes = {
     exit: 1,
     action: "fix-request",
     kafka: "TOPIC_AUTHORIZATION_FAILED",
-    about: "Topics of sources and of Millrace itself are written by Millrace only.",
+    about: "Topics of sources, of published views and of Millrace itself are written by Millrace only.",
   },
   TOPIC_SECRET: {
     http: 403,

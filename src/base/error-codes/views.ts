@@ -84,6 +84,37 @@ export const viewCodes = {
     about: "A cheapest path was asked for, and an edge has a negative weight; a filter can leave such edges out.",
   },
   VIEW_CYCLE: { http: 400, exit: 2, action: "fix-setup", about: "Views read each other in a circle." },
+  VIEW_TOPIC_RETENTION: {
+    http: 400,
+    exit: 2,
+    action: "fix-setup",
+    about:
+      "The view reads a topic whose records the log lets go, and does not say that the store may be their only copy.",
+  },
+  PUBLISH_TOPIC_TAKEN: {
+    http: 409,
+    exit: 2,
+    action: "fix-setup",
+    about: "A view is published to a topic that something else writes: a source, a webhook, another view or Millrace.",
+  },
+  PUBLISH_TOPIC_NOT_COMPACTED: {
+    http: 409,
+    exit: 2,
+    action: "fix-setup",
+    about: "A view is published to a topic that is not compacted, so that it would forget rows that the view has.",
+  },
+  PUBLISH_KEY_MISSING: {
+    http: 400,
+    exit: 2,
+    action: "fix-setup",
+    about: "A view without a key cannot be published: its records would have no key to be compacted by.",
+  },
+  PUBLISH_CYCLE: {
+    http: 400,
+    exit: 2,
+    action: "fix-setup",
+    about: "A view reads a topic that it is published to, itself or by way of others.",
+  },
   VIEW_BUILDING: { http: 503, exit: 4, action: "wait", about: "The view is being built; details carry the progress." },
   VIEW_FAILED: { http: 503, exit: 1, action: "call-operator", about: "The view's statement failed; others go on." },
   SCHEMA_STALE: {

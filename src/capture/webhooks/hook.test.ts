@@ -288,6 +288,9 @@ test("a topic that others write, or with another count of partitions, is refused
   await house.hooks.apply([signed("two", { partitions: 2 })]);
   await send(await house.serving("two"), {});
   assert.equal(house.engine.topic("two")?.settings.retentionMs, 30 * 86_400_000);
+  await house.hooks.apply([signed("two", { partitions: 2, retention: "forever" })]);
+  await send(await house.serving("two"), {});
+  assert.equal(house.engine.topic("two")?.settings.retentionMs, null);
   assert.equal(house.hooks.get("vendor"), undefined);
   await house.close();
 });

@@ -1,7 +1,12 @@
 /** Names of what is defined: their form, and how they are spelled in SQL. */
 import { MillraceError } from "../../base/errors.ts";
 
+/** PostgreSQL cuts a longer identifier. */
+export const identifierBytesMax = 63;
+
 const nameForm = /^[a-z][a-z0-9_]{0,47}$/;
+/** A source is a schema of the store, and these are others'. */
+const takenSchemas = ["views", "topics", "millrace", "public", "pg_catalog", "information_schema", "app"];
 
 /** How a mirror is called inside the schema of its source: `orders`, or `audit.events` when it is not in public. */
 export function mirrorName(schema: string, table: string): string {
@@ -28,7 +33,7 @@ export function checkName(noun: string, name: unknown): void {
       hint: "Names begin with a small letter and have at most 48 of the characters a-z, 0-9 and _.",
     });
   }
-  if (noun === "source" && ["views", "millrace", "public", "pg_catalog", "information_schema", "app"].includes(name)) {
+  if (noun === "source" && takenSchemas.includes(name)) {
     throw new MillraceError("DEFINITION_INVALID", `source name "${name}" is taken by a schema of the store`);
   }
 }

@@ -5,6 +5,8 @@ import type { Cleanup, Durability, TopicSettings } from "../../engine/engine.ts"
 import { checkTopicName, checkTopicSettings } from "../../engine/topic-settings.ts";
 import { type CompatibilityLevel, compatibilityLevels } from "../../schema/registry/compatibility.ts";
 import type { PayloadProblem } from "../../schema/registry/parsed-schema.ts";
+import { schemaMembers } from "../../schema/registry/schema-members.ts";
+import type { WatermarkRule } from "../../schema/table-shape.ts";
 import { refuseUnknown } from "./names.ts";
 import { type PublishOptions, publishVia } from "./outbox.ts";
 import type { InputOf, OutputOf, StandardSchema } from "./standard-schema.ts";
@@ -48,6 +50,12 @@ export interface TopicOptions<S = unknown> {
   readonly durability?: Durability;
   /** The largest batch: `1MB`. */
   readonly maxBatch?: string;
+  /**
+   * Events have a time of their own: the member of their values that it is in, and how much later than others one may come
+   * (`30s`; `0s` when left out). Views find with each event how far the times before it had come, in `_watermark`. The member
+   * is a moment by the schema; without one it is in the form of RFC 3339.
+   */
+  readonly watermark?: { readonly time: string; readonly lateness?: string };
   /** The key of a value that is published: a member of it, or a function. */
   readonly key?: string | ((value: ValueIn<S>) => string);
 }
@@ -61,6 +69,8 @@ export interface TopicDefinition<In = never, Out = unknown> {
   readonly keySchema: TopicSchema | null;
   readonly compatibility: CompatibilityLevel | null;
   readonly upcast: ReadonlyMap<number, (value: unknown) => unknown>;
+  /** Absent where events have no time of their own. */
+  readonly watermark?: WatermarkRule;
   /** The type of a value that was read; nothing is there at run time. */
   readonly Value?: Out;
   /** Null for a value without one. */
@@ -75,7 +85,7 @@ export interface TopicDefinition<In = never, Out = unknown> {
 
 const optionNames = [
   ...["schema", "compatibility", "upcast", "partitions", "retention", "retentionSize", "cleanup", "durability"],
-  ...["maxBatch", "key", "keySchema"],
+  ...["maxBatch", "key", "keySchema", "watermark"],
 ];
 
 /** A topic that is made at the start, or altered to be as it says. Throws `DEFINITION_INVALID`, `SCHEMA_INVALID`. */
@@ -83,7 +93,7 @@ export function topic<const S extends SchemaInput = never>(
   name: string,
   options: TopicOptions<S> = {},
 ): TopicDefinition<[S] extends [never] ? unknown : ValueIn<S>, [S] extends [never] ? unknown : ValueOut<S>> {
-  checkName(name);
+  checkDefinedTopic(name);
   const named = `topic "${name}"`;
   refuseUnknown(named, options, optionNames);
   const schema = options.schema === undefined ? null : readSchema(name, options.schema);
@@ -97,6 +107,7 @@ export function topic<const S extends SchemaInput = never>(
     keySchema: keySchema && Object.freeze(keySchema),
     compatibility: readLevel(named, options.compatibility),
     upcast: readUpcast(named, schema, options.upcast),
+    ...(options.watermark === undefined ? {} : { watermark: readWatermark(named, schema, options) }),
     keyOf,
     async publish(value: unknown, publishing: PublishOptions): Promise<void> {
       const isTombstone = value === null && (options.cleanup ?? "delete") !== "delete";
@@ -119,7 +130,8 @@ function mismatch(name: string, what: "key" | "value", problems: readonly Payloa
   );
 }
 
-function checkName(name: string): void {
+/** Throws `DEFINITION_INVALID`. */
+export function checkDefinedTopic(name: string): void {
   try {
     checkTopicName(name);
   } catch (cause) {
@@ -137,7 +149,7 @@ function readSettings(
   options: Omit<TopicOptions, "schema" | "keySchema" | "key">,
 ): Partial<TopicSettings> {
   const { partitions, retention, retentionSize, cleanup, durability, maxBatch } = options;
-  try {
+  return inDefinition(named, () => {
     const settings: Partial<TopicSettings> = {
       ...(partitions === undefined ? {} : { partitions }),
       ...(retention === undefined
@@ -152,6 +164,13 @@ function readSettings(
     };
     checkTopicSettings(settings);
     return settings;
+  });
+}
+
+/** What is wrong with a setting is wrong with the definition. */
+function inDefinition<T>(named: string, read: () => T): T {
+  try {
+    return read();
   } catch (cause) {
     const { message, hint = "See the reference of topics for its settings." } = MillraceError.from(cause);
     throw new MillraceError("DEFINITION_INVALID", `${named}: ${message}`, { hint, cause });
@@ -197,6 +216,51 @@ function readUpcast(
   }
   return found;
 }
+
+function readWatermark(
+  named: string,
+  schema: TopicSchema | null,
+  { watermark, cleanup = "delete" }: Pick<TopicOptions, "watermark" | "cleanup">,
+): WatermarkRule {
+  if (typeof watermark !== "object" || watermark === null || typeof watermark.time !== "string") {
+    throw new MillraceError("DEFINITION_INVALID", `${named} has a watermark that does not name a member`, {
+      hint: 'Write watermark: { time: "at", lateness: "30s" }.',
+    });
+  }
+  refuseUnknown(`the watermark of ${named}`, watermark, ["time", "lateness"]);
+  if (cleanup !== "delete") {
+    throw new MillraceError("DEFINITION_INVALID", `${named} has a watermark and is compacted`, {
+      hint: "The last value of a key has no place among the others. Leave one of both out.",
+    });
+  }
+  const { time, lateness = "0s" } = watermark;
+  return Object.freeze({
+    ...timeMember(named, schema, time),
+    latenessMs: inDefinition(named, () => parseDurationMs(lateness, "lateness")),
+  });
+}
+
+function timeMember(named: string, schema: TopicSchema | null, time: string): Pick<WatermarkRule, "member" | "form"> {
+  const parsed = schema?.registered?.parsed ?? null;
+  if (parsed === null) return { member: time, form: "date-time" };
+  const members = schemaMembers(parsed);
+  const member = members.find(({ name }) => name === time);
+  const form = watermarkForms.find((one) => one === member?.form);
+  if (member !== undefined && form !== undefined) return { member: member.jsonName, form };
+  const moments = members.filter((one) => watermarkForms.some((other) => other === one.form)).map(({ name }) => name);
+  throw new MillraceError(
+    "DEFINITION_INVALID",
+    `${named} has a watermark by ${JSON.stringify(time)}, which is no moment by its schema`,
+    {
+      hint:
+        moments.length > 0
+          ? `Moments are ${moments.join(", ")}.`
+          : 'A moment is a string with format: "date-time", timestamp-millis or timestamp-micros of Avro, or google.protobuf.Timestamp.',
+    },
+  );
+}
+
+const watermarkForms = ["date-time", "epoch-ms", "epoch-us"] as const;
 
 function keyReader(named: string, key: TopicOptions["key"]): (value: unknown) => string | null {
   if (key === undefined) return () => null;

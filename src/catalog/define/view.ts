@@ -1,18 +1,24 @@
 /** `view(…)` and the `sql` that it is made of. */
 import { MillraceError } from "../../base/errors.ts";
 import { type FindOptions, type FindOptionsInput, findOptionNames, findOptions } from "./find-options.ts";
-import { checkName, mirrorName, quote, refuseUnknown } from "./names.ts";
+import { checkName, identifierBytesMax, mirrorName, quote, refuseUnknown } from "./names.ts";
 import type { TableReference } from "./postgres.ts";
+import { type PublishInput, type Publishing, publishOption } from "./publish-option.ts";
 import { type ReadOptions, type ReadOptionsInput, readOptionNames, readOptions } from "./read-options.ts";
 import { refreshOption } from "./refresh-option.ts";
+import type { TopicDefinition } from "./topic.ts";
 import { type ViewReference, type ViewReferenceInput, viewReferences } from "./view-references.ts";
+import type { WebhookDefinition } from "./webhook.ts";
+
+/** What a view's SQL refers to: `${shop.orders}`, `${orderCards}`, `${payments}`, `${stripe}`. */
+export type SqlReference = TableReference | ViewDefinition | TopicDefinition<never, unknown> | WebhookDefinition;
 
 export interface SqlText {
   readonly kind: "sql";
   readonly text: string;
   /** References in the order of their appearance, each with its place in `text`. */
   readonly references: readonly {
-    readonly to: TableReference | ViewDefinition;
+    readonly to: SqlReference;
     readonly start: number;
     readonly end: number;
   }[];
@@ -32,27 +38,56 @@ export interface ViewDefinition {
   readonly references?: readonly ViewReference[];
   /** Absent when it is only to be kept with each change. */
   readonly refreshMs?: number;
+  /** The store may be the only copy of what the log has let go; absent when it may not. */
+  readonly history?: "store";
+  /** Absent when it is not published. */
+  readonly publish?: Publishing;
 }
 
-/** SQL with references to tables and views; a value that is neither is refused, for a definition has no parameters. */
-export function sql(strings: TemplateStringsArray, ...values: readonly (TableReference | ViewDefinition)[]): SqlText {
+/** SQL with references to tables, topics and views; any other value is refused, for a definition has no parameters. */
+export function sql(strings: TemplateStringsArray, ...values: readonly SqlReference[]): SqlText {
   let text = "";
-  const references: { to: TableReference | ViewDefinition; start: number; end: number }[] = [];
+  const references: { to: SqlReference; start: number; end: number }[] = [];
   strings.forEach((piece, i) => {
     text += piece;
     if (i === values.length) return;
     const to = values[i];
-    if (to === null || typeof to !== "object" || (to.kind !== "table" && to.kind !== "view")) {
-      throw new MillraceError("DEFINITION_INVALID", `\${…} number ${i + 1} in sql\`…\` is neither a table nor a view`, {
-        hint: "Write constants into the SQL itself; is the table named in the source's tables?",
-      });
+    const spelled = spelledOf(to);
+    if (to === undefined || spelled === null) {
+      throw new MillraceError(
+        "DEFINITION_INVALID",
+        `\${…} number ${i + 1} in sql\`…\` is neither a table nor a topic nor a view`,
+        { hint: "Write constants into the SQL itself; is the table named in the source's tables?" },
+      );
     }
-    const spelled =
-      to.kind === "view" ? `views.${quote(to.name)}` : `${quote(to.source)}.${quote(mirrorName(to.schema, to.table))}`;
     references.push({ to, start: text.length, end: text.length + spelled.length });
     text += spelled;
   });
   return Object.freeze({ kind: "sql", text, references: Object.freeze(references) });
+}
+
+/** Null for what SQL cannot refer to. */
+function spelledOf(to: SqlReference | null | undefined): string | null {
+  switch (to?.kind) {
+    case "table":
+      return `${quote(to.source)}.${quote(mirrorName(to.schema, to.table))}`;
+    case "view":
+      return `views.${quote(to.name)}`;
+    case "topic":
+    case "webhook":
+      return `topics.${quote(tableName(to.name))}`;
+    default:
+      return null;
+  }
+}
+
+/** PostgreSQL would cut a longer one, and read another topic. */
+function tableName(topic: string): string {
+  if (Buffer.byteLength(topic) <= identifierBytesMax) return topic;
+  throw new MillraceError("DEFINITION_INVALID", `topic "${topic}" cannot be read by views: its name is too long`, {
+    hint: `A topic that views read has a name of at most ${identifierBytesMax} bytes.`,
+    details: { topic },
+  });
 }
 
 export interface ViewOptions extends FindOptionsInput, ReadOptionsInput {
@@ -64,10 +99,20 @@ export interface ViewOptions extends FindOptionsInput, ReadOptionsInput {
    */
   readonly refresh?: string;
   /**
+   * `"store"`: the view may read topics whose records the log lets go after a time. What is gone from the log then is only
+   * in the store, which has to be backed up: it cannot be rebuilt.
+   */
+  readonly history?: "store";
+  /**
    * Rows of other views that belong to a row, by name: `{ customer: { view: "customers", on: { customer_id: "id" } } }`.
    * Reads embed them (`?select=id,customer(name)`), and from the other side (`customers?select=id,orders(id)`).
    */
   readonly references?: Readonly<Record<string, ViewReferenceInput>>;
+  /**
+   * The compacted topic that has the view's rows: a record for each change, exactly once and in order for each key, null when
+   * the row is gone. A name, or a definition with partitions and a schema. Only this view writes the topic.
+   */
+  readonly publish?: PublishInput;
 }
 
 /** A query that is kept up to date. */
@@ -76,7 +121,15 @@ export function view(name: string, query: SqlText, options: ViewOptions = {}): V
   if (query?.kind !== "sql") {
     throw new MillraceError("DEFINITION_INVALID", `view "${name}" needs its query as sql\`select …\``);
   }
-  refuseUnknown(`view "${name}"`, options, ["key", "references", "refresh", ...findOptionNames, ...readOptionNames]);
+  refuseUnknown(`view "${name}"`, options, [
+    "key",
+    "references",
+    "refresh",
+    "history",
+    "publish",
+    ...findOptionNames,
+    ...readOptionNames,
+  ]);
   const key = options.key === undefined ? null : typeof options.key === "string" ? [options.key] : [...options.key];
   const find = findOptions(name, options);
   const reads = readOptions(name, options);
@@ -89,5 +142,15 @@ export function view(name: string, query: SqlText, options: ViewOptions = {}): V
     ...(reads === null ? {} : { reads }),
     ...(options.references === undefined ? {} : { references: viewReferences(name, options.references) }),
     ...(options.refresh === undefined ? {} : { refreshMs: refreshOption(name, options.refresh) }),
+    ...(options.history === undefined ? {} : { history: historyOption(name, options.history) }),
+    ...(options.publish === undefined ? {} : { publish: publishOption(name, options.publish) }),
+  });
+}
+
+function historyOption(view: string, history: unknown): "store" {
+  if (history === "store") return history;
+  throw new MillraceError("DEFINITION_INVALID", `view "${view}": history is ${JSON.stringify(history)}`, {
+    hint: 'It is "store", or left out.',
+    details: { view, option: "history" },
   });
 }

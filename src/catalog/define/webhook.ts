@@ -77,7 +77,7 @@ export interface WebhookOptions {
   readonly sequence?: WebhookFunction<number>;
   /** Final once the topic exists; 1. */
   readonly partitions?: number;
-  /** How long events are kept, at least as long as ids; `30d`. */
+  /** How long events are kept, at least as long as ids; `30d`, or `forever`. */
   readonly retention?: string;
   readonly dedupe?: {
     /** How long an id is remembered, at least `7d`. */
@@ -107,7 +107,8 @@ export interface WebhookDefinition {
   readonly type: WebhookFunction<string> | undefined;
   readonly sequence: WebhookFunction<number> | undefined;
   readonly partitions: number;
-  readonly retentionMs: number;
+  /** Null: for ever. */
+  readonly retentionMs: number | null;
   readonly dedupeMs: number;
   readonly idsMax: number;
   readonly bodyBytesMax: number;
@@ -165,7 +166,8 @@ export function webhook(name: string, given: WebhookOptions): WebhookDefinition 
     sequence: given.sequence,
     partitions: count(named, "partitions", given.partitions ?? 1, 1_000),
     // Ids are read back from the topic: what is gone from it cannot be told from what never came.
-    retentionMs: duration(named, "retention", given.retention ?? "30d", dedupeMs),
+    retentionMs:
+      given.retention === "forever" ? null : duration(named, "retention", given.retention ?? "30d", dedupeMs),
     dedupeMs,
     idsMax: count(named, "dedupe.idsMax", given.dedupe?.idsMax ?? 2_000_000, 1_000_000_000),
     bodyBytesMax: bodyBytes(named, given.bodyMax ?? "1MB"),

@@ -23,8 +23,7 @@ async function check(file: string, json: boolean, context: CommandContext): Prom
   settingsIn(dirname(path));
   const definitions = await loadDefinitions(path, clock);
   const { sources, webhooks, topics, views } = arrange(definitions);
-  const hasTables = sources.length + views.length > 0;
-  const tables = hasTables ? readSchemaFile(schemaPaths(path).schema).tables : [];
+  const tables = sources.length > 0 ? readSchemaFile(schemaPaths(path).schema).tables : [];
   if (!knowsTables(tables, sources)) {
     throw new MillraceError(
       "SCHEMA_STALE",
@@ -34,7 +33,7 @@ async function check(file: string, json: boolean, context: CommandContext): Prom
       },
     );
   }
-  const checked = await checkViews(views, tables);
+  const checked = await checkViews(definitions, tables);
   if (json) printJson(terminal, { items: checked.map(resultJson), next: null });
   for (const { view, class: kind, key, error, warnings } of checked) {
     if (error !== null) context.fail(printFailure(terminal, error));

@@ -1,8 +1,10 @@
 import { relative, resolve } from "node:path";
 import { MillraceError } from "../../base/errors.ts";
+import { arrange } from "../../catalog/collect.ts";
 import type { Definition } from "../../catalog/definitions.ts";
+import { topicTables } from "../../catalog/topic-table.ts";
 import type { SchemaFile } from "../../schema/table-shape.ts";
-import { checkViews, knowsTables, viewsOf } from "../check-views.ts";
+import { checkViews, knowsTables } from "../check-views.ts";
 import { type CommandContext, type CommandModule, settingsIn } from "../command.ts";
 import { loadDefinitions } from "../load-module.ts";
 import { rowTypes } from "../row-types.ts";
@@ -11,7 +13,7 @@ import { readSchemaFile, readText, schemaPaths, writeChanged } from "../schema-f
 export const typesCommand: CommandModule = (program, context) => {
   program
     .command("types [app.ts]")
-    .description("write millrace-env.d.ts, the row types of tables and views, from millrace-schema.json")
+    .description("write millrace-env.d.ts, the row types of tables, topics and views, from millrace-schema.json")
     .option("--check", "write nothing; fail when the file is not up to date")
     .addHelpText("after", "\nExample:\n  $ millrace types app.ts --check")
     .action((file: string | undefined, { check }: { check?: true }) =>
@@ -26,7 +28,8 @@ async function types(file: string, check: boolean, { terminal, directory, clock 
   const definitions = await loadDefinitions(path, clock);
   const schema = readSchemaFile(paths.schema);
   await refuseStale(definitions, schema, file);
-  const text = rowTypes(schema);
+  const arranged = arrange(definitions);
+  const text = rowTypes(schema, topicTables(arranged), arranged.views);
   const named = relative(directory, paths.types);
   if (!check) {
     terminal.note(`${named} ${writeChanged(paths.types, text) ? "written" : "is up to date"}`);
@@ -46,7 +49,7 @@ async function refuseStale(definitions: readonly Definition[], schema: SchemaFil
     throw new MillraceError("SCHEMA_STALE", `millrace-schema.json ${what}`, { hint });
   };
   if (!knowsTables(schema.tables, definitions)) refuse(`lacks tables that ${file} names`);
-  for (const { view, hash, error } of await checkViews(viewsOf(definitions), schema.tables)) {
+  for (const { view, hash, error } of await checkViews(definitions, schema.tables)) {
     if (error !== null) throw error;
     const known = schema.views.find(({ name }) => name === view);
     if (known === undefined) refuse(`lacks view "${view}"`);

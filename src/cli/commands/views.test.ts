@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { sql, view } from "../../catalog/definitions.ts";
-import { readAs, searchedBy } from "./views.ts";
+import type { PublishingAnswer } from "../answers.ts";
+import { publishingOf, readAs, searchedBy, topicOf } from "./views.ts";
 
 test("what a view is searched by is said in one line, and nothing of a view that is not searched", () => {
   const query = sql`select 1`;
@@ -24,4 +25,19 @@ test("of a view whose rows are edges or values of a time it is said which column
   const series = view("readings", query, { graph: { from: "a", to: "b" }, series: { time: "at", by: ["c", "d"] } });
   assert.equal(readAs(series.reads), "edges from a to b; values at at, by c, d");
   assert.equal(readAs(view("plain", query).reads), null);
+});
+
+test("of a view that is published it is said where to, how far its topic is, and whether something is the matter", () => {
+  const figures = { topic: "cards-topic", batches: 1_200, records: 3 };
+  const follows: PublishingAnswer = { ...figures, state: { kind: "publishing" }, position: "2.7", behind: 0 };
+  assert.equal(topicOf(follows), "cards-topic");
+  assert.equal(
+    publishingOf(follows),
+    "publishing, at 2.7, 0 batches behind; 3 records of 1,200 batches since the start",
+  );
+  const error = { code: "DISK_LOW", message: "the disk is full", hint: null };
+  const waits: PublishingAnswer = { ...figures, state: { kind: "waiting", error }, position: null, behind: null };
+  assert.equal(topicOf(waits), "cards-topic (waiting: DISK_LOW)");
+  assert.equal(publishingOf(waits), "waits, and tries again; 3 records of 1,200 batches since the start");
+  assert.equal(topicOf(undefined), "–");
 });

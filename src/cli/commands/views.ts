@@ -1,7 +1,7 @@
 import { MillraceError } from "../../base/errors.ts";
 import type { FindOptions, ReadOptions } from "../../catalog/definitions.ts";
 import type { BuildProgress } from "../../views/view-info.ts";
-import type { List, ViewAnswer } from "../answers.ts";
+import type { List, PublishingAnswer, ViewAnswer } from "../answers.ts";
 import { segment } from "../answers.ts";
 import { apiOf, type CommandModule, printJson } from "../command.ts";
 import { printFacts } from "../facts.ts";
@@ -19,6 +19,8 @@ export const viewsCommand: CommandModule = (program, context) => {
     .action(async ({ json }: { json?: true }) => {
       const answer = await apiOf(context).get("/v1/views");
       if (json) return printJson(terminal, answer);
+      const { items } = answer as List<ViewAnswer>;
+      const isPublished = items.some(({ publishing }) => publishing !== undefined);
       printTable(
         terminal,
         [
@@ -27,14 +29,16 @@ export const viewsCommand: CommandModule = (program, context) => {
           { title: "key" },
           { title: "rows (about)", align: "right" },
           { title: "changes", align: "right" },
+          ...(isPublished ? [{ title: "topic" }] : []),
           { title: "state" },
         ],
-        (answer as List<ViewAnswer>).items.map((view) => [
+        items.map((view) => [
           view.name,
           view.class,
           view.key === null ? "–" : view.key.join(", ") || "one row",
           printCount(Math.max(0, view.rowsEstimated)),
           printCount(view.changes),
+          ...(isPublished ? [topicOf(view.publishing)] : []),
           stateOf(view),
         ]),
       );
@@ -64,6 +68,10 @@ export const viewsCommand: CommandModule = (program, context) => {
         "read as": readAs(view.reads),
         refresh:
           view.refresh === undefined ? null : `every ${view.refresh.every}${view.refresh.behind ? ", behind now" : ""}`,
+        history: view.history === "store" ? "in the store: of what the log has let go it is the only copy" : null,
+        "published to": view.publishing?.topic ?? null,
+        publishing: view.publishing === undefined ? null : publishingOf(view.publishing),
+        "why it is not": whyNot(view.publishing),
         rows: `about ${printCount(Math.max(0, view.rowsEstimated))}`,
       });
       terminal.print("");
@@ -111,6 +119,26 @@ export function readAs(reads: ReadOptions | undefined): string | null {
   ];
   const told = [edges, values].flatMap((one) => (one === undefined ? [] : [one.join(", ")]));
   return told.length === 0 ? null : told.join("; ");
+}
+
+/** In a list: that something is the matter is seen there, what it is in `show`. */
+export function topicOf(publishing: PublishingAnswer | undefined): string {
+  if (publishing === undefined) return "–";
+  const { topic, state } = publishing;
+  return "error" in state ? `${topic} (${state.kind}: ${state.error.code})` : topic;
+}
+
+export function publishingOf({ state, position, behind, batches, records }: PublishingAnswer): string {
+  const written = `${printCount(records)} records of ${printCount(batches)} batches since the start`;
+  const kind = "error" in state && state.kind === "waiting" ? "waits, and tries again" : state.kind;
+  if (position === null) return `${kind}; ${written}`;
+  return `${kind}, at ${position}${behind === null ? "" : `, ${printCount(behind)} batches behind`}; ${written}`;
+}
+
+function whyNot(publishing: PublishingAnswer | undefined): string | null {
+  if (publishing === undefined || !("error" in publishing.state)) return null;
+  const { code, message, hint } = publishing.state.error;
+  return `${message} (${code})${hint === null ? "" : `. ${hint}`}`;
 }
 
 function stateOf({ state }: ViewAnswer): string {

@@ -139,7 +139,7 @@ class ClusterEngine implements Engine {
   alterTopic(
     name: string,
     settings: Partial<TopicSettings>,
-    options: { readonly configs?: TopicConfigs } = {},
+    options: { readonly readOnly?: boolean; readonly configs?: TopicConfigs } = {},
   ): Promise<TopicInfo> {
     return this.#changing(() => this.#topics.alter(name, settings, options));
   }

@@ -147,10 +147,12 @@ export class ClusterTopics {
   async alter(
     name: string,
     settings: Partial<TopicSettings>,
-    options: { readonly configs?: TopicConfigs } = {},
+    options: { readonly readOnly?: boolean; readonly configs?: TopicConfigs } = {},
   ): Promise<TopicInfo> {
     return await this.#inTurn(name, async () => {
-      const { id, settings: before, readOnly, createdMs, configs: configsBefore } = await this.find(name);
+      const known = await this.find(name);
+      const { id, settings: before, createdMs, configs: configsBefore } = known;
+      const { readOnly = known.readOnly } = options;
       const wanted = checkTopicSettings({ ...before, ...settings });
       if (wanted.partitions < before.partitions) {
         const message = `topic ${name} has ${before.partitions} partitions, and partitions are only ever added`;

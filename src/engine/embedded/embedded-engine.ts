@@ -101,7 +101,7 @@ export class EmbeddedEngine implements Engine {
   async alterTopic(
     name: string,
     settings: Partial<TopicSettings>,
-    options: { readonly configs?: TopicConfigs } = {},
+    options: { readonly readOnly?: boolean; readonly configs?: TopicConfigs } = {},
   ): Promise<TopicInfo> {
     const alter = (known: TopicSettings) => {
       const wanted = checkTopicSettings({ ...known, ...settings });
@@ -109,7 +109,7 @@ export class EmbeddedEngine implements Engine {
       const message = `topic ${name} has ${known.partitions} partitions, and partitions are only ever added`;
       throw new MillraceError("SETTING_INVALID", message, { details: { setting: "partitions", topic: name } });
     };
-    const altered = await this.#log.alterTopic(name, alter, options.configs);
+    const altered = await this.#log.alterTopic(name, alter, options);
     this.#topicsChanged();
     return altered;
   }

@@ -4,6 +4,7 @@
  */
 import type { MirrorBinding } from "../compiled-view.ts";
 import type { SqlType } from "./sql-type.ts";
+import type { TimeFilter } from "./temporal.ts";
 
 /** One appearance of a mirror in a branch of a query. Compared by identity. */
 export interface Occurrence {
@@ -25,6 +26,8 @@ export type Hole =
   | { readonly kind: "column"; readonly occurrence: Occurrence; readonly column: string }
   | { readonly kind: "function"; readonly of: RowsFunction; readonly column: string }
   | { readonly kind: "opaque" }
+  /** Where the group's clock stands. */
+  | { readonly kind: "clock" }
   | { readonly kind: "group"; readonly index: number }
   | { readonly kind: "aggregate"; readonly index: number };
 
@@ -43,6 +46,8 @@ export interface Bound {
 export interface Conjunct {
   readonly bound: Bound;
   readonly equal: readonly [Bound, Bound] | null;
+  /** When it asks the clock. */
+  readonly time?: TimeFilter;
 }
 
 /** One conjunctive query: what is left of a linear query when subqueries are dissolved and unions are taken apart. */

@@ -4,14 +4,19 @@
  */
 import { quote } from "../../catalog/definitions.ts";
 import { weightColumn } from "../compiled-view.ts";
-import { type Bound, columnsOf, type Hole, type Occurrence, print } from "./bound.ts";
+import { type Bound, type Conjunct, columnsOf, type Hole, type Occurrence, print } from "./bound.ts";
+import { clockNow } from "./clock.ts";
 import { joinOrder } from "./join-order.ts";
 import type { Plan, PlanGroup, Slot } from "./plan.ts";
 import { hasEquality, hasOneSpelling, parseType } from "./sql-type.ts";
 import { mirrorTable } from "./tables.ts";
+import { flippedRows } from "./temporal.ts";
 
-/** Which rows of its mirror an occurrence stands for in a term. */
-export type Rows = "mirror" | "delta" | "mirror less delta";
+/** Which rows of its mirror an occurrence stands for in a term: `flipped` are those that time lets in or out. */
+export type Rows = "mirror" | "delta" | "mirror less delta" | "flipped";
+
+/** The clock that a condition is asked by in a term, as SQL; null where the rows have been asked already. */
+export type ClockOf = (condition: Conjunct) => string | null;
 
 export const deltaTable = (mirrorId: number) => `pg_temp."d_${mirrorId}"`;
 
@@ -22,17 +27,21 @@ export function printContribution(
   b: number,
   first: Occurrence | undefined,
   rows: (one: Occurrence) => Rows,
+  clockOf: ClockOf = () => clockNow,
 ): string {
   const branch = plan.branches[b];
   if (branch === undefined) throw new Error("no such branch");
   const aliases = new Map(branch.occurrences.map((occurrence, i) => [occurrence, `t${i}`]));
-  const hole = (one: Hole) => (one.kind === "column" ? `${aliases.get(one.occurrence)}.${quote(one.column)}` : "");
-  const printed = (bound: Bound) => print(bound, hole);
+  const hole = (one: Hole, clock: string) => {
+    if (one.kind === "clock") return clock;
+    return one.kind === "column" ? `${aliases.get(one.occurrence)}.${quote(one.column)}` : "";
+  };
+  const printed = (bound: Bound, clock = clockNow) => print(bound, (one) => hole(one, clock));
   const weights = branch.occurrences
     .filter((one) => rows(one) !== "mirror")
     .map((one) => `${aliases.get(one)}.${weightName}`);
   const weight = weights.length === 0 ? "1" : weights.join(" * ");
-  const from = printFrom(plan, b, first, rows, aliases, printed);
+  const from = printFrom(plan, b, first, { rows, aliases, printed, clockOf });
   const groups = plan.groups.map((group) => `${printed(group.perBranch[b] ?? missing())} as ${quote(group.column)}`);
   if (plan.class === "linear") {
     return `select ${[...groups, `(${weight})::bigint as ${quote(plan.slots[0]?.column ?? "")}`].join(", ")}\n${from}`;
@@ -120,13 +129,18 @@ function printSlot(slot: Slot, input: SlotInputs["names"][number]): string {
   return `coalesce(sum(${value})${filter}, 0)::${to}`;
 }
 
+interface Printing {
+  readonly rows: (one: Occurrence) => Rows;
+  readonly aliases: ReadonlyMap<Occurrence, string>;
+  readonly printed: (bound: Bound, clock?: string) => string;
+  readonly clockOf: ClockOf;
+}
+
 function printFrom(
   plan: Plan,
   b: number,
   first: Occurrence | undefined,
-  rows: (one: Occurrence) => Rows,
-  aliases: ReadonlyMap<Occurrence, string>,
-  printed: (bound: Bound) => string,
+  { rows, aliases, printed, clockOf }: Printing,
 ): string {
   const branch = plan.branches[b];
   const start = first ?? branch?.occurrences[0];
@@ -134,11 +148,11 @@ function printFrom(
     return whereOf(branch?.conjuncts.map((one) => printed(one.bound)) ?? []);
   const item = (one: Occurrence) => `${printRows(plan, b, one, rows(one))} ${aliases.get(one)}`;
   const joined = new Set([start]);
-  let open = [...branch.conjuncts];
+  let open = branch.conjuncts.filter((one) => clockOf(one) !== null);
   const ready = () => {
     const now = open.filter((one) => columnsOf(one.bound).every((column) => joined.has(column.occurrence)));
     open = open.filter((one) => !now.includes(one));
-    return now.map((one) => printed(one.bound));
+    return now.map((one) => printed(one.bound, clockOf(one) ?? undefined));
   };
   const where = ready();
   const lines = [`from ${item(start)}`];
@@ -178,6 +192,10 @@ function printRows(plan: Plan, b: number, occurrence: Occurrence, rows: Rows): s
   if (rows === "mirror") return mirror;
   const used = usedColumns(plan, b, occurrence);
   const columns = used.map(quote);
+  if (rows === "flipped") {
+    const filters = plan.branches[b]?.conjuncts.filter(({ time }) => time?.occurrence === occurrence) ?? [];
+    return flippedRows(filters, columns);
+  }
   const delta = deltaTable(occurrence.mirror.id);
   const listed = columns.map((column) => `, ${column}`).join("");
   if (rows === "mirror less delta") {

@@ -1,9 +1,10 @@
 /** A compiled view in words: what it reads, how each change reaches it, and what that costs. */
-import type { Occurrence } from "./bound.ts";
+import type { Conjunct, Occurrence } from "./bound.ts";
 import { usedColumns } from "./contribution.ts";
 import { type JoinStep, joinOrder } from "./join-order.ts";
 import type { Plan } from "./plan.ts";
 import { tableLabel } from "./tables.ts";
+import { timeWords } from "./temporal.ts";
 import type { Term } from "./terms.ts";
 
 export function explainPlan(plan: Plan, key: readonly string[] | null, terms: readonly Term[]): string {
@@ -18,8 +19,15 @@ export function explainPlan(plan: Plan, key: readonly string[] | null, terms: re
     ...readLines(plan),
     "on a change of:",
     ...terms.filter((term) => plan.branches[term.branch]?.set === 0).map((term) => termLine(plan, term, parts)),
+    ...timeLines(plan.branches.filter(({ set }) => set === 0).flatMap(({ conjuncts }) => conjuncts)),
   ];
   return `${lines.join("\n")}\n`;
+}
+
+/** What lets rows in and out when nothing but time passes. */
+export function timeLines(conjuncts: readonly Conjunct[]): string[] {
+  const lines = conjuncts.flatMap((one) => (one.time === undefined ? [] : [`  ${timeWords(one, one.time)}`]));
+  return lines.length === 0 ? [] : ["rows come and go by time:", ...new Set(lines)];
 }
 
 export function keyLine(key: readonly string[] | null): string {

@@ -4,7 +4,7 @@
  */
 import type { A_Const, A_Expr, CaseExpr, FuncCall, Node, TypeCast, TypeName } from "@pgsql/types";
 import { type Bound, compose, isConstant, listed, textBound } from "./bound.ts";
-import { findFunction, refusedAggregates, refusedFunctions } from "./function-list.ts";
+import { clockHint, findFunction, refusedAggregates, refusedFunctions } from "./function-list.ts";
 import { nearestName } from "./nearest.ts";
 import { findColumn, type Scope } from "./scope.ts";
 import type { SourceText } from "./source-text.ts";
@@ -429,7 +429,7 @@ const nodeHints: Readonly<Record<string, readonly [string, string]>> = {
   ],
   SQLValueFunction: [
     "the current date, time or user cannot be used in a view",
-    "They change without a change of the data; filter when reading.",
+    `They change without a change of the data. ${clockHint}`,
   ],
   ParamRef: ["a view has no parameters", "Write the constant into the SQL, or filter when reading."],
   RowExpr: ["row values are not read here", "Compare the columns one by one."],

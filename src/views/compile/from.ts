@@ -10,6 +10,7 @@ import { joinScopes, type Scope, type ScopeColumn, type ScopeTable } from "./sco
 import type { SourceText } from "./source-text.ts";
 import { commonType, parseType, type SqlType, sameType, type } from "./sql-type.ts";
 import { mirrorTable, resolveTable, tableLabel } from "./tables.ts";
+import { bindTemporal } from "./temporal.ts";
 
 export const branchesMax = 64;
 const tablesMax = 64;
@@ -246,11 +247,15 @@ export function withoutNulls(from: FromBranch): FromBranch {
   return { ...from, scope: { tables, visible: from.scope.visible.map(strengthen) } };
 }
 
-export function bindConjuncts(node: Node | undefined, place: ExpressionPlace): Conjunct[] {
+/** The conditions that AND connects, over the rows of a FROM. */
+export function bindConjuncts(node: Node | undefined, from: FromBranch, binding: Binding): Conjunct[] {
   if (node === undefined) return [];
   if ("BoolExpr" in node && node.BoolExpr.boolop === "AND_EXPR") {
-    return (node.BoolExpr.args ?? []).flatMap((arg) => bindConjuncts(arg, place));
+    return (node.BoolExpr.args ?? []).flatMap((arg) => bindConjuncts(arg, from, binding));
   }
+  const place = placeOf(binding, from.scope);
+  const temporal = bindTemporal(node, { place, binding, tables: from.occurrences });
+  if (temporal !== null) return temporal;
   if (
     "A_Expr" in node &&
     node.A_Expr.kind === "AEXPR_OP" &&

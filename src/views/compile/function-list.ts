@@ -137,14 +137,18 @@ export function listedFunctionNames(): string[] {
   return Object.keys(listed).sort();
 }
 
+/** Where the clock may be asked. */
+export const clockHint =
+  "Rows can be filtered by time: compare a column by <, <=, > or >= with now(), plus or minus a constant interval, as a condition of WHERE or of an inner join's ON.";
+
 const volatileHint = "It changes without a change of the data; store the value in the source's table instead.";
 
 /** Why a function that is not listed is refused, for those that people reach for. */
 export const refusedFunctions: Readonly<Record<string, string>> = {
-  now: volatileHint,
+  now: clockHint,
   clock_timestamp: volatileHint,
-  statement_timestamp: volatileHint,
-  transaction_timestamp: volatileHint,
+  statement_timestamp: clockHint,
+  transaction_timestamp: clockHint,
   timeofday: volatileHint,
   random: volatileHint,
   random_normal: volatileHint,

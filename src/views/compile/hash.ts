@@ -26,7 +26,7 @@ export function viewHash(
     key: shape.key,
     columns: shape.columns
       .filter((column) => columns.includes(column.name) || shape.key?.includes(column.name) === true)
-      .map((column) => [column.name, column.storeType, column.nullable]),
+      .map(({ name, storeType, nullable, generated = [] }) => [name, storeType, nullable].concat(generated)),
   }));
   const referring = view.references === undefined ? undefined : referringColumns(view);
   const words = source.words().map((token) => token.text);

@@ -161,7 +161,7 @@ interface TableNode {
   readonly alias?: object;
 }
 
-function isTable(node: object): node is TableNode {
+export function isTable(node: object): node is TableNode {
   return "relname" in node && typeof node.relname === "string";
 }
 
@@ -197,7 +197,7 @@ function freeTables(statement: object): Set<string> {
   }
 }
 
-function walk(root: unknown, visit: (node: object) => void): void {
+export function walk(root: unknown, visit: (node: object) => void): void {
   if (typeof root !== "object" || root === null) return;
   visit(root);
   for (const child of Object.values(root)) walk(child, visit);

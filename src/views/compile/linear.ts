@@ -141,7 +141,7 @@ export function bindFrom(select: SelectStmt, binding: Binding, ctes: Ctes, depth
     const keyed = numbered(from);
     return {
       ...keyed,
-      conjuncts: [...keyed.conjuncts, ...bindConjuncts(select.whereClause, placeOf(binding, keyed.scope))],
+      conjuncts: [...keyed.conjuncts, ...bindConjuncts(select.whereClause, keyed, binding)],
     };
   });
   return out.map(withoutNulls);
@@ -224,7 +224,7 @@ function bindJoin(join: JoinExpr, binding: Binding, ctes: Ctes, depth: number): 
     const merged = using.length === 0 ? joined : mergeUsing(joined, leftWidth, using, binding, join);
     return {
       ...merged,
-      conjuncts: [...merged.conjuncts, ...bindConjuncts(join.quals, placeOf(binding, numbered(merged).scope))],
+      conjuncts: [...merged.conjuncts, ...bindConjuncts(join.quals, numbered(merged), binding)],
     };
   });
 }

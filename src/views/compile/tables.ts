@@ -1,6 +1,7 @@
 /** Which mirror a name in FROM means. */
 import type { RangeVar } from "@pgsql/types";
 import { mirrorName, quote } from "../../catalog/definitions.ts";
+import { topicsSource } from "../../catalog/topic-table.ts";
 import type { MirrorBinding } from "../compiled-view.ts";
 import { nearestName } from "./nearest.ts";
 import { shortList } from "./scope.ts";
@@ -50,6 +51,8 @@ function means(parts: readonly string[], { shape }: MirrorBinding): boolean {
       (a === shape.schema && a !== "public" && b === shape.table)
     );
   }
+  // Else a new topic could make the names of a view ambiguous that was there before.
+  if (shape.records !== undefined) return false;
   return a === shape.table || a === mirrorName(shape.schema, shape.table);
 }
 
@@ -60,10 +63,13 @@ function unknownTable(
   at: number | undefined,
 ) {
   const written = parts.join(".");
-  const labels = mirrors.map(tableLabel);
-  const spellings = parts.length > 1 ? labels : mirrors.map(({ shape }) => shape.table);
-  const nearest = nearestName(written, [...spellings, ...labels]);
-  const sources = new Set(mirrors.map(({ shape }) => shape.source));
+  if (parts.length > 1 && parts[0] === topicsSource) return unknownTopic(parts.slice(1).join("."), mirrors, source, at);
+  const captured = mirrors.filter(({ shape }) => shape.records === undefined);
+  const labels = captured.map(tableLabel);
+  const spellings = parts.length > 1 ? labels : captured.map(({ shape }) => shape.table);
+  const topic = mirrors.find(({ shape }) => shape.records !== undefined && shape.table === written);
+  const nearest = topic ? tableLabel(topic) : nearestName(written, [...spellings, ...mirrors.map(tableLabel)]);
+  const sources = new Set(captured.map(({ shape }) => shape.source));
   const uncaptured = parts.length > 1 && sources.has(parts[0] ?? "");
   const hint =
     nearest !== null
@@ -77,5 +83,21 @@ function unknownTable(
     at,
     hint,
     details: { table: written, ...(nearest === null ? {} : { nearest }) },
+  });
+}
+
+function unknownTopic(name: string, mirrors: readonly MirrorBinding[], source: SourceText, at: number | undefined) {
+  const topics = mirrors.filter(({ shape }) => shape.records !== undefined).map(({ shape }) => shape.table);
+  const nearest = nearestName(name, topics);
+  const hint =
+    nearest !== null
+      ? `Did you mean ${topicsSource}.${quote(nearest)}?`
+      : topics.length === 0
+        ? "Views read the topics and webhooks that the module exports; it exports none."
+        : `Views read the topics and webhooks that the module exports, ${shortList(topics)}, if their names have at most 63 bytes.`;
+  return source.refusal("VIEW_UNKNOWN_TABLE", `no topic "${name}" is defined`, {
+    at,
+    hint,
+    details: { table: `${topicsSource}.${name}`, ...(nearest === null ? {} : { nearest }) },
   });
 }

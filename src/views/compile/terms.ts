@@ -6,8 +6,10 @@
  */
 import type { DeltaTerm } from "../compiled-view.ts";
 import type { Occurrence } from "./bound.ts";
-import { printContribution, type Rows } from "./contribution.ts";
+import { clockBefore, clockNow } from "./clock.ts";
+import { type ClockOf, printContribution, type Rows } from "./contribution.ts";
 import type { Plan } from "./plan.ts";
+import { timeFilters } from "./temporal.ts";
 
 export interface Term extends DeltaTerm {
   readonly branch: number;
@@ -34,6 +36,25 @@ export function makeTerms(plan: Plan, target: string): Term[] {
   );
   const ordered = [...terms].sort((a, b) => a.mirrorId - b.mirrorId || rank(a) - rank(b));
   return ordered;
+}
+
+/**
+ * What time does to a branch while its mirrors stay as they are: for each table that is filtered by time, the rows that
+ * come or go, joined with the tables before it as the new clock shows them and those behind it as the old one did.
+ */
+export function makeClockTerms(plan: Plan, target: string): string[] {
+  return plan.branches.flatMap(({ occurrences, conjuncts }, b) =>
+    [...timeFilters(conjuncts).keys()].map((occurrence) => {
+      const place = occurrences.indexOf(occurrence);
+      const rows = (one: Occurrence): Rows => (one === occurrence ? "flipped" : "mirror");
+      const clockOf: ClockOf = ({ time }) => {
+        if (time === undefined) return clockNow;
+        if (time.occurrence === occurrence) return null;
+        return occurrences.indexOf(time.occurrence) < place ? clockNow : clockBefore;
+      };
+      return `insert into ${target}\n${printContribution(plan, b, occurrence, rows, clockOf)}`;
+    }),
+  );
 }
 
 function rank(term: Term): number {

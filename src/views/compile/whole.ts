@@ -5,6 +5,7 @@
 import { printDuration } from "../../base/units.ts";
 import type { ViewDefinition } from "../../catalog/definitions.ts";
 import type { CompiledView, MirrorBinding } from "../compiled-view.ts";
+import { asksClock, clockNow } from "./clock.ts";
 import { keyLine } from "./explain.ts";
 import { refuse } from "./expression.ts";
 import { viewHash } from "./hash.ts";
@@ -59,6 +60,7 @@ export function compileWhole({ view, version, source, mirrors, everyMs }: WholeR
   if (uses.length === 0)
     throw source.refusal("VIEW_UNSUPPORTED", "it reads no table", { hint: "Name a captured table in FROM." });
   const text = source.rewritten(binding.replacements);
+  const timed = asksClock({ SelectStmt: source.statement });
   const required = names.filter((_, i) => outputs[i]?.notNull === true);
   const { deltaTarget, ...state } = makeWholeState(
     { names, required, query: text, rowKey, everyMs },
@@ -79,20 +81,33 @@ export function compileWhole({ view, version, source, mirrors, everyMs }: WholeR
       place: "after",
       sql: `insert into ${deltaTarget} select true from pg_temp.d_${id} limit 1`,
     })),
+    ...(timed
+      ? {
+          clock: {
+            terms: [`insert into ${deltaTarget} select true`],
+            flips: [`(${clockNow} + interval '${everyMs} ms')`],
+          },
+        }
+      : {}),
     mirrorIndexes: [],
     scans: [],
-    explanation: explain(rowKey, uses, everyMs),
+    explanation: explain(rowKey, uses, everyMs, timed),
   };
 }
 
-function explain(key: readonly string[] | null, uses: ReturnType<typeof tablesUsed>, everyMs: number): string {
+function explain(
+  key: readonly string[] | null,
+  uses: ReturnType<typeof tablesUsed>,
+  everyMs: number,
+  timed: boolean,
+): string {
   const reads = uses.map(({ mirror, columns }) => {
     return `  ${tableLabel(mirror)} (${columns.length === 0 ? "its rows' number" : columns.join(", ")})`;
   });
   const lines = [
     "class: whole",
     keyLine(key),
-    `kept: its rows; the query is run again as a whole, every ${printDuration(everyMs)} at most and only when something that it reads has changed`,
+    `kept: its rows; the query is run again as a whole, every ${printDuration(everyMs)}${timed ? ", for it asks what time it is" : " at most and only when something that it reads has changed"}`,
     "reads:",
     ...reads.sort(),
     "on a change of each: the view is behind until the query has been run again; a read with after= has that done at once",

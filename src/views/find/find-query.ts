@@ -50,6 +50,8 @@ export type FindFilter =
 export interface FindQuery {
   /** Adds `_rank`. */
   readonly search?: string;
+  /** Asks what may have been meant, where `search` finds nothing. */
+  readonly suggest?: true;
   /** Adds `_distance`, in metres. */
   readonly near?: Place;
   /** Adds `_highlight`: these columns with the words of `search` marked. */

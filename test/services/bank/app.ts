@@ -1,5 +1,5 @@
 /** TPC-B's books: in every committed state each `difference` is 0, and every transaction changes every view. */
-import { postgres, sql, view } from "millrace";
+import { postgres, sql, topic, view } from "millrace";
 
 export const bank = postgres("bank", {
   url: process.env.BANK_URL ?? "",
@@ -23,7 +23,7 @@ export const byTeller = view(
     from (select tid, tbalance as v from ${bank.pgbench_tellers}
           union all select tid, -delta from ${bank.pgbench_history}) x
     group by tid`,
-  { key: "tid" },
+  { key: "tid", publish: topic("teller-books", { partitions: 3 }) },
 );
 
 export const byAccount = view(

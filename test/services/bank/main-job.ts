@@ -1,7 +1,7 @@
 /**
  * The main job on real input: pgbench writes, Millrace captures, is killed at random moments and restarted, and every
  * state that a live and a polling reader ever see keeps TPC-B's invariant. At the end everything is compared with the
- * source: views, topics, the slot.
+ * source: views, topics (those that a view is published to as well), the slot.
  */
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
@@ -75,6 +75,7 @@ export async function mainJob(options: MainJobOptions): Promise<MainJobReport> {
     await millrace.caughtUp(source.url);
     const catchUpSeconds = (systemClock.monotonicMs() - catchUpBegan) / 1_000;
     await compareViews(millrace, source.url);
+    await millrace.published();
     await slotIsConfirmed(source.url);
     stop.abort();
     const liveStates = await live;
@@ -210,6 +211,16 @@ export class Millrace {
       const rows = await this.json<{ n: string }[]>("/v1/views/by_branch?limit=10000");
       const branches = rows?.length ?? 0;
       if (rows && rows.reduce((sum, row) => sum + Number(row.n), 0) - branches === Number(history.n)) return;
+      await systemClock.sleep(200);
+    }
+  }
+
+  /** Resolves when the topics of views that are published lack nothing. */
+  async published(): Promise<void> {
+    for (;;) {
+      const answer = await this.json<{ items: { publishing?: { behind: number | null } }[] }>("/v1/views");
+      const topics = answer?.items.flatMap(({ publishing }) => publishing ?? []) ?? [];
+      if (topics.length > 0 && topics.every(({ behind }) => behind === 0)) return;
       await systemClock.sleep(200);
     }
   }

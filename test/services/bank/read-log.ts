@@ -38,6 +38,7 @@ export async function readLog(place: LogPlace, sourceUrl: string, transactions: 
     const order = await commitOrder(engine, transactions);
     const deltas = await history(engine, source, order);
     for (const book of books) await balances(engine, source, book, order, deltas);
+    await published(engine, source);
   } finally {
     await source.end();
     await engine.close();
@@ -123,12 +124,30 @@ async function balances(
   assert.deepEqual(now, new Map(table), `${book.topic} does not end as the table`);
 }
 
-async function each(engine: Engine, topic: string, visit: (value: Buffer) => void): Promise<void> {
-  const end = (await engine.offsets(topic, 0)).lastStable;
+/** The tellers' view as it was published: always balanced, each count of a teller once and in order, at the end the source's. */
+async function published(engine: Engine, source: pg.Client): Promise<void> {
+  const counts = new Map<string, number>();
+  for (let partition = 0; partition < 3; partition++) {
+    const visit = (value: Buffer) => {
+      const { tid, n, difference } = JSON.parse(value.toString());
+      assert.equal(Number(difference), 0, `teller ${tid} was published out of balance`);
+      assert.ok(Number(n) > (counts.get(String(tid)) ?? 0), `count ${n} of teller ${tid} was published twice, or late`);
+      counts.set(String(tid), Number(n));
+    };
+    await each(engine, "teller-books", visit, partition);
+  }
+  const { rows } = await source.query(
+    "select t.tid, 1 + (select count(*) from pgbench_history h where h.tid = t.tid) as n from pgbench_tellers t",
+  );
+  assert.deepEqual(counts, new Map(rows.map(({ tid, n }) => [String(tid), Number(n)])));
+}
+
+async function each(engine: Engine, topic: string, visit: (value: Buffer) => void, partition = 0): Promise<void> {
+  const end = (await engine.offsets(topic, partition)).lastStable;
   for (let offset = 0; offset < end; ) {
     const result = await engine.read({
       topic,
-      partition: 0,
+      partition,
       offset,
       isolation: "read_committed",
       bytesMax: 4 * 1024 * 1024,

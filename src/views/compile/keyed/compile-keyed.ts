@@ -16,10 +16,11 @@ import { shortList } from "../scope.ts";
 import type { SourceText } from "../source-text.ts";
 import { hasEquality } from "../sql-type.ts";
 import { tableLabel } from "../tables.ts";
+import { clockOf, indexesByTime } from "../temporal.ts";
 import { isOpaque, tooMany, Untraceable } from "./alternative.ts";
 import { explainKeyed } from "./explain-keyed.ts";
 import { hiddenKey } from "./hidden-key.ts";
-import { printWay } from "./print-ways.ts";
+import { printClockWays, printWay } from "./print-ways.ts";
 import { bindQuery } from "./queries.ts";
 import { queryParts } from "./set-parts.ts";
 import { makeKeyedState } from "./state.ts";
@@ -89,6 +90,10 @@ export function compileKeyed({ view, version, source, mirrors }: KeyedRequest): 
     uses: uses.map(({ mirror, columns }) => ({ mirrorId: mirror.id, columns })),
     ...state,
     terms: traced.ways.map((way) => printWay(way, deltaTarget, binding.used)),
+    ...clockOf(
+      traced.ways.flatMap(({ conjuncts }) => conjuncts),
+      () => traced.ways.flatMap((way) => printClockWays(way, deltaTarget)),
+    ),
     mirrorIndexes: indexesOf(query, traced),
     scans: scansOf(traced),
     explanation: explainKeyed({
@@ -164,7 +169,10 @@ function indexesOf(query: TracedQuery, { positions, ways }: TraceKey): ProbedInd
         found.push({ mirrorId: occurrence.mirror.id, columns: [...probes].sort() });
     }
   };
-  for (const way of ways) probe(way.steps);
+  for (const way of ways) {
+    found.push(...indexesByTime(way.conjuncts));
+    probe(way.steps);
+  }
   for (const alternative of query.alternatives) {
     const conjuncts = alternative.conjuncts.filter(({ bound }) => !isOpaque(bound) && !readsFunction(bound));
     const byTable = new Map<Occurrence, string[]>();

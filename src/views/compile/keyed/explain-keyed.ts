@@ -1,6 +1,6 @@
 /** A view that is recomputed by key, in words. */
 import type { MirrorBinding } from "../../compiled-view.ts";
-import { keyLine, termWords } from "../explain.ts";
+import { keyLine, termWords, timeLines } from "../explain.ts";
 import { tableLabel } from "../tables.ts";
 import type { Way } from "./ways.ts";
 
@@ -25,6 +25,7 @@ export function explainKeyed({ rowKey, traceKey, uses, ways }: KeyedExplanation)
       .sort(),
     "on a change of:",
     ...ways.map((way) => `  ${termWords(way.driver, way.steps)}; after the mirror is written`),
+    ...timeLines(ways.flatMap(({ conjuncts }) => conjuncts)),
   ];
   return `${lines.join("\n")}\n`;
 }

@@ -3,13 +3,15 @@
  * PostgreSQL lets them; what they yield is opaque, and their own columns and tables are noted on the way.
  */
 import type { FuncCall, Node, SubLink, WindowDef } from "@pgsql/types";
-import { type Bound, type Conjunct, compose, listed } from "../bound.ts";
+import { type Bound, type Conjunct, compose, listed, type Occurrence } from "../bound.ts";
 import { locationOf } from "../clauses.ts";
+import { clockItself } from "../clock.ts";
 import { bindExpression, type ExpressionPlace, functionName, nameOf, operatorName, refuse } from "../expression.ts";
 import { placeOf } from "../from.ts";
 import { findFunction } from "../function-list.ts";
 import { findColumn, type Scope } from "../scope.ts";
 import { isText, type, unknownType } from "../sql-type.ts";
+import { bindTemporal } from "../temporal.ts";
 import { type Alternative, isOpaque, opaque } from "./alternative.ts";
 import { aggregates, rowsFunctions, windowFunctions } from "./functions.ts";
 import { inner, note, type QueryContext, type TracedAlternative } from "./traced.ts";
@@ -36,6 +38,8 @@ export interface TracedPlace {
   readonly windows: ReadonlyMap<string, WindowDef>;
   /** In WHERE, ON and GROUP BY there is nothing to aggregate or to number yet. */
   readonly ofRows?: boolean;
+  /** Where time may let rows in and out: the tables whose rows these are. */
+  readonly timed?: readonly Occurrence[];
 }
 
 export function bindTraced(node: Node | undefined, place: TracedPlace): Bound {
@@ -50,6 +54,12 @@ export function bindTracedConjuncts(node: Node | undefined, place: TracedPlace):
   }
   if ("SubLink" in node) return [{ bound: bindSubquery(node.SubLink, place, true), equal: null }];
   const printing = expressionPlace(place);
+  const { binding } = place.context;
+  const temporal =
+    place.timed === undefined || binding.whole
+      ? null
+      : bindTemporal(node, { place: printing, binding, tables: place.timed });
+  if (temporal !== null) return temporal;
   if (
     "A_Expr" in node &&
     node.A_Expr.kind === "AEXPR_OP" &&
@@ -71,6 +81,10 @@ function expressionPlace(place: TracedPlace): ExpressionPlace {
 
 /** Null for what `expression.ts` binds by itself. */
 function intercept(node: Node, place: TracedPlace, plain: ExpressionPlace): Bound | null {
+  if (place.context.binding.whole) {
+    const moment = clockItself(node, place.context.binding);
+    if (moment !== null) return moment.bound;
+  }
   if ("ColumnRef" in node) {
     const fields = node.ColumnRef.fields ?? [];
     if (fields.some((field) => !("String" in field))) return null;

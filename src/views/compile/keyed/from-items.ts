@@ -337,7 +337,8 @@ function joined(
       if (met === undefined) continue;
       const { scope, conjuncts: merged } = merge(one.scope, other.scope);
       const own: Found = outer ? nothingFound() : found;
-      const place: TracedPlace = { context, scope, found: own, windows: new Map(), ofRows: true };
+      const rows: TracedPlace = { context, scope, found: own, windows: new Map(), ofRows: true };
+      const place = outer ? rows : { ...rows, timed: met.occurrences };
       const conjuncts = [...met.conjuncts, ...merged, ...bindTracedConjuncts(join.quals, place)];
       if (own !== found && own.subqueries.length > 0) {
         throw refuse(

@@ -2,13 +2,36 @@
 import { quote } from "../../../catalog/definitions.ts";
 import { type DeltaTerm, weightColumn } from "../../compiled-view.ts";
 import { type Bound, columnsOf, type Hole, type Occurrence, print } from "../bound.ts";
+import { clockNow } from "../clock.ts";
 import { deltaTable } from "../contribution.ts";
 import { hasOneSpelling, parseType } from "../sql-type.ts";
 import { mirrorTable } from "../tables.ts";
+import { flippedRows } from "../temporal.ts";
 import type { Way } from "./ways.ts";
 
-/** `target` is the table with its columns in order, for INSERT; `used` are the columns that the whole view reads, by mirror. */
-export function printWay(way: Way, target: string, used: ReadonlyMap<number, ReadonlySet<string>>): DeltaTerm {
+/** The columns that the whole view reads, by mirror. */
+type Used = ReadonlyMap<number, ReadonlySet<string>>;
+
+/** `target` is the table with its columns in order, for INSERT. */
+export function printWay(way: Way, target: string, used: Used): DeltaTerm {
+  const mirrorId = way.driver.mirror.id;
+  const selfJoin = way.steps.some(({ occurrence }) => occurrence.mirror.id === mirrorId)
+    ? { selfJoin: true as const }
+    : {};
+  const sql = printKeys(way, target, changed(way.driver, used), (one) => rowsOf(one, way.driver));
+  return { mirrorId, place: "after", sql, ...selfJoin };
+}
+
+/** The keys that time reaches, where the table that changes is filtered by it: whatever the time lets in of the other tables. */
+export function printClockWays(way: Way, target: string): string[] {
+  const filters = way.conjuncts.filter(({ time }) => time?.occurrence === way.driver);
+  if (filters.length === 0) return [];
+  const lasting = { ...way, conjuncts: way.conjuncts.filter(({ time }) => time === undefined) };
+  const columns = way.driver.mirror.shape.columns.map((column) => quote(column.name));
+  return [printKeys(lasting, target, flippedRows(filters, columns), ({ mirror }) => mirrorTable(mirror))];
+}
+
+function printKeys(way: Way, target: string, driven: string, rows: (one: Occurrence) => string): string {
   const tables = [way.driver, ...way.steps.map((step) => step.occurrence)];
   const aliases = new Map<object, string>();
   tables.forEach((one, i) => {
@@ -20,6 +43,7 @@ export function printWay(way: Way, target: string, used: ReadonlyMap<number, Rea
   const hole = (one: Hole): string => {
     if (one.kind === "column") return `${aliases.get(one.occurrence)}.${quote(one.column)}`;
     if (one.kind === "function") return `${aliases.get(one.of)}.${one.column}`;
+    if (one.kind === "clock") return clockNow;
     throw new Error("what cannot be traced stands in a way");
   };
   const printed = (bound: Bound) => print(bound, hole);
@@ -36,28 +60,24 @@ export function printWay(way: Way, target: string, used: ReadonlyMap<number, Rea
   };
   joined.add(way.driver);
   const where = ready();
-  const lines = [`from ${changed(way.driver, used)} t0`];
+  const lines = [`from ${driven} t0`];
   for (const { occurrence } of way.steps) {
     joined.add(occurrence);
     const on = ready();
-    const rows = `${rowsOf(occurrence, way.driver)} ${aliases.get(occurrence)}`;
-    lines.push(on.length === 0 ? `cross join ${rows}` : `join ${rows} on ${on.join(" and ")}`);
+    const item = `${rows(occurrence)} ${aliases.get(occurrence)}`;
+    lines.push(on.length === 0 ? `cross join ${item}` : `join ${item} on ${on.join(" and ")}`);
   }
   for (const one of way.functions)
     lines.push(`cross join lateral ${printed(one.call)} as ${aliases.get(one)}${one.definition}`);
   where.push(...open.map(({ bound }) => printed(bound)));
-  const sql =
+  return (
     `insert into ${target}\nselect distinct ${way.key.map(printed).join(", ")}\n${lines.join("\n")}` +
-    (where.length === 0 ? "" : `\nwhere ${where.join(" and ")}`);
-  const mirrorId = way.driver.mirror.id;
-  const selfJoin = way.steps.some(({ occurrence }) => occurrence.mirror.id === mirrorId)
-    ? { selfJoin: true as const }
-    : {};
-  return { mirrorId, place: "after", sql, ...selfJoin };
+    (where.length === 0 ? "" : `\nwhere ${where.join(" and ")}`)
+  );
 }
 
 /** Old and new images; without those that only differ in what the view does not read. */
-function changed({ mirror }: Occurrence, used: ReadonlyMap<number, ReadonlySet<string>>): string {
+function changed({ mirror }: Occurrence, used: Used): string {
   const delta = deltaTable(mirror.id);
   const { columns } = mirror.shape;
   const read = columns.filter((column) => used.get(mirror.id)?.has(column.name));

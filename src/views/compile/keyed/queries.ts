@@ -241,7 +241,7 @@ class Block {
     const { binding } = this.#context;
     const found: Found = { ...nothingFound(), subqueries: [...joins.subqueries] };
     const place: TracedPlace = { context: this.#context, scope: from.scope, found, windows: this.#windows };
-    const where = bindTracedConjuncts(select.whereClause, { ...place, ofRows: true });
+    const where = bindTracedConjuncts(select.whereClause, { ...place, ofRows: true, timed: from.occurrences });
     const row = strengthened({ ...from, conjuncts: [...from.conjuncts, ...where] });
     const above: TracedPlace = { ...place, scope: row.scope };
     const targets = expandTargets(select, row.scope, binding);

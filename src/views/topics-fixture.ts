@@ -1,0 +1,45 @@
+/** For tests of views over topics: records in the log, and groups that have read them. */
+import assert from "node:assert/strict";
+import { topicTable } from "../catalog/topic-table.ts";
+import { appendRecords } from "../engine/records.ts";
+import type { TableShape } from "../schema/table-shape.ts";
+import type { Group } from "./group.ts";
+import { until, type ViewsFixture } from "./group-fixture.ts";
+
+export function tableOf(definition: Parameters<typeof topicTable>[0]): TableShape {
+  const shape = topicTable(definition);
+  assert.ok(shape);
+  return shape;
+}
+
+export interface Message {
+  readonly key?: string;
+  readonly value: unknown;
+}
+
+export async function publish(fixture: ViewsFixture, to: string, ...messages: readonly Message[]) {
+  const info = fixture.engine.topic(to) ?? (await fixture.engine.createTopic(to, {}));
+  const records = messages.map(({ key = null, value }, i) => ({
+    partition: i % info.settings.partitions,
+    key: key === null ? null : Buffer.from(key),
+    value: value === null ? null : Buffer.from(typeof value === "string" ? value : JSON.stringify(value)),
+  }));
+  return appendRecords(fixture.engine, to, records);
+}
+
+/** Until the views have all that the topics have. */
+export async function settled(fixture: ViewsFixture, group: Group, ...names: readonly string[]): Promise<void> {
+  await until(group, () => group.list().every(({ state }) => state.kind !== "building" && !("replacement" in state)));
+  const failed = group.list().flatMap(({ name, state }) => (state.kind === "failed" ? [name, state.error] : []));
+  assert.deepEqual(failed, []);
+  for (const name of names) {
+    const info = fixture.engine.topic(name);
+    assert.ok(info);
+    const positions = [];
+    for (let partition = 0; partition < info.settings.partitions; partition++) {
+      const { lastStable } = await fixture.engine.offsets(name, partition);
+      positions.push({ partition, offset: lastStable });
+    }
+    await group.waitFor({ kind: "topic", topic: name, topicId: info.id, positions }, 20_000);
+  }
+}
