@@ -397,6 +397,36 @@ test("events are published once, and the read that follows carries the write's t
   assert.equal(server.asked.length, 3);
 });
 
+test("the next read of a view is to see what was published before it, and those after that need not ask", async () => {
+  await using server = await ScriptedServer.open();
+  server.answers(
+    json({ token: "W1" }, 200, { "millrace-token": "W1" }),
+    json({ token: "W2" }, 200, { "millrace-token": "W2" }),
+    json([], 200, { "millrace-token": "V1" }),
+    json([], 200, { "millrace-token": "V2" }),
+    json({ token: "W3" }, 200, { "millrace-token": "W3" }),
+    json({ code: "TOKEN_FOREIGN", detail: "another topic" }, 409),
+    json([]),
+  );
+  const { topic, view } = connect(server.url);
+  for (const name of ["clicks", "calls"]) await topic(name).publish({ value: 1 });
+  const page = view("cards");
+  await page.rows();
+  await page.rows();
+  await topic("clicks").publish({ value: 2 });
+  await page.rows();
+  const asked = server.asked.filter(({ url }) => url.startsWith("/v1/views"));
+  assert.deepEqual(
+    asked.map(({ headers }) => [headers["millrace-after"], headers["millrace-seen"]]),
+    [
+      ["W1,W2", undefined],
+      [undefined, "V1"],
+      ["W3", "V2"],
+      [undefined, undefined],
+    ],
+  );
+});
+
 test("a refusal carries the problem's code, hint and details", async () => {
   await using server = await ScriptedServer.open();
   server.answers(

@@ -18,11 +18,15 @@ export interface RequestOptions {
 /** A token lets a read see what was written or read before it: views share one, each topic has its own. */
 export type TokenScope = "views" | `topic ${string}`;
 
+const writtenMax = 16;
+
 export class Transport {
   readonly #base: string;
   readonly #key: string | null;
   readonly #fetch: typeof globalThis.fetch;
   readonly #tokens = new Map<TokenScope, string>();
+  /** Of what was written to topics since views were read: what the next read of a view is to see. The newest last. */
+  #written: readonly string[] = [];
 
   constructor({ url, key, fetch }: TransportOptions) {
     this.#base = new URL(url).href.replace(/[?#].*$/, "").replace(/\/+$/, "");
@@ -65,17 +69,24 @@ export class Transport {
     const token = after ?? this.#tokens.get(scope);
     // What this client has read of views is not to be gone behind, which is no reason to run one of them again.
     const name = after === undefined && scope === "views" ? "millrace-seen" : "millrace-after";
-    const headers = token === undefined ? {} : { [name]: token };
+    const written = scope === "views" && after === undefined ? this.#written : [];
+    const headers = {
+      ...(token === undefined ? {} : { [name]: token }),
+      ...(written.length === 0 ? {} : { "millrace-after": written.join(",") }),
+    };
     const answer = await this.open(path, { ...rest, headers: { ...rest.headers, ...headers } });
     if (answer.ok) {
+      this.#seen(written);
       // What a view was that failed is no place to go on from: other views are further.
       if (!answer.headers.has("millrace-stale")) this.keepToken(scope, answer.headers.get("millrace-token"));
       return answer;
     }
     const error = await errorOfAnswer(answer);
     // The server was built anew since: what the token named is gone, and nothing is to be waited for.
-    if (after !== undefined || token === undefined || !/^TOKEN_(INVALID|FOREIGN)$/.test(error.code)) throw error;
+    const isOurs = after === undefined && (token !== undefined || written.length > 0);
+    if (!isOurs || !/^TOKEN_(INVALID|FOREIGN)$/.test(error.code)) throw error;
     this.#tokens.delete(scope);
+    this.#seen(written);
     return this.read(path, scope, rest);
   }
 
@@ -93,8 +104,16 @@ export class Transport {
       ...(signal ? { signal } : {}),
     });
     if (!answer.ok) throw await errorOfAnswer(answer);
-    this.keepToken(scope, answer.headers.get("millrace-token"));
+    const token = answer.headers.get("millrace-token");
+    this.keepToken(scope, token);
+    // As many as a read may name; the oldest are the likeliest to be there by now.
+    if (token !== null) this.#written = [...this.#written, token].slice(-writtenMax);
     return jsonOf(answer);
+  }
+
+  /** Views have what was written then; what was written since is still to come. */
+  #seen(written: readonly string[]): void {
+    this.#written = this.#written.filter((token) => !written.includes(token));
   }
 
   token(scope: TokenScope): string | undefined {

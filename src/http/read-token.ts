@@ -15,7 +15,8 @@ export const afterParameters: readonly Parameter[] = [
   {
     name: "after",
     in: "query",
-    about: "A token: the read waits until it has what the token names; now: what the sources have committed by then.",
+    about:
+      "A token, or up to 16 with commas between them: the read waits until it has what they name; now: what the sources and topics have by then.",
     schema: string,
   },
   { name: "Millrace-After", in: "header", about: "The same as after=.", schema: string },
@@ -26,6 +27,8 @@ export const afterParameters: readonly Parameter[] = [
     schema: string,
   },
 ];
+
+const tokensMax = 16;
 
 /** In place of a token, which none is. */
 const now = "now";
@@ -45,9 +48,21 @@ export function waitForViews(
   text = tokenTextOf(call),
 ): Promise<void> | undefined {
   if (text === now) return waitForNow(call, views, sources, waitMs, reads);
-  if (text !== undefined) return waitForToken(decodeToken(text), call, views, sources, waitMs, reads);
+  const waits = tokensIn(text).map((token) => waitForToken(token, call, views, sources, waitMs, reads));
   const seen = headerText(call, "millrace-seen");
-  return seen === undefined ? undefined : waitForToken(decodeToken(seen), call, views, sources, waitMs, []);
+  if (seen !== undefined) waits.push(waitForToken(decodeToken(seen), call, views, sources, waitMs, []));
+  return waits.length <= 1 ? waits[0] : Promise.all(waits).then(() => undefined);
+}
+
+/** One, or several with commas between them. Throws `TOKEN_INVALID`. */
+function tokensIn(text: string | undefined): Token[] {
+  const texts = text?.split(",", tokensMax + 1) ?? [];
+  if (texts.length > tokensMax) {
+    throw new MillraceError("TOKEN_INVALID", `at most ${tokensMax} tokens can be waited for`, {
+      hint: "The token of a later read stands for all that was seen before it.",
+    });
+  }
+  return texts.map((one) => decodeToken(one.trim()));
 }
 
 /** Each source and topic is asked where it is, and that is waited for: whatever was committed there before is in the answer. */

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { MillraceError } from "../base/errors.ts";
 import type { SourceStatus } from "../capture/source.ts";
 import { encodeSourceToken } from "../catalog/source-token.ts";
+import { encodeToken } from "../feeds/token.ts";
 import type { Views, WaitTarget } from "../views/view-info.ts";
 import { waitForViews } from "./read-token.ts";
 import type { Call } from "./route.ts";
@@ -25,6 +26,26 @@ test("a view is waited for by what a read is to have, not by what an earlier one
     await waitForViews(call, views, sources, 10, [{ view: "top" }]);
   }
   assert.deepEqual(waited, [[{ view: "top" }], []]);
+});
+
+test("several tokens are waited for, each of them, beside what was seen; too many are refused", async () => {
+  const waited: string[] = [];
+  const views = { waitFor: async ({ kind }: WaitTarget) => void waited.push(kind) } as unknown as Views;
+  const sources = { status: () => undefined, end: async () => undefined };
+  const topic = encodeToken({ kind: "topic", topic: "calls", topicId: "1", positions: [{ partition: 0, offset: 7 }] });
+  const group = encodeToken({ kind: "group", generation: 1, batch: 2 });
+  const wait = (after: string) =>
+    waitForViews(
+      { query: [{ name: "after", value: after }], headers: { "millrace-seen": group } } as unknown as Call,
+      views,
+      sources,
+      10,
+      [],
+    );
+  await wait(`${topic}, ${token()}`);
+  assert.deepEqual(waited.sort(), ["group", "source", "topic"]);
+  assert.throws(() => wait(new Array(17).fill(topic).join(",")), { code: "TOKEN_INVALID", message: /at most 16/ });
+  assert.throws(() => wait(`${topic},`), { code: "TOKEN_INVALID" });
 });
 
 const server = { systemId: "7000000000000000001", timeline: 2 };
