@@ -16,9 +16,9 @@ const seed = Number(process.env.MILLRACE_TEST_SEED ?? Math.floor(performance.now
 /** One after the other: each has what another lacks, or means it otherwise. */
 const schemas = [
   { n: { type: "integer" }, who: { type: "string" } },
-  { n: { type: "integer" }, who: { type: "string" }, at: { type: "string", format: "date-time" } },
-  { n: { type: "number" }, who: { type: "string" }, at: { type: "string" } },
-].map((properties) => ({ type: "object", properties }) as const);
+  { n: { type: "integer" }, who: { type: "string" }, more: { type: "string" } },
+  { n: { type: "number" }, who: { type: "string" }, more: { type: "integer" } },
+].map((own) => ({ type: "object", properties: { ...own, at: { type: "string", format: "date-time" } } }) as const);
 const events: readonly TableShape[] = schemas.map((schema) =>
   tableOf(topic("events", { schema, watermark: { time: "at", lateness: "10s" } })),
 );
@@ -62,7 +62,12 @@ class Model {
       return ["{", "", '"\\u0000"', "[1]", '{"n":"one"}', '{"n":1.5,"who":null}'][this.#random.below(6)] ?? "";
     const minute = `0${this.#random.below(9)}`;
     const at = [`2026-01-01T00:${minute}:00Z`, `2126-01-01T00:${minute}:00Z`, "soon"][this.#random.below(3)];
-    return JSON.stringify({ n: this.#random.below(9) - 3, who: "abcd"[this.#random.below(4)], at });
+    return JSON.stringify({
+      n: this.#random.below(9) - 3,
+      who: "abcd"[this.#random.below(4)],
+      at,
+      more: this.#random.below(2),
+    });
   }
 
   event(): Message {
