@@ -48,7 +48,7 @@ async function dropMirror(context: GroupContext, mirror: MirrorRow): Promise<voi
     mirror: mirrorTable(mirror.shape),
   });
   await transact(context, dropMirrorStatements(context.settings.name, mirror));
-  context.state.catchingUp.delete(mirror.id);
+  if (isOfTopic(mirror)) context.state.forgetTopic(mirror);
   setMirror(context, { ...mirror, state: "absent", error: null });
 }
 

@@ -7,11 +7,13 @@ import { live, until, ViewsFixture, viewOf } from "./group-fixture.ts";
 import { tableShape } from "./source-fixture.ts";
 import { type Message, publish, settled, tableOf } from "./topics-fixture.ts";
 
+const at = { at: { type: "string", format: "date-time" } } as const;
 const paymentSchema = {
   type: "object",
-  properties: { customer: { type: "integer" }, amount: { type: "number" } },
+  properties: { customer: { type: "integer" }, amount: { type: "number" }, ...at },
 } as const;
-const payments = tableOf(topic("payments", { schema: paymentSchema, partitions: 2 }));
+const watermark = { time: "at", lateness: "1s" };
+const payments = tableOf(topic("payments", { schema: paymentSchema, partitions: 2, watermark }));
 const profiles = tableOf(topic("profiles", { cleanup: "compact" }));
 const customers = tableShape("shop", "customers", ["id integer", "name text"]);
 
@@ -154,10 +156,14 @@ test("a killed group goes on behind what it has; an empty store is filled again 
   const before = await fixture.group([allView], { topics: [payments] });
   await publish(fixture, "payments", payment(1, 1), payment(2, 2), payment(3, 3));
   await settled(fixture, before, "payments");
+  const { generation } = before.position();
   await fixture.kill(before);
   await publish(fixture, "payments", payment(4, 4), payment(5, 5));
   const again = await fixture.group([allView], { topics: [payments] });
   await settled(fixture, again, "payments");
+  // Nothing was made anew, neither the mirror nor the view.
+  assert.deepEqual(again.position().generation, generation);
+  assert.equal(again.readable("all_payments").version, 1);
   assert.equal((await fixture.rows("select * from views.all_payments")).length, 5);
   await assertRight(fixture, { all_payments: all });
   await fixture.kill(again);
@@ -174,11 +180,9 @@ test("a schema with more members gives more columns, and views of others go on; 
   await publish(fixture, "payments", { value: { customer: 1, amount: 1, currency: "EUR" } });
   await settled(fixture, group, "payments");
   await fixture.engine.deleteRecords("payments", 0, 1);
-  const more = tableOf(
-    topic("payments", {
-      schema: { type: "object", properties: { ...paymentSchema.properties, currency: { type: "string" } } },
-    }),
-  );
+  const withProperties = (properties: object) =>
+    tableOf(topic("payments", { schema: { type: "object", properties: { ...at, ...properties } }, watermark }));
+  const more = withProperties({ ...paymentSchema.properties, currency: { type: "string" } });
   const { generation } = group.position();
   await group.reload([allView], undefined, [more]);
   assert.deepEqual(await fixture.rows("select currency from topics.payments"), ['{"currency":"EUR"}']);
@@ -186,9 +190,7 @@ test("a schema with more members gives more columns, and views of others go on; 
   await settled(fixture, group, "payments");
   assert.equal(group.position().generation, generation);
   assert.equal((await fixture.rows("select * from views.all_payments")).length, 2);
-  const other = tableOf(
-    topic("payments", { schema: { type: "object", properties: { customer: { type: "string" }, amount: {} } } }),
-  );
+  const other = withProperties({ customer: { type: "string" }, amount: {} });
   await group.reload([allView], undefined, [other]);
   await settled(fixture, group, "payments");
   assert.deepEqual(await fixture.rows("select _offset, customer, amount from views.all_payments"), [

@@ -3,6 +3,7 @@
  * prefix of its own: it begins with the first record that the log has and is read like everything else, in ordinary
  * batches; views over it are built when it has what the log had when it began.
  */
+import { isDeepStrictEqual as isSame } from "node:util";
 import type { TableShape } from "../schema/table-shape.ts";
 import { ownerOf } from "./applier-batch.ts";
 import { type MirrorRow, type VersionRow, writeTable, writeVersion } from "./bookkeeping.ts";
@@ -77,10 +78,6 @@ function planMirror(
   }
   if (idRead !== undefined && id === undefined && mirror.state === "filled") return { kind: "lost", mirror };
   return isSame(mirror.shape, shape) ? null : { kind: "alter", mirror, shape, statements: [], isMore: true };
-}
-
-function isSame(a: object, b: object): boolean {
-  return JSON.stringify(a) === JSON.stringify(b);
 }
 
 /** Mirrors whose tables change or go: no build may be reading them meanwhile. */

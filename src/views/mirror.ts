@@ -5,6 +5,7 @@
  * digit per column, 1 where the mirror's value stays). `pg_temp.d_N` has the images of what really changed, which the
  * views' terms read. Rows are compared by their binary image (`*<>`), so that 1.0 and 1.00 differ and json can be compared.
  */
+import { isDeepStrictEqual } from "node:util";
 import { mirrorName, quote } from "../catalog/definitions.ts";
 import type { ColumnShape, TableShape } from "../schema/table-shape.ts";
 import { hiddenKey, weightColumn } from "./compiled-view.ts";
@@ -98,8 +99,8 @@ export function addColumns(from: TableShape, to: TableShape): string[] | null {
  */
 export function alterComputed(from: TableShape, to: TableShape): string[] | null {
   const written = (shape: TableShape): TableShape => ({ ...shape, columns: writtenColumns(shape) });
-  const rules = ({ records, watermark }: TableShape) => JSON.stringify([records, watermark]);
-  if (rules(from) !== rules(to) || !sameTable(written(from), written(to))) return null;
+  const isSame = from.records === to.records && isDeepStrictEqual(from.watermark, to.watermark);
+  if (!isSame || !sameTable(written(from), written(to))) return null;
   const before = new Set(typedColumns(from));
   const after = new Set(typedColumns(to));
   const gone = from.columns.filter((column) => !after.has(typedColumn(column)));

@@ -5,6 +5,7 @@ import { appendRecords } from "../engine/records.ts";
 import type { TableShape } from "../schema/table-shape.ts";
 import type { Group } from "./group.ts";
 import { until, type ViewsFixture } from "./group-fixture.ts";
+import type { WaitTarget } from "./view-info.ts";
 
 export function tableOf(definition: Parameters<typeof topicTable>[0]): TableShape {
   const shape = topicTable(definition);
@@ -29,17 +30,23 @@ export async function publish(fixture: ViewsFixture, to: string, ...messages: re
 
 /** Until the views have all that the topics have. */
 export async function settled(fixture: ViewsFixture, group: Group, ...names: readonly string[]): Promise<void> {
-  await until(group, () => group.list().every(({ state }) => state.kind !== "building" && !("replacement" in state)));
+  const isBuilding = () => group.list().some(({ state }) => state.kind === "building" || "replacement" in state);
+  // What a group says that has just lost its connection may be of before.
+  do {
+    await until(group, () => !isBuilding());
+    for (const name of names) await group.waitFor(await endOf(fixture, name), 20_000);
+  } while (isBuilding());
   const failed = group.list().flatMap(({ name, state }) => (state.kind === "failed" ? [name, state.error] : []));
   assert.deepEqual(failed, []);
-  for (const name of names) {
-    const info = fixture.engine.topic(name);
-    assert.ok(info);
-    const positions = [];
-    for (let partition = 0; partition < info.settings.partitions; partition++) {
-      const { lastStable } = await fixture.engine.offsets(name, partition);
-      positions.push({ partition, offset: lastStable });
-    }
-    await group.waitFor({ kind: "topic", topic: name, topicId: info.id, positions }, 20_000);
+}
+
+async function endOf(fixture: ViewsFixture, topic: string): Promise<WaitTarget> {
+  const info = fixture.engine.topic(topic);
+  assert.ok(info);
+  const positions = [];
+  for (let partition = 0; partition < info.settings.partitions; partition++) {
+    const { lastStable } = await fixture.engine.offsets(topic, partition);
+    positions.push({ partition, offset: lastStable });
   }
+  return { kind: "topic", topic, topicId: info.id, positions };
 }
