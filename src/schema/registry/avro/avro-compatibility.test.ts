@@ -138,3 +138,15 @@ test("what is found compatible is read: every value of the writer's schema, in t
   );
   assert.ok(compatible > 10, `only ${compatible} pairs were compatible`);
 });
+
+test("an integer that is read as a number of another type is a value of that type", () => {
+  const read = (writer: string, reader: string, text: string, longs: "number" | "text" = "number") => {
+    const bytes = encodeAvro(avro(writer).root, readJson(text), { unions: "tagged" });
+    const decoded = decodeAvro(avro(writer).root, bytes, { unions: "tagged", longs, reader: avro(reader).root });
+    return decoded.ok ? decoded.json : decoded.problems;
+  };
+  assert.equal(read("int", "float", "56571345"), "56571344");
+  assert.equal(read("int", "double", "56571345"), "56571345");
+  assert.equal(read("long", "double", "9007199254740993", "text"), "9007199254740992");
+  assert.equal(read("int", "long", "7", "text"), '"7"');
+});

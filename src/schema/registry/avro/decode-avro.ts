@@ -81,9 +81,9 @@ class AvroDecoder {
       case "boolean":
         return this.#as(reader, writer, this.#boolean());
       case "int":
-        return this.#as(reader, writer, this.#int());
+        return this.#promoted(reader, writer, this.#int());
       case "long":
-        return this.#as(reader, writer, this.#long());
+        return this.#promoted(reader, writer, this.#input.long());
       case "float":
         return this.#as(reader, writer, this.#float(this.#input.take(4).readFloatLE()));
       case "double":
@@ -115,6 +115,13 @@ class AvroDecoder {
     return this.#mismatch(writer, reader);
   }
 
+  /** An integer as a value of the reader's type, which may hold fewer digits of it. */
+  #promoted(reader: AvroType, writer: AvroType, text: string): string {
+    if (reader.kind === "float") return this.#float(Math.fround(Number(text)));
+    if (reader.kind === "double") return this.#double(Number(text));
+    return this.#as(reader, writer, reader.kind === "long" ? this.#long(text) : text);
+  }
+
   #boolean(): string {
     const byte = this.#input.byte();
     if (byte > 1) throw new AvroFault(`the byte ${byte} is no boolean`);
@@ -128,8 +135,7 @@ class AvroDecoder {
     return text;
   }
 
-  #long(): string {
-    const text = this.#input.long();
+  #long(text: string): string {
     return this.#form.longs === "text" ? `"${text}"` : text;
   }
 
