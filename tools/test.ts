@@ -54,8 +54,8 @@ const tiers: Readonly<Record<string, Tier>> = {
   services: {
     files: [...serviceFolders, "test/crash/process/"].map((folder) => `${folder}**/*.test.ts`),
     exclude: [],
-    // Three at once: most of them wait for other programs most of the time. The time that one file may take.
-    arguments: ["--test-isolation=process", "--test-concurrency=3", `--test-timeout=${8 * minuteMs}`],
+    // Two at once: most of them wait for other programs most of the time. The time that one file may take.
+    arguments: ["--test-isolation=process", "--test-concurrency=2", `--test-timeout=${8 * minuteMs}`],
     limitMs: 25 * minuteMs,
     services: true,
     environment: {},
