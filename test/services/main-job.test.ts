@@ -25,7 +25,7 @@ describe("the same on a real Kafka", { skip: skip || (kafkaMissing() ?? false) }
   const long = process.env.MILLRACE_SOAK === "1";
   const { scale, seconds, killEveryMs } = long
     ? { scale: 10, seconds: 60, killEveryMs: 8_000 }
-    : { scale: 1, seconds: 20, killEveryMs: 5_000 };
+    : { scale: 1, seconds: 26, killEveryMs: 3_000 };
 
   test("every state that readers see is balanced, and at the end views, topics and slot agree with the source", async (t) => {
     await using kafka = await startKafka();
