@@ -9,7 +9,7 @@ import type { WorkerTask } from "../../test/model/log-history-worker.ts";
  * `MILLRACE_MODEL_RUNS` runs that many histories, `MILLRACE_TEST_SEED` begins with another seed (and replays one together
  * with `MILLRACE_MODEL_RUNS=1`). One that fails prints its seed and its last steps.
  */
-const runs = Number(process.env.MILLRACE_MODEL_RUNS ?? 1000);
+const runs = Number(process.env.MILLRACE_MODEL_RUNS ?? 600);
 const firstSeed = Number(process.env.MILLRACE_TEST_SEED ?? 1);
 /** Those of other kinds for each of the plain ones. */
 const otherShare = 0.1;
