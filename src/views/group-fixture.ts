@@ -86,6 +86,13 @@ export class ViewsFixture implements AsyncDisposable {
     await group.close();
   }
 
+  /** All connections to the store drop, but not those that look on. */
+  async cutConnections(): Promise<void> {
+    await this.pool.query(
+      "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and application_name <> 'law watch'",
+    );
+  }
+
   /** Rows of a query as JSON texts in order. */
   async rows(query: string): Promise<string[]> {
     const { rows } = await this.pool.query<{ row: string }>(

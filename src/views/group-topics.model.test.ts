@@ -171,9 +171,7 @@ async function runs(random: Random, rounds: number): Promise<string> {
       await fixture.kill(group);
       group = await open();
     } else if (dice === 1) {
-      await fixture.pool.query(
-        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and application_name <> 'law watch'",
-      );
+      await fixture.cutConnections();
     } else if (dice === 2) {
       await group.rebuild("met");
     } else if (dice === 3 && partitions < 4) {

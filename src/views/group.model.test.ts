@@ -105,9 +105,7 @@ test("mirrors equal the source and views equal their queries, however batches ar
       await fixture.kill(group);
       group = await open();
     } else if (dice === 1) {
-      await fixture.pool.query(
-        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and application_name <> 'law watch'",
-      );
+      await fixture.cutConnections();
     } else if (dice === 2) {
       await group.rebuild("by_owner");
     } else if (dice >= 12 && dice < 16) {

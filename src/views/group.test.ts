@@ -515,9 +515,7 @@ test("a store that goes away is waited for, and nothing is applied twice", async
   await live(group);
   for (let i = 0; i < 5; i++) {
     await shop.commit(order(100 + i));
-    await fixture.pool.query(
-      "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()",
-    );
+    await fixture.cutConnections();
     await shop.commit({ table: orders, delete: [String(100 + i), null, null, null] }, order(200 + i));
     await fixture.settled(group);
     assert.deepEqual(await fixture.rows("select * from views.by_status"), await fixture.rows(byStatus));

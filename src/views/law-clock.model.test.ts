@@ -5,8 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import pg from "pg";
-import { testDatabase } from "../../test/support/postgres.ts";
+import type pg from "pg";
 import { type Random, seededRandom } from "../base/random.ts";
 import { sql, view } from "../catalog/definitions.ts";
 import type { CompiledView, MirrorBinding } from "./compiled-view.ts";
@@ -18,7 +17,7 @@ import {
   timedFeatures,
   timedWholeFeatures,
 } from "./law-clock.fixture.ts";
-import { LawDriver } from "./law-driver.fixture.ts";
+import { LawDriver, withDatabase } from "./law-driver.fixture.ts";
 import { type LawFeature, lawSeed } from "./law-features.fixture.ts";
 import { wholeRefreshMs } from "./law-whole.fixture.ts";
 
@@ -36,17 +35,6 @@ interface Run {
 
 function definition(name: string, text: string) {
   return view(name, { ...sql``, text });
-}
-
-async function withDatabase(work: (client: pg.Client) => Promise<void>): Promise<void> {
-  await using database = await testDatabase();
-  const client = new pg.Client({ connectionString: database.url });
-  await client.connect();
-  try {
-    await work(client);
-  } finally {
-    await client.end();
-  }
 }
 
 async function begin(client: pg.Client, seed: number): Promise<Run> {

@@ -3,7 +3,8 @@
  * with the applier but the compiled statements.
  */
 import assert from "node:assert/strict";
-import type pg from "pg";
+import pg from "pg";
+import { testDatabase } from "../../test/support/postgres.ts";
 import type { Random } from "../base/random.ts";
 import { mirrorName, quote, type ViewDefinition } from "../catalog/definitions.ts";
 import { pinnedSession } from "../store/session.ts";
@@ -350,4 +351,16 @@ function keyText(key: readonly string[], row: Readonly<Record<string, unknown>>)
 
 function tableOf({ shape }: MirrorBinding): string {
   return `${quote(shape.source)}.${quote(mirrorName(shape.schema, shape.table))}`;
+}
+
+/** On a connection to a database of its own. */
+export async function withDatabase(work: (client: pg.Client) => Promise<void>): Promise<void> {
+  await using database = await testDatabase();
+  const client = new pg.Client({ connectionString: database.url });
+  await client.connect();
+  try {
+    await work(client);
+  } finally {
+    await client.end();
+  }
 }

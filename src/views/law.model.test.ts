@@ -4,13 +4,12 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import pg from "pg";
-import { testDatabase } from "../../test/support/postgres.ts";
+import type pg from "pg";
 import { type Random, seededRandom } from "../base/random.ts";
 import { sql, view } from "../catalog/definitions.ts";
 import { compileViewSync } from "./compile.ts";
 import type { CompiledView, MirrorBinding } from "./compiled-view.ts";
-import { type LawChange, LawDriver } from "./law-driver.fixture.ts";
+import { type LawChange, LawDriver, withDatabase } from "./law-driver.fixture.ts";
 import { features, keyedFeatures, type LawFeature, lawSeed, multisetFeatures } from "./law-features.fixture.ts";
 import { makeBatch, makeQuery, makeTables } from "./law-generator.fixture.ts";
 import { pick } from "./law-pieces.fixture.ts";
@@ -25,17 +24,6 @@ function definition(name: string, text: string, key?: readonly string[]) {
 
 function wholeDefinition(name: string, text: string, key?: readonly string[]) {
   return { ...definition(name, text, key), refreshMs: wholeRefreshMs };
-}
-
-async function withDatabase(work: (client: pg.Client) => Promise<void>): Promise<void> {
-  await using database = await testDatabase();
-  const client = new pg.Client({ connectionString: database.url });
-  await client.connect();
-  try {
-    await work(client);
-  } finally {
-    await client.end();
-  }
 }
 
 test("a generated view equals its query after every batch of a generated history", async (t) => {
