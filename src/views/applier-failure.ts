@@ -4,6 +4,7 @@ import { printDuration } from "../base/units.ts";
 import { PipelineError } from "./applier-pipeline.ts";
 import type { StoredError } from "./bookkeeping.ts";
 import { serverError } from "./reader-errors.ts";
+import { type TooLong, tooLongOf } from "./wide-indexes.ts";
 
 export type Failure =
   /** The group's row is not as we left it: somebody else wrote, or our last commit was not what we think. */
@@ -31,6 +32,7 @@ export function classifyFailure(error: unknown): Failure {
   const timeout = sqlState === "57014";
   if (sqlState === "" || (storeClasses.has(sqlState.slice(0, 2)) && !timeout)) return { kind: "store" };
   const stored: StoredError = { code: "VIEW_FAILED", message, sqlState };
+  if (owner === "history") return { kind: "view", view: name, error: stored };
   if (owner === "view" || owner === "build") return { kind: owner, view: name, error: stored };
   if (owner === "mirror") return { kind: "mirror", mirrorId: Number(name), error: stored };
   return { kind: "store" };
@@ -39,6 +41,8 @@ export function classifyFailure(error: unknown): Failure {
 export type BuildFailure =
   /** The store's trouble, which passes. */
   | { readonly kind: "again"; readonly message: string }
+  /** A row may be too long for an index, which can be made one for any length. */
+  | { readonly kind: "too long"; readonly error: StoredError; readonly tooLong: TooLong }
   /** The view's own statement cannot run on what its tables hold. */
   | { readonly kind: "failed"; readonly error: StoredError };
 
@@ -53,7 +57,9 @@ export function classifyBuildFailure(error: unknown, takesMsMax?: number): Build
     const tooLong = `its query takes longer than the ${printDuration(takesMsMax)} that it is given to run as a whole`;
     return { kind: "failed", error: { code: "VIEW_FAILED", message: tooLong, sqlState } };
   }
-  if (sqlState === "23505") {
+  const tooLong = tooLongOf(error);
+  if (tooLong !== null) return { kind: "too long", error: { code: "VIEW_FAILED", message, sqlState }, tooLong };
+  if (sqlState === "23505" || sqlState === "23P01") {
     const detail = error instanceof Error && "detail" in error ? `: ${error.detail}` : "";
     return {
       kind: "failed",

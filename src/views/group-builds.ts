@@ -6,6 +6,7 @@
  * a build. A version becomes readable in the transaction that merges the last of what was recorded.
  */
 import type { Timer } from "../base/clock.ts";
+import type { BuildFailure } from "./applier-failure.ts";
 import type { StoredError, VersionRow } from "./bookkeeping.ts";
 import { writeVersion } from "./bookkeeping.ts";
 import type { CompiledView } from "./compiled-view.ts";
@@ -48,6 +49,8 @@ export class GroupBuilds {
   readonly #timers = new Set<Timer>();
   /** Builds that the store's trouble ended, by view: not begun again before their pause is over. */
   readonly #failures = new Map<string, { readonly version: number; readonly times: number; waiting: boolean }>();
+  /** Versions, by view, that have rows that are too long for their indexes. */
+  readonly #wide = new Map<string, number>();
   #closed = false;
 
   /** `onDue` is called when `step` has something to do. */
@@ -78,6 +81,7 @@ export class GroupBuilds {
     for (const [name, { version }] of this.#failures) {
       if (this.#context.state.views.get(name)?.planned.compiled?.version !== version) this.#failures.delete(name);
     }
+    for (const name of this.#wide.keys()) if (!this.#context.state.views.has(name)) this.#wide.delete(name);
     this.#becomeDue();
   }
 
@@ -128,6 +132,7 @@ export class GroupBuilds {
       view,
       indexes: wantedIndexes([view], new Map(state.mirrors.map((mirror) => [mirror.id, mirror]))),
       takesMsMax: settings.refreshLimits.takesMsMax(view.whole?.everyMs ?? 0),
+      wide: this.#wide.get(view.name) === view.version,
       connect: () => settings.connectBuilder(),
       onStage: () => {
         if (this.#current?.build !== build) return;
@@ -165,10 +170,17 @@ export class GroupBuilds {
       case "filled":
         return await this.#catchUp(current, stage.recording);
       case "failed":
-        return stage.failure.kind === "again"
-          ? await this.#again(build.view, stage.failure.message)
-          : await this.#fail(build.view, stage.failure.error);
+        return await this.#failed(build.view, stage.failure);
     }
+  }
+
+  async #failed(view: CompiledView, failure: BuildFailure): Promise<void> {
+    if (failure.kind === "again") return await this.#again(view, failure.message);
+    if (failure.kind === "failed" || this.#wide.get(view.name) === view.version) {
+      return await this.#fail(view, failure.error);
+    }
+    this.#wide.set(view.name, view.version);
+    await this.#again(view, failure.error.message);
   }
 
   /** Twice what was recorded since the last time, so that it comes to an end however much is recorded. */

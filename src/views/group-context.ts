@@ -8,6 +8,7 @@ import type { Engine } from "../engine/engine.ts";
 import type { WireReader } from "../schema/registry/wire-reader.ts";
 import type { TableShape } from "../schema/table-shape.ts";
 import type { Applier } from "./applier.ts";
+import { ownerOf } from "./applier-batch.ts";
 import { classifyFailure, type Failure } from "./applier-failure.ts";
 import type { PipelineStatement, StatementResult } from "./applier-pipeline.ts";
 import { type GroupRow, type StoredError, type StoredStale, type VersionRow, writeVersion } from "./bookkeeping.ts";
@@ -20,6 +21,7 @@ import type { LiveView } from "./live-view.ts";
 import type { RefreshLimits } from "./refresh-limits.ts";
 import { staleView, storedStale } from "./stale-view.ts";
 import { viewFailed } from "./versions.ts";
+import { type TooLong, tooLongOf, widenIndexes } from "./wide-indexes.ts";
 
 export interface GroupSettings {
   readonly name: string;
@@ -61,28 +63,50 @@ export class GroupFenced extends Error {
 const againPauseMs = 200;
 
 /** Whose statement failed. */
-type Blamed = Extract<Failure, { kind: "view" | "build" | "mirror" }>;
+export type Blamed = Extract<Failure, { kind: "view" | "build" | "mirror" }>;
 
 /**
  * One transaction of the group, once. A failure that has an owner, and a lock that was not to be had, are returned;
  * everything else is thrown.
  */
 export async function tryOnce(
-  { applier, state }: GroupContext,
+  context: GroupContext,
   run: (applier: Applier) => Promise<StatementResult[]>,
 ): Promise<
   | { readonly done: StatementResult[] }
   | { readonly failure: Blamed | Extract<Failure, { kind: "again" }>; readonly reason: string }
 > {
+  const { applier, state } = context;
   try {
     const done = await run(applier);
     state.row = applier.row;
     return { done };
   } catch (error) {
-    const failure = classifyFailure(error);
+    let failure = classifyFailure(error);
     if (failure.kind === "fenced") throw new GroupFenced();
     if (failure.kind === "store") throw error;
+    if (failure.kind !== "again" && (await madeRoom(context, failure, tooLongOf(error)))) failure = { kind: "again" };
     return { failure, reason: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** Whether what failed can be tried again: a value was too long for an index, which is one for any length now. */
+export async function madeRoom(context: GroupContext, failure: Blamed, tooLong: TooLong | null): Promise<boolean> {
+  const { applier, state, settings } = context;
+  if (tooLong === null) return false;
+  const own = failure.kind === "mirror" ? state.mirrorTableOf(failure.mirrorId) : state.stateTableOf(failure);
+  const table = tooLong.table ?? own;
+  if (table === undefined) return false;
+  const owner = failure.kind === "mirror" ? ownerOf.mirror(failure.mirrorId) : ownerOf[failure.kind](failure.view);
+  try {
+    return await widenIndexes(applier, table, tooLong.index, owner, settings.diagnostics);
+  } catch (error) {
+    const widening = classifyFailure(error);
+    if (widening.kind === "fenced") throw new GroupFenced();
+    if (widening.kind === "store") throw error;
+    return widening.kind === "again";
+  } finally {
+    state.row = applier.row;
   }
 }
 

@@ -6,9 +6,10 @@
  * computation. After one a view rests for as long as it took, whoever waits.
  */
 import type { Timer } from "../base/clock.ts";
+import type { BuildFailure } from "./applier-failure.ts";
 import type { StoredError } from "./bookkeeping.ts";
 import type { CompiledView, WholeRefresh } from "./compiled-view.ts";
-import { failedVersion, type GroupContext, GroupFenced, transact } from "./group-context.ts";
+import { failedVersion, type GroupContext, GroupFenced, madeRoom, transact } from "./group-context.ts";
 import { setLayout } from "./group-mirrors.ts";
 import { readReach } from "./group-views.ts";
 import type { RunElsewhere } from "./view-build.ts";
@@ -149,10 +150,18 @@ export class GroupRefreshes {
       case "written":
         return await this.#finish(current, applier.row.epoch);
       case "failed":
-        return stage.failure.kind === "failed"
-          ? await this.#fail(view, stage.failure.error)
-          : await this.#again(current, stage.failure.message);
+        return await this.#failed(current, stage.failure);
     }
+  }
+
+  async #failed(current: Current, failure: BuildFailure): Promise<void> {
+    const { view } = current.refresh;
+    if (failure.kind === "failed") return await this.#fail(view, failure.error);
+    if (failure.kind === "again") return await this.#again(current, failure.message);
+    const { error, tooLong } = failure;
+    await this.#again(current, error.message);
+    const blamed = { kind: "view", view: view.name, error } as const;
+    if (!(await madeRoom(this.#context, blamed, tooLong))) await this.#fail(view, error);
   }
 
   async #finish(current: Current, epoch: number): Promise<void> {

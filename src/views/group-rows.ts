@@ -6,11 +6,12 @@ import type { Applied } from "./applier.ts";
 import { classifyFailure, type Failure } from "./applier-failure.ts";
 import type { ClockMove } from "./clock-store.ts";
 import { type GroupClock, timePasses } from "./group-clock.ts";
-import { failedVersion, type GroupContext, GroupFenced, transact } from "./group-context.ts";
+import { failedVersion, type GroupContext, GroupFenced, madeRoom, transact } from "./group-context.ts";
 import { breakMirror, setLayout } from "./group-mirrors.ts";
 import type { GroupProgress } from "./group-progress.ts";
 import type { Inputs, Work } from "./inputs.ts";
 import type { Retention } from "./retention.ts";
+import { tooLongOf } from "./wide-indexes.ts";
 
 type Rows = Extract<Work, { kind: "rows" }>;
 
@@ -63,6 +64,7 @@ export async function applyRows(
       if (failure.kind === "store") throw error;
       if (failure.kind === "again")
         await context.settings.clock.sleep(Math.min(againPauseMs * attempts, 2_000), context.signal);
+      else if (await madeRoom(context, failure, tooLongOf(error))) continue;
       else if (failure.kind === "view" || failure.kind === "build") await failView(context, failure);
       else if (sameRowStates.has(failure.error.sqlState ?? "") && way !== "singly") {
         way = way === "straight" ? "staged" : "singly";

@@ -138,6 +138,17 @@ export class GroupState implements GroupReached {
     );
   }
 
+  /** Of the version that a statement of it was about. */
+  stateTableOf({ kind, view }: { readonly kind: "view" | "build"; readonly view: string }): string | undefined {
+    const entry = this.views.get(view);
+    return (kind === "view" ? entry?.live?.compiled : entry?.planned.compiled)?.stateTable;
+  }
+
+  mirrorTableOf(mirrorId: number): string | undefined {
+    const mirror = this.mirrors.find(({ id }) => id === mirrorId);
+    return mirror && mirrorTable(mirror.shape);
+  }
+
   recordingsWanted(): Recording[] {
     return this.recordings.filter(({ view }) => this.isBuilding(view));
   }

@@ -112,22 +112,6 @@ export function alterComputed(from: TableShape, to: TableShape): string[] | null
   return changes.length === 0 ? [] : [`alter table ${mirrorTable(to)} ${changes.join(", ")}`];
 }
 
-/**
- * What an index that is probed by these columns is over. An entry of a b-tree has a bound, and whoever may write to a topic
- * may send a text of megabytes: one that begins with such a column is by hash of that column alone.
- */
-export function indexedBy({ records, columns }: TableShape, probed: readonly string[]): string {
-  const isWide = (name: string) =>
-    records !== undefined &&
-    name !== "_key" &&
-    columns.some((one) => one.name === name && wideTypes.has(one.storeType));
-  const first = probed.findIndex(isWide);
-  if (first === 0) return `using hash (${quote(probed[0] ?? "")})`;
-  return `(${(first < 0 ? probed : probed.slice(0, first)).map(quote).join(", ")})`;
-}
-
-const wideTypes: ReadonlySet<string> = new Set(["text", "jsonb", "numeric"]);
-
 export function createStaging({ id, shape }: Mirror): string[] {
   const wholeRow = mirrorKind(shape) === "whole-row" ? [`${rowHashColumn} uuid`, "_millrace_count integer"] : [];
   const flags = ["_millrace_del boolean not null", "_millrace_keep text"];

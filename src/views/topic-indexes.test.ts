@@ -3,7 +3,6 @@ import { test } from "node:test";
 import { seededRandom } from "../base/random.ts";
 import { topic } from "../catalog/definitions.ts";
 import { ViewsFixture, viewOf } from "./group-fixture.ts";
-import { indexedBy } from "./mirror.ts";
 import { tableShape } from "./source-fixture.ts";
 import { publish, settled, tableOf } from "./topics-fixture.ts";
 
@@ -15,16 +14,6 @@ const properties = {
   day: { ...text, format: "date" },
 };
 const orders = tableOf(topic("orders", { schema: { properties } }));
-
-test("an index over a topic is a b-tree as far as its columns have a bound, and else by hash", () => {
-  assert.equal(indexedBy(orders, ["count", "day"]), '("count", "day")');
-  assert.equal(indexedBy(orders, ["_key", "customer"]), '("_key")');
-  for (const name of ["customer", "amount", "_value", "_headers", "_problem"]) {
-    assert.equal(indexedBy(orders, [name, "count"]), `using hash ("${name}")`);
-  }
-  const captured = tableShape("shop", "orders", ["id integer", "customer text"]);
-  assert.equal(indexedBy(captured, ["customer", "id"]), '("customer", "id")');
-});
 
 test("a member of megabytes stops no view that joins by it", async () => {
   await using fixture = await ViewsFixture.open();

@@ -15,9 +15,9 @@ export function makeTables(view: CompiledView): string[] {
   return [...view.create.filter((sql) => !isIndex(sql)), ...view.connect, ...createPending(view)];
 }
 
-/** Fills the state. An index over rows that are there is made by sorting them: much faster than row by row. */
-export function fillTables(view: CompiledView, searchIndexes: readonly string[] = []): string[] {
-  return [view.fill, ...view.create.filter(isIndex), ...searchIndexes, `analyze ${view.stateTable}`];
+/** Over rows that are there an index is made by sorting them: much faster than row by row. */
+export function stateIndexes(view: CompiledView): string[] {
+  return view.create.filter(isIndex);
 }
 
 function isIndex(sql: string): boolean {

@@ -14,11 +14,21 @@ import type { GroupRow } from "./bookkeeping.ts";
 import type { CompiledView } from "./compiled-view.ts";
 import { type ExtensionSchemas, findIndexes, findTables } from "./find/find-columns.ts";
 import { checkTypes, makeExtensions } from "./find/find-extensions.ts";
-import { indexedBy, type Mirror, mirrorTable } from "./mirror.ts";
+import { type Mirror, mirrorTable } from "./mirror.ts";
 import { checkReadTypes, readIndexes, tableColumns } from "./read-indexes.ts";
 import { listDeltaColumns, Recording } from "./recording.ts";
-import { dropVersion, fillTables, makeTables } from "./versions-build.ts";
+import { dropVersion, makeTables, stateIndexes } from "./versions-build.ts";
 import type { BuildProgress, ViewColumn } from "./view-info.ts";
+import {
+  createNarrow,
+  createWide,
+  type IndexPart,
+  listNarrow,
+  listParts,
+  type NarrowIndex,
+  tooLongOf,
+  widen,
+} from "./wide-indexes.ts";
 
 export type BuildStage =
   /** Its empty tables are being made, or an index on the mirror that is named. */
@@ -43,6 +53,8 @@ export interface ViewBuildOptions {
   readonly indexes: ReadonlyMap<string, { readonly mirror: Mirror; readonly columns: readonly string[] }>;
   /** How long the query of a view that is recomputed whole may take. */
   readonly takesMsMax: number;
+  /** Rows may be too long for its indexes: they are made for any length, before there are rows. */
+  readonly wide: boolean;
   connect(): Promise<Client>;
   /** The stage is another one. */
   onStage(): void;
@@ -167,6 +179,7 @@ export class ViewBuild {
     await this.#run(["begin", ...makeTables(this.view), "commit"]);
     await this.#makeFind();
     await this.#checkReads();
+    if (this.#options.wide) await this.#makeWide();
     const found = await this.#query<{ columns: string }>(listDeltaColumns, [this.view.deltaTable]);
     const recording = new Recording(this.view, found.rows[0]?.columns ?? "");
     this.#become({ kind: "prepared", recording });
@@ -183,10 +196,16 @@ export class ViewBuild {
       );
       if (rows[0]?.valid) continue;
       this.#become({ kind: "preparing", index: table });
-      await this.#run([
-        `drop index concurrently if exists ${index}`,
-        `create index concurrently ${quote(name)} on ${table} ${indexedBy(mirror.shape, columns)}`,
-      ]);
+      const drop = `drop index concurrently if exists ${index}`;
+      await this.#run([drop]);
+      try {
+        await this.#run([createNarrow(table, name, columns)]);
+      } catch (error) {
+        if (tooLongOf(error) === null) throw error;
+        const { rows: parts } = await this.#query<IndexPart & { name: string }>(listParts, [table]);
+        const probed = columns.flatMap((column) => parts.find((part) => part.name === column) ?? []);
+        await this.#run([drop, createWide(table, probed, `concurrently ${quote(name)}`)]);
+      }
     }
     this.#become({ kind: "preparing", index: null });
   }
@@ -226,12 +245,25 @@ export class ViewBuild {
   async #fill(recording: Recording, batch: number): Promise<void> {
     const { rows } = await this.#query<{ "QUERY PLAN": unknown }>(`explain (format json) ${this.view.fill}`, []);
     this.#become({ kind: "filling", recording, estimate: estimateOf(rows[0]?.["QUERY PLAN"]) });
-    const indexes = [...findIndexes(this.view, this.#schemas), ...readIndexes(this.view, this.#columns)];
-    const [fill = "", ...rest] = fillTables(this.view, indexes);
-    const { whole } = this.view;
-    await this.#run(whole ? this.#limited(fill) : [fill]);
-    await this.#run([...rest, ...(whole ? [whole.filled(`${batch}`)] : []), "commit"]);
+    const { whole, stateTable } = this.view;
+    const { wide } = this.#options;
+    await this.#run(whole ? this.#limited(this.view.fill) : [this.view.fill]);
+    await this.#run(wide ? [] : this.#indexes());
+    await this.#run([`analyze ${stateTable}`, ...(whole ? [whole.filled(`${batch}`)] : []), "commit"]);
     this.#become({ kind: "filled", recording });
+  }
+
+  #indexes(): string[] {
+    const searched = findIndexes(this.view, this.#schemas);
+    return [...stateIndexes(this.view), ...searched, ...readIndexes(this.view, this.#columns)];
+  }
+
+  /** Of a table that has no rows yet, so that nothing is too long for what is widened. */
+  async #makeWide(): Promise<void> {
+    const { stateTable } = this.view;
+    await this.#run(this.#indexes());
+    const { rows } = await this.#query<NarrowIndex>(listNarrow, [stateTable]);
+    await this.#run(["begin", ...rows.flatMap((index) => widen(stateTable, index)), "commit"]);
   }
 
   #limited(sql: string): string[] {
