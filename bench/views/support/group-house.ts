@@ -13,6 +13,7 @@ import type { TableShape } from "../../../src/schema/table-shape.ts";
 import { openStore, type Store } from "../../../src/store/store.ts";
 import { type Group, openGroup } from "../../../src/views/group.ts";
 import { type FixtureChange, SourceFixture } from "../../../src/views/source-fixture.ts";
+import type { WaitTarget } from "../../../src/views/view-info.ts";
 import { percentile } from "../../harness.ts";
 
 const changesPerTransaction = 50;
@@ -27,12 +28,12 @@ export interface WorkedOff {
 export class GroupHouse implements AsyncDisposable {
   readonly store: Store;
   readonly shop: SourceFixture;
-  readonly #engine: Engine;
+  readonly engine: Engine;
   readonly #directory: string;
   readonly #sources: string[];
 
   private constructor(engine: Engine, store: Store, shop: SourceFixture, directory: string, sources: string[]) {
-    this.#engine = engine;
+    this.engine = engine;
     this.store = store;
     this.shop = shop;
     this.#directory = directory;
@@ -63,13 +64,18 @@ export class GroupHouse implements AsyncDisposable {
   }
 
   /** Offsets are counted against `changesPerBatch`, of which a delete has two. */
-  group(definitions: readonly ViewDefinition[], changesPerBatch = 10_000): Promise<Group> {
+  group(
+    definitions: readonly ViewDefinition[],
+    changesPerBatch = 10_000,
+    topics: readonly TableShape[] = [],
+  ): Promise<Group> {
     return openGroup({
       name: "main",
-      engine: this.#engine,
+      engine: this.engine,
       store: this.store,
       definitions,
       sources: this.#sources.map((name) => ({ name, tables: [] })),
+      topics,
       mode: "dev",
       clock: systemClock,
       random: systemRandom,
@@ -97,8 +103,8 @@ export class GroupHouse implements AsyncDisposable {
     return group.waitFor({ kind: "source", source: "shop", lsn: this.shop.lsn }, 1_800_000);
   }
 
-  /** How the group works off what is in the log already. */
-  async workOff(group: Group, changes: number, into: WorkedOff): Promise<void> {
+  /** How the group works off what is in the log already, or what is up to `target`. */
+  async workOff(group: Group, changes: number, into: WorkedOff, target?: WaitTarget): Promise<void> {
     const startedMs = systemClock.monotonicMs();
     let lastMs = startedMs;
     let batch = group.position().batch;
@@ -109,14 +115,14 @@ export class GroupHouse implements AsyncDisposable {
       into.batchesMs.push(nowMs - lastMs);
       lastMs = nowMs;
     });
-    await this.settled(group);
+    await (target === undefined ? this.settled(group) : group.waitFor(target, 1_800_000));
     stop();
     into.elapsedMs += systemClock.monotonicMs() - startedMs;
     into.changes += changes;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#engine.close();
+    await this.engine.close();
     await this.store.close();
     await rm(this.#directory, { recursive: true, force: true });
   }
