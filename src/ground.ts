@@ -3,9 +3,10 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { systemClock } from "./base/clock.ts";
 import type { Diagnostics } from "./base/diagnostics.ts";
-import { MillraceError } from "./base/errors.ts";
+import { invariant, MillraceError } from "./base/errors.ts";
 import { systemRandom } from "./base/random.ts";
 import { realDisk } from "./base/real-disk.ts";
+import type { GroupDefinition } from "./catalog/definitions.ts";
 import { openClusterEngine } from "./engine/cluster/cluster-engine.ts";
 import { type EmbeddedEngine, openEmbeddedEngine } from "./engine/embedded/embedded-engine.ts";
 import type { Engine } from "./engine/engine.ts";
@@ -30,23 +31,33 @@ export async function openGround(
   house: AsyncDisposableStack,
 ): Promise<Ground> {
   const tools = { clock: systemClock, random: systemRandom, diagnostics };
-  const opening = [
-    openStore({
-      ...tools,
-      url: settings.store,
-      dataDirectory: settings.dataDirectory,
-      port: settings.storePort.port,
-      portRequired: settings.storePort.required,
-      binDirectory: settings.pgBin,
-    }),
-    openLog(settings, tools),
-  ] as const;
+  const opening = [openStore({ ...tools, ...storeOptions(settings) }), openLog(settings, tools)] as const;
   const [store, log] = await Promise.allSettled(opening);
   if (store.status === "fulfilled") house.defer(() => store.value.close());
   if (log.status === "fulfilled") house.defer(() => log.value.engine.close());
   if (store.status === "rejected") throw store.reason;
   if (log.status === "rejected") throw log.reason;
   return { store: store.value, log: log.value };
+}
+
+/** Of a group beside `main`: where its definition says, or in the server of the others. Closed by the caller. */
+export async function openGroupStore(
+  { name, store: url }: GroupDefinition,
+  main: Store,
+  { settings, diagnostics }: { readonly settings: Settings; readonly diagnostics: Diagnostics },
+): Promise<Store> {
+  if (url === null) {
+    invariant(main.beside, "this store has no databases beside its own");
+    return await main.beside(name);
+  }
+  const tools = { clock: systemClock, random: systemRandom, diagnostics };
+  // Who opens it tries again by himself.
+  return await openStore({ ...tools, ...storeOptions(settings), url, openTimeoutMs: 0 });
+}
+
+function storeOptions({ store, dataDirectory, storePort, pgBin }: Settings) {
+  const { port, required: portRequired } = storePort;
+  return { url: store, dataDirectory, port, portRequired, binDirectory: pgBin };
 }
 
 interface Tools {

@@ -25,6 +25,8 @@ export type { PublishOptions, SqlClient } from "./catalog/define/outbox.ts";
 export type { OutboxTableOptions } from "./catalog/define/outbox-table.ts";
 export type {
   Definition,
+  GroupDefinition,
+  GroupOptions,
   ListedEvent,
   ListPage,
   ListRequest,
@@ -49,4 +51,4 @@ export type {
   WebhookVerdict,
   WebhookVerifier,
 } from "./catalog/definitions.ts";
-export { postgres, sql, topic, view, webhook } from "./catalog/definitions.ts";
+export { group, postgres, sql, topic, view, webhook } from "./catalog/definitions.ts";

@@ -1,11 +1,7 @@
 /** Opens the Kafka door as the settings say: the files that they name, the admin, the catalogue's rules. */
 import { readFileSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import type { TlsOptions } from "node:tls";
 import { ensureUser } from "./access/ensure-user.ts";
-import { keysFromAddress } from "./access/json-web-key-address.ts";
-import { JsonWebKeys } from "./access/json-web-keys.ts";
-import { defaultTokenRules, type TokenRules } from "./access/json-web-token.ts";
 import type { Clock } from "./base/clock.ts";
 import type { Diagnostics } from "./base/diagnostics.ts";
 import { MillraceError } from "./base/errors.ts";
@@ -19,6 +15,7 @@ import type { EmbeddedEngine } from "./engine/embedded/embedded-engine.ts";
 import type { KafkaSecurityName, KafkaSecuritySettings } from "./kafka-security-settings.ts";
 import type { KafkaSettings } from "./kafka-settings.ts";
 import type { TopicSchemas } from "./registry/topic-schemas.ts";
+import { openTokenRules } from "./token-rules.ts";
 
 export interface KafkaDoorOptions {
   readonly engine: EmbeddedEngine;
@@ -44,7 +41,7 @@ export async function openKafkaDoor(options: KafkaDoorOptions): Promise<BrokerDo
     superUsers: settings.security.superUsers,
     principalRules: settings.security.principalRules,
     mechanisms: hasSasl ? settings.security.mechanisms : [],
-    tokens: tokensOf(settings.security, options),
+    tokens: openTokenRules(settings.security.tokens, options),
     reauthenticateMs: settings.security.reauthenticateMs,
   });
   try {
@@ -90,18 +87,6 @@ function tlsOf({ certificate, clientAuthority, clientCertificates }: KafkaSecuri
     requestCert: clientCertificates !== "none",
     rejectUnauthorized: clientCertificates === "required",
   };
-}
-
-function tokensOf(
-  { tokens }: KafkaSecuritySettings,
-  { clock, diagnostics }: Pick<KafkaDoorOptions, "clock" | "diagnostics">,
-): TokenRules | null {
-  if (!tokens) return null;
-  const { keys, issuer, audiences } = tokens;
-  const load = /^https?:\/\//.test(keys)
-    ? keysFromAddress(keys)
-    : (signal: AbortSignal) => readFile(keys, { encoding: "utf8", signal });
-  return { ...defaultTokenRules, keys: new JsonWebKeys({ load, clock, diagnostics }), issuer, audiences };
 }
 
 function pem(path: string, setting: KafkaSecurityName): Buffer {

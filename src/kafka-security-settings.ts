@@ -6,6 +6,7 @@ import type { SaslMechanism } from "./access/sasl-mechanisms.ts";
 import { saslMechanisms } from "./access/sasl-mechanisms.ts";
 import { MillraceError } from "./base/errors.ts";
 import { parseDurationMs } from "./base/units.ts";
+import type { TokenSettings } from "./token-rules.ts";
 
 export interface KafkaSecuritySettings {
   /** Paths. Null: there is no TLS. */
@@ -20,11 +21,7 @@ export interface KafkaSecuritySettings {
   readonly superUsers: readonly string[];
   readonly authorization: boolean;
   /** Null: OAUTHBEARER is not offered. */
-  readonly tokens: {
-    readonly keys: string;
-    readonly issuer: string | null;
-    readonly audiences: readonly string[];
-  } | null;
+  readonly tokens: TokenSettings | null;
   /** 0: a session has no end but its credential's own. */
   readonly reauthenticateMs: number;
 }

@@ -18,6 +18,38 @@ export interface RunningFile {
   };
   /** Of the role that can only read. */
   readonly store: StoreAddress;
+  /** The same of the groups of views beside `main` whose store was reached, by their names. */
+  readonly groupStores: Readonly<Record<string, StoreAddress>>;
+}
+
+export interface KeptRunningFile {
+  /** Writes it again if there is something else to say. Throws nothing. */
+  look(): void;
+  /** Takes it away. */
+  close(): Promise<void>;
+}
+
+/** Resolves when it stands there. */
+export async function keepRunningFile(dataDirectory: string, content: () => RunningFile): Promise<KeptRunningFile> {
+  const first = content();
+  let told = JSON.stringify(first);
+  let writing = writeRunningFile(dataDirectory, first);
+  await writing;
+  let isClosed = false;
+  return {
+    look() {
+      const now = content();
+      const text = JSON.stringify(now);
+      if (isClosed || text === told) return;
+      told = text;
+      writing = writing.then(() => writeRunningFile(dataDirectory, now)).catch(() => {});
+    },
+    async close() {
+      isClosed = true;
+      await writing;
+      await removeRunningFile(dataDirectory);
+    },
+  };
 }
 
 export async function writeRunningFile(dataDirectory: string, content: RunningFile): Promise<void> {

@@ -16,21 +16,23 @@ import { Sources } from "./capture/sources.ts";
 import { Hooks } from "./capture/webhooks/hooks.ts";
 import { CatalogueTopic } from "./catalog/catalogue-topic.ts";
 import { arrange, type Definitions } from "./catalog/collect.ts";
-import type { Definition } from "./catalog/definitions.ts";
+import { type Definition, mainGroup } from "./catalog/definitions.ts";
 import { topicRetentions } from "./catalog/topic-retentions.ts";
 import { topicTables } from "./catalog/topic-table.ts";
 import { descriptorsMax } from "./descriptors.ts";
 import type { EmbeddedEngine } from "./engine/embedded/embedded-engine.ts";
 import { openFeeds } from "./feeds/feeds.ts";
-import { openGround } from "./ground.ts";
+import { openGround, openGroupStore } from "./ground.ts";
 import { openConsoleFiles } from "./http/console-files.ts";
 import { planConnections } from "./http/door-settings.ts";
 import { openGuard } from "./http/guard.ts";
 import { openHttpDoor } from "./http/http-door.ts";
 import { IdempotentAppends } from "./http/idempotent-appends.ts";
+import type { GroupInfo } from "./http/node-info.ts";
 import { openKafkaDoor } from "./kafka-door.ts";
 import { lockDirectory } from "./log/directory-lock.ts";
 import {
+  collectGroups,
   collectLog,
   collectProcess,
   collectPublishers,
@@ -55,12 +57,14 @@ import { Publishers } from "./publish/publishers.ts";
 import { CapturedSchemas } from "./registry/captured-schemas.ts";
 import { SchemaRegistry, schemasUnit } from "./registry/schema-registry.ts";
 import { TopicSchemas } from "./registry/topic-schemas.ts";
-import { removeRunningFile, writeRunningFile } from "./running-file.ts";
+import { keepRunningFile } from "./running-file.ts";
 import type { SchemaFile } from "./schema/table-shape.ts";
 import type { Settings } from "./settings.ts";
 import type { Store, StoreAddress } from "./store/store.ts";
-import { openGroup } from "./views/group.ts";
-import { openReader } from "./views/reader.ts";
+import { openTokenRules } from "./token-rules.ts";
+import { refuseAcrossGroups } from "./views/group-borders.ts";
+import { type GroupStatus, openGroups } from "./views/groups.ts";
+import { operator } from "./views/policy/caller.ts";
 import { refuseExpiring, retentionErrors } from "./views/topic-retention.ts";
 
 export interface MillraceOptions {
@@ -104,9 +108,10 @@ export async function startMillrace(options: MillraceOptions): Promise<Running> 
   }
 }
 
-/** As `arrange`, and throws `VIEW_TOPIC_RETENTION`: a view that is not to be kept must not end one that is. */
+/** As `arrange`, and throws `VIEW_OF_ANOTHER_GROUP`, `VIEW_TOPIC_RETENTION`: a view that is not to be kept must not end one that is. */
 async function checked(given: readonly Definition[]): Promise<Definitions> {
   const definitions = arrange(given);
+  await refuseAcrossGroups(definitions.views);
   await refuseExpiring(definitions.views, topicRetentions(definitions));
   return definitions;
 }
@@ -131,7 +136,7 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
   const definitions = await checked(given);
 
   const units = [
-    unitOfGroup(groupName),
+    ...[mainGroup, ...definitions.groups.map(({ name }) => name)].map(unitOfGroup),
     schemasUnit,
     unitOfIdempotency,
     ...definitions.sources.map(({ name }) => unitOfSource(name)),
@@ -179,23 +184,21 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
     for (const { message, hint } of errors) diagnostics.warn(message, { hint });
   };
   await warnOfRetention(definitions);
-  const group = await openGroup({
+  const groups = await openGroups({
     ...tools,
-    name: groupName,
     engine,
     store,
+    openStore: (definition) => openGroupStore(definition, store, options),
     mode,
     progress,
     wire,
-    definitions: definitions.views,
-    sources: definitions.sources,
-    topics: topicTables(definitions, cleanupOf),
-    told: newestPublished(progress),
+    work: { ...definitions, topics: topicTables(definitions, cleanupOf) },
+    told: (name) => newestPublished(progress, name === mainGroup ? undefined : name),
     catchUp: (source) => sources.catchUp(source),
+    rowCacheBytesMax: settings.rowCacheBytes,
   });
-  house.defer(() => group.close());
-  const reader = openReader({ group, store, clock: systemClock, rowCacheBytesMax: settings.rowCacheBytes });
-  house.defer(() => reader.close());
+  house.defer(() => groups.stop());
+  const { reader } = groups;
   const feeds = openFeeds({ ...tools, views: reader, engine, wire });
   house.defer(() => feeds.close());
 
@@ -203,6 +206,7 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
   collectLog(metrics, engine);
   collectSources(metrics, () => sources.list());
   collectViews(metrics, reader);
+  collectGroups(metrics, () => groups.status());
   collectProcess(metrics, systemClock);
   const loop = watchEventLoop(metrics, systemClock);
   house.defer(() => loop.close());
@@ -218,8 +222,8 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
     ...tools,
     engine,
     progress,
-    reader,
-    store,
+    reader: reader.as(operator),
+    store: groups,
     misfitOf: (topic, record) => schemas.misfitOf(topic, record),
   });
   house.defer(() => publishers.close());
@@ -243,6 +247,7 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
     ...tools,
     engine,
     views: reader,
+    rebuildView: (view) => groups.rebuild(view),
     publications: publishers,
     feeds,
     metrics,
@@ -264,6 +269,7 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
         version: store.serverVersion,
         reader: withoutPassword(store.reader),
       },
+      groups: groups.status().map(groupInfo),
       addresses: {
         http: door.url,
         kafka,
@@ -272,6 +278,7 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
     }),
     files: openConsoleFiles(realDisk),
     renderMetrics: () => metrics.render(),
+    tokens: openTokenRules(settings.tokens, tools),
     settings: {
       host: settings.host,
       port: settings.http.required ? settings.http.port : null,
@@ -282,13 +289,15 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
   });
   house.defer(() => door.close());
   await sources.apply(given, { release: false });
-  await writeRunningFile(dataDirectory, {
+  const runningFile = await keepRunningFile(dataDirectory, () => ({
     pid: process.pid,
     startedAt,
     addresses: { http: door.url, kafka, kafkaListeners: listenersOf(protocol) },
     store: store.reader,
-  });
-  house.defer(() => removeRunningFile(dataDirectory));
+    groupStores: storesBeside(groups.status()),
+  }));
+  house.defer(() => runningFile.close());
+  house.defer(reader.onChange(() => runningFile.look()));
 
   let { published } = definitions;
   return {
@@ -307,16 +316,14 @@ async function build(options: MillraceOptions, house: AsyncDisposableStack): Pro
       schemas.set(arranged.topics);
       await sources.apply(next, { release: mode === "dev" });
       await hooks.apply(next);
-      await group.reload(arranged.views, arranged.sources, topicTables(arranged, cleanupOf));
+      await groups.reload({ ...arranged, topics: topicTables(arranged, cleanupOf) });
       published = arranged.published;
       await publishers.apply(published);
     },
-    schemaFile: () => group.schemaFile(),
+    schemaFile: () => groups.schemaFile(),
     stop: () => house.disposeAsync(),
   };
 }
-
-const groupName = "main";
 
 /** How long a program that is going down on the same data directory is waited for. */
 const lockWaitMs = 10_000;
@@ -373,6 +380,23 @@ function listenersOf(door: BrokerDoor | null): Record<string, string> {
 
 function printedAddress({ host, port }: { readonly host: string; readonly port: number }): string {
   return `${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
+function storesBeside(groups: readonly GroupStatus[]): Record<string, StoreAddress> {
+  return Object.fromEntries(
+    groups.flatMap(({ name, store }) => (name === mainGroup || !store ? [] : [[name, store.reader]])),
+  );
+}
+
+function groupInfo({ name, condition, position, store }: GroupStatus): GroupInfo {
+  const { kind } = condition;
+  return {
+    name,
+    state: kind,
+    error: kind === "running" ? (store?.problem?.() ?? null) : condition.error,
+    position: { generation: position.generation, batch: position.batch },
+    store: store && { kind: store.kind, state: store.state(), reader: withoutPassword(store.reader) },
+  };
 }
 
 function withoutPassword({ host, port, database, user }: StoreAddress): Omit<StoreAddress, "password"> {

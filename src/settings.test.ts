@@ -20,6 +20,7 @@ test("an empty environment gives the defaults of the table", () => {
     rowCacheBytes: 64 * 1024 ** 2,
     key: null,
     origins: [],
+    tokens: null,
     idempotencyWindowMs: 86_400_000,
     kafka: {
       cluster: null,
@@ -204,5 +205,17 @@ test("the window of idempotency keys has a unit and its bounds", () => {
       (error) => MillraceError.is(error, "SETTING_INVALID"),
       text,
     );
+  }
+});
+
+test("callers' tokens need keys, and an issuer or audience without them is refused", () => {
+  const given = { MILLRACE_TOKEN_KEYS: "https://id.example/keys", MILLRACE_TOKEN_AUDIENCE: "shop, app" };
+  const tokens = { keys: "https://id.example/keys", issuer: null, audiences: ["shop", "app"] };
+  assert.deepEqual(readSettings("/app", given).tokens, tokens);
+  for (const name of ["MILLRACE_TOKEN_ISSUER", "MILLRACE_TOKEN_AUDIENCE"]) {
+    assert.throws(() => readSettings("/app", { [name]: "shop" }), {
+      code: "SETTING_INVALID",
+      message: /need MILLRACE_TOKEN_KEYS/,
+    });
   }
 });

@@ -9,6 +9,7 @@ import { MillraceError } from "./base/errors.ts";
 import { parseDurationMs, parseSizeBytes } from "./base/units.ts";
 import { type KafkaSettings, kafkaSettingsTable, readKafkaSettings } from "./kafka-settings.ts";
 import { type DiagnosticsLevel, parseDiagnosticsLevel } from "./observe/diagnostics.ts";
+import type { TokenSettings } from "./token-rules.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -33,6 +34,8 @@ export interface Settings {
   readonly rowCacheBytes: number;
   readonly key: string | null;
   readonly origins: readonly string[];
+  /** Of callers' tokens, for views with a policy; null takes none. */
+  readonly tokens: TokenSettings | null;
   /** How long an idempotency key is remembered. */
   readonly idempotencyWindowMs: number;
   readonly kafka: KafkaSettings;
@@ -103,7 +106,7 @@ export const settingsTable = [
     form: "size",
     default: "64MB",
     about:
-      "Rows of views that are kept in memory for those who read them by their keys. Beyond it, those that are asked for least go. `0B` keeps none.",
+      "Rows of views that are kept in memory for those who read them by their keys. Beyond it, those that are asked for least go. `0B` keeps none. Of each group of views.",
   },
   {
     name: "MILLRACE_KEY",
@@ -116,6 +119,25 @@ export const settingsTable = [
     form: "origins with commas between",
     default: null,
     about: "Browser origins that may read and write, beside loopback: `https://shop.example`.",
+  },
+  {
+    name: "MILLRACE_TOKEN_KEYS",
+    form: "file or https://…",
+    default: null,
+    about:
+      "The key set (JWKS) that callers' tokens are signed with, who read views that have a `policy`. Left out: no token is taken.",
+  },
+  {
+    name: "MILLRACE_TOKEN_ISSUER",
+    form: "text",
+    default: null,
+    about: "Who must have issued a caller's token. Left out: anybody with the key.",
+  },
+  {
+    name: "MILLRACE_TOKEN_AUDIENCE",
+    form: "texts with commas between",
+    default: null,
+    about: "For whom a caller's token must be. Left out: anybody.",
   },
   {
     name: "MILLRACE_IDEMPOTENCY_WINDOW",
@@ -172,6 +194,7 @@ export function readSettings(baseDirectory: string, environment: Environment = p
     rowCacheBytes: size("MILLRACE_ROW_CACHE", read("MILLRACE_ROW_CACHE") ?? "64MB", 0),
     key: key(read("MILLRACE_KEY")),
     origins: origins(read("MILLRACE_ORIGINS")),
+    tokens: tokens(read("MILLRACE_TOKEN_KEYS"), read("MILLRACE_TOKEN_ISSUER"), read("MILLRACE_TOKEN_AUDIENCE")),
     idempotencyWindowMs: duration("MILLRACE_IDEMPOTENCY_WINDOW", read("MILLRACE_IDEMPOTENCY_WINDOW") ?? "24h", 60_000),
     kafka: readKafkaSettings(read),
     diagnostics: parseDiagnosticsLevel(read("MILLRACE_DIAGNOSTICS") ?? "info"),
@@ -279,6 +302,22 @@ function origins(text: string | null): string[] {
       if (URL.canParse(one) && new URL(one).origin === one.replace(/\/$/, "")) return new URL(one).origin;
       throw invalid("MILLRACE_ORIGINS", one, "an origin", "Write scheme and host, as in https://shop.example.");
     });
+}
+
+/** An issuer or an audience without keys would be taken for a check that nobody makes. */
+function tokens(keys: string | null, issuer: string | null, audience: string | null): TokenSettings | null {
+  if (keys === null && (issuer !== null || audience !== null)) {
+    throw new MillraceError(
+      "SETTING_INVALID",
+      "MILLRACE_TOKEN_ISSUER and MILLRACE_TOKEN_AUDIENCE need MILLRACE_TOKEN_KEYS",
+      {
+        hint: "Set it to the address of the issuer's key set, or to a file that has it.",
+        details: { setting: "MILLRACE_TOKEN_KEYS" },
+      },
+    );
+  }
+  const audiences = (audience ?? "").split(",").map((one) => one.trim());
+  return keys === null ? null : { keys, issuer, audiences: audiences.filter((one) => one !== "") };
 }
 
 function folder(baseDirectory: string, text: string | null): string | null {

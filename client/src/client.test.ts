@@ -209,6 +209,21 @@ test("a view that failed is read as it was, and no later read goes on from there
   assert.equal(server.asked[4]?.headers["millrace-seen"], "new");
 });
 
+test("a view is read as of a moment, its rows and one of them", async () => {
+  await using server = await ScriptedServer.open();
+  server.answers(json([]), json({ id: "1" }), json({ token: "t", results: [{ rows: [], next: null }] }));
+  const { view, read } = connect<{ views: Views }>(server.url);
+  const asOf = new Date("2026-03-01T12:00:00Z");
+  await view("cards").rows({ asOf });
+  await view("cards").get("1", { asOf: "2026-03-01T14:00:00+02:00" });
+  await read([{ view: "cards", asOf }]);
+  assert.deepEqual(
+    server.asked.map(({ url }) => url.replace("/v1/", "")),
+    ["views/cards?as_of=2026-03-01T12%3A00%3A00.000Z", "views/cards/1?as_of=2026-03-01T14%3A00%3A00%2B02%3A00", "read"],
+  );
+  assert.match(server.asked[2]?.body ?? "", /"query":"as_of=2026-03-01T12%3A00%3A00\.000Z"/);
+});
+
 test("other words for a search that found nothing are those of the answer", async () => {
   await using server = await ScriptedServer.open();
   const suggestion = '"a \\"b\\"", %"cr%c3%a8me %22x%22"';

@@ -17,8 +17,11 @@ export interface AppTypes {
 }
 
 export interface ConnectOptions {
-  /** The bearer that the server asks for. */
-  readonly key?: string;
+  /**
+   * The bearer that the server asks for: its key, or the caller's token, which shows the rows that are the caller's. A function is
+   * asked before each request, so that a live feed goes on with a new token when the one before holds no longer.
+   */
+  readonly key?: string | (() => string | Promise<string>);
   /** In place of the global `fetch`. */
   readonly fetch?: typeof globalThis.fetch;
   /** How live feeds reconnect; times in milliseconds. */

@@ -339,3 +339,26 @@ test("wherever connections are cut, no state is shown that the view did not have
     { numRuns: 30 },
   );
 });
+
+test("a feed that ends with its caller's token goes on with a new one where it was", async () => {
+  await using server = await ScriptedServer.open();
+  const end: Sent = {
+    event: "end",
+    data: { code: "CALLER_TOKEN_EXPIRED", message: "the caller's token holds no longer" },
+  };
+  server.answers(stream([snapshot(1, [{ id: 1, n: 1 }]), end], "end"), stream([changes(2, [{ id: 1, n: 2 }])]));
+  let tokens = 0;
+  const pace = { sleep: async () => {} };
+  const client = connect<{ views: { cards: Card } }>(server.url, { key: async () => `token ${++tokens}`, pace });
+  const live = liveOf(client, {});
+  await until(live, "t2");
+  assert.deepEqual(state(live), { 1: 2 });
+  assert.deepEqual(
+    server.asked.map(({ headers }) => [headers.authorization, headers["last-event-id"]]),
+    [
+      ["Bearer token 1", undefined],
+      ["Bearer token 2", "1.1"],
+    ],
+  );
+  live.close();
+});

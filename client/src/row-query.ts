@@ -131,6 +131,8 @@ export interface RowsQuery<Row, Column extends keyof Row = keyof Row> extends Co
   readonly count?: "exact" | "planned" | "estimated";
   /** Waits until the view has what the token names, or with `now` what the sources have; the client's own tokens are sent without it. */
   readonly after?: string;
+  /** Takes the rows that were valid then, of a view with the option `history`: a `Date`, or a moment with its offset from UTC. */
+  readonly asOf?: Date | string;
   /** Takes the rows of a view that failed as they were when they were last right; the page's `stale` says so. */
   readonly stale?: boolean;
   readonly signal?: AbortSignal;
@@ -228,6 +230,7 @@ export function pageParameters<Row, Column extends keyof Row>(query: RowsQuery<R
   if (query.limit !== undefined) parameters.push(["limit", String(query.limit)]);
   if (query.offset !== undefined) parameters.push(["offset", String(query.offset)]);
   if (query.cursor !== undefined) parameters.push(["cursor", query.cursor]);
+  if (query.asOf !== undefined) parameters.push(asOfParameter(query.asOf));
   if (query.stale) parameters.push(["stale", "ok"]);
   if (query.highlight) parameters.push(["highlight", query.highlight.join(",")]);
   if (query.suggest) parameters.push(["suggest", "true"]);
@@ -239,6 +242,10 @@ export function pageParameters<Row, Column extends keyof Row>(query: RowsQuery<R
   return parameters;
 }
 
+export function asOfParameter(asOf: Date | string): Parameter {
+  return ["as_of", typeof asOf === "string" ? asOf : asOf.toISOString()];
+}
+
 export function selectParameter(select: string | readonly PropertyKey[]): Parameter {
   return ["select", typeof select === "string" ? select : select.map((one) => columnName(String(one))).join(",")];
 }
@@ -248,7 +255,19 @@ const searches = ["q", "highlight", "suggest", ...places, "bucket", "fill", "tz"
 
 /** Names that are parameters, or that the grammar would cut, stand in double quotes. */
 function columnName(name: string): string {
-  const reserved = ["select", "order", "limit", "offset", "cursor", "after", "stale", "and", "or", ...searches];
+  const reserved = [
+    "select",
+    "order",
+    "limit",
+    "offset",
+    "cursor",
+    "after",
+    "as_of",
+    "stale",
+    "and",
+    "or",
+    ...searches,
+  ];
   return /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) && !reserved.includes(name) ? name : quoted(name);
 }
 

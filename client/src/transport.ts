@@ -3,7 +3,7 @@ import { errorOfAnswer, MillraceClientError } from "./client-error.ts";
 
 export interface TransportOptions {
   readonly url: string;
-  readonly key: string | null;
+  readonly key: string | (() => string | Promise<string>) | null;
   readonly fetch: typeof globalThis.fetch;
 }
 
@@ -22,7 +22,7 @@ const writtenMax = 16;
 
 export class Transport {
   readonly #base: string;
-  readonly #key: string | null;
+  readonly #key: TransportOptions["key"];
   readonly #fetch: typeof globalThis.fetch;
   readonly #tokens = new Map<TokenScope, string>();
   /** Of what was written to topics since views were read: what the next read of a view is to see. The newest last. */
@@ -38,11 +38,12 @@ export class Transport {
   async open(path: string, options: RequestOptions = {}): Promise<Response> {
     const search = new URLSearchParams((options.query ?? []).map(([name, value]) => [name, value]));
     const query = search.toString();
+    const key = typeof this.#key === "function" ? await this.#key() : this.#key;
     try {
       return await this.#fetch(`${this.#base}${path}${query === "" ? "" : `?${query}`}`, {
         method: options.method ?? "GET",
         headers: {
-          ...(this.#key === null ? {} : { authorization: `Bearer ${this.#key}` }),
+          ...(key === null ? {} : { authorization: `Bearer ${key}` }),
           ...options.headers,
         },
         ...(options.body === undefined ? {} : { body: options.body }),

@@ -13,7 +13,14 @@ import {
   type ReachQuery,
 } from "./graph.ts";
 import { type LiveOptions, LiveRows } from "./live-rows.ts";
-import { conditionParameters, type Found, pageParameters, type RowsQuery, selectParameter } from "./row-query.ts";
+import {
+  asOfParameter,
+  conditionParameters,
+  type Found,
+  pageParameters,
+  type RowsQuery,
+  selectParameter,
+} from "./row-query.ts";
 import type { SelectedRow } from "./selected-row.ts";
 import { jsonOf, type Transport } from "./transport.ts";
 
@@ -77,7 +84,12 @@ export class ViewClient<Row extends object, App = unknown, Name = unknown> {
   /** Undefined when there is no such row. A composite key is an array in the order of its columns, the key of a view of one row is `[]`. */
   async get(
     key: Key,
-    options: { readonly after?: string; readonly stale?: boolean; readonly signal?: AbortSignal } = {},
+    options: {
+      readonly after?: string;
+      readonly asOf?: Date | string;
+      readonly stale?: boolean;
+      readonly signal?: AbortSignal;
+    } = {},
   ): Promise<Row | undefined> {
     const parts = Array.isArray(key) ? key : [key];
     if (parts.length === 0) return (await this.rows({ ...options, limit: 1 }))[0];
@@ -87,7 +99,10 @@ export class ViewClient<Row extends object, App = unknown, Name = unknown> {
       const path = `${this.#path()}/${segment === "live" ? "%6Cive" : segment}`;
       const answer = await this.#transport.read(path, "views", {
         after: options.after,
-        ...(options.stale ? { query: [["stale", "ok"]] } : {}),
+        query: [
+          ...(options.asOf === undefined ? [] : [asOfParameter(options.asOf)]),
+          ...(options.stale ? [["stale", "ok"] as const] : []),
+        ],
         ...(options.signal ? { signal: options.signal } : {}),
       });
       return (await jsonOf(answer)) as Row;

@@ -25,13 +25,18 @@ export interface TopicInfo {
 
 export interface ViewInfo {
   readonly name: string;
+  readonly group: string;
   readonly sql: string;
   readonly class: string;
   readonly columns: readonly { name: string; type: string; nullable: boolean }[];
   /** Null where rows may be there several times. */
   readonly key: readonly string[] | null;
+  /** Which rows callers are shown; absent where everybody is shown all of them. */
+  readonly policy?: string;
   /** Of a view that is run again as a whole. */
   readonly refresh?: { readonly every: string; readonly behind: boolean };
+  readonly window?: { readonly ends: string; readonly grace: string; readonly emit: "updates" | "final" };
+  readonly watermarks?: readonly { readonly topic: string; readonly at: string | null }[];
   /** Of a view that is published to a topic. */
   readonly publishing?: {
     readonly topic: string;
@@ -63,6 +68,8 @@ export interface NodeInfo {
     version: number | string;
     reader: { host: string; port: number; database: string; user: string };
   };
+  /** Of views; `main` first. */
+  readonly groups: readonly { readonly name: string; readonly state: string; readonly error: Problem | null }[];
 }
 
 export interface TopicEvent {

@@ -54,10 +54,12 @@ function Room({ room, name }: { room: string; name: string }) {
 function Node() {
   const nodes = usePolled<List<NodeInfo>>("/v1/nodes", 3_000);
   const node = nodes.kind === "ready" ? nodes.value.items[0] : undefined;
+  const troubled = node?.groups.filter(({ name, error }) => name !== "main" && error !== null) ?? [];
   const away = nodes.kind === "failed" || (nodes.kind === "ready" && nodes.stale);
   return html`<div class="node">
     <${Badge} tone=${away ? "bad" : node ? "good" : "busy"}>${away ? "not reached" : node ? "running" : "connecting"}<//>
     <small>${node ? `${node.version} · ${node.mode} · store ${node.store.state}` : " "}</small>
+    ${troubled.map(({ name, error }) => html`<small class="bad" title=${error?.message}>views of group ${name} stand still</small>`)}
   </div>`;
 }
 

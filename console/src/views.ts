@@ -23,7 +23,7 @@ export function Views() {
           <thead><tr><th>View</th><th>State</th><th>Class</th><th>Key</th><th class="right">Rows</th><th class="right">Changes</th></tr></thead>
           <tbody>${items.map((view) => {
             const { tone, word } = viewState(view);
-            return html`<tr key=${view.name}><td><a data-row href="#/views/${view.name}">${view.name}</a></td><td><${Badge} tone=${tone}>${word}<//></td>
+            return html`<tr key=${view.name}><td><a data-row href="#/views/${view.name}">${view.name}</a>${view.group === "main" ? null : html` <span class="quiet">${view.group}</span>`}</td><td><${Badge} tone=${tone}>${word}<//></td>
               <td>${view.class}</td><td class="mono">${view.key?.join(", ") || "–"}</td><td class="right num">${count(view.rowsEstimated)}</td><td class="right num">${count(view.changes)}</td></tr>`;
           })}</tbody></table></div>`}<//>`;
 }
@@ -47,8 +47,11 @@ function Details({ view }: { view: ViewInfo }) {
     <dl class="facts">
       <${Fact} name="State"><${Badge} tone=${tone}>${word}<//><//>
       ${view.publishing ? html`<${Fact} name="Published to"><a href="#/topics/${view.publishing.topic}">${view.publishing.topic}</a>${view.publishing.behind ? `, behind by ${count(view.publishing.behind)}` : ""}<//>` : null}
+      ${view.group === "main" ? null : html`<${Fact} name="Group">${view.group}<//>`}
       <${Fact} name="Class">${view.class}<//>
       ${view.refresh ? html`<${Fact} name="Run again">every ${view.refresh.every}${view.refresh.behind ? ", behind now" : ""}<//>` : null}
+      ${view.window ? html`<${Fact} name="Window">ends by ${view.window.ends}, ${view.window.emit === "final" ? "shown when it is over" : "shown from its first event on"}<//>` : null}
+      ${(view.watermarks ?? []).map(({ topic, at }) => html`<${Fact} key=${topic} name="Watermark"><a href="#/topics/${topic}">${topic}</a> ${at ?? "not known yet"}<//>`)}
       <${Fact} name="Key"><span class="mono">${view.key === null ? "none, rows may be equal" : view.key.join(", ") || "one row"}</span><//>
       <${Fact} name="Changes"><span class="num">${count(view.changes)}</span><//>
     </dl>
@@ -63,9 +66,11 @@ function Details({ view }: { view: ViewInfo }) {
     ${
       view.state.kind !== "live" && view.state.kind !== "removed"
         ? null
-        : view.rowsEstimated > liveRowsMax
-          ? html`<${FirstPage} view=${view} />`
-          : html`<${LiveTable} view=${view} />`
+        : view.policy !== undefined
+          ? html`<${Empty} title="Each caller is shown other rows"><p>Where <code>${view.policy}</code>. Over HTTP <code>Millrace-Rows: all</code> shows all of them.</p><//>`
+          : view.rowsEstimated > liveRowsMax
+            ? html`<${FirstPage} view=${view} />`
+            : html`<${LiveTable} view=${view} />`
     }`;
 }
 

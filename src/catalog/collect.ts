@@ -1,19 +1,23 @@
 /** Gathers the definitions that a module exports, and refuses what could not live together. */
 import { MillraceError } from "../base/errors.ts";
+import { lateView } from "./define/window-option.ts";
 import type {
   AnyTopicDefinition,
   Definition,
+  GroupDefinition,
   SourceDefinition,
   ViewDefinition,
   WebhookDefinition,
 } from "./definitions.ts";
-import { mirrorName } from "./definitions.ts";
+import { mainGroup, mirrorName } from "./definitions.ts";
 import { type Publication, publicationsOf } from "./publishing.ts";
 
 export interface Definitions {
   readonly sources: readonly SourceDefinition[];
   readonly webhooks: readonly WebhookDefinition[];
   readonly views: readonly ViewDefinition[];
+  /** Those beside `main`. */
+  readonly groups: readonly GroupDefinition[];
   /** Those that only a view is published to are among them. */
   readonly topics: readonly AnyTopicDefinition[];
   readonly published: readonly Publication[];
@@ -33,7 +37,7 @@ export function collectDefinitions(namespace: Readonly<Record<string, unknown>>)
   return [...found];
 }
 
-/** Sorts definitions by noun. Throws `DEFINITION_DUPLICATE`, `DEFINITION_INVALID`, `SOURCE_TOPIC_COLLISION`, and what `publicationsOf` throws. */
+/** Sorts definitions by noun. Throws `DEFINITION_DUPLICATE`, `DEFINITION_INVALID`, `VIEW_GROUP_UNKNOWN`, `SOURCE_TOPIC_COLLISION`, and what `publicationsOf` throws. */
 export function arrange(definitions: readonly Definition[]): Definitions {
   const sources = unique(
     "source",
@@ -51,11 +55,18 @@ export function arrange(definitions: readonly Definition[]): Definitions {
     "topic",
     definitions.filter((one) => one.kind === "topic"),
   );
+  const groups = unique(
+    "group",
+    definitions.filter((one) => one.kind === "group"),
+  );
+  refuseSharedStore(groups);
+  for (const view of views) refuseGroupless(view, groups);
   for (const view of views) refuseUnexported(view, { sources, webhooks, views, topics });
   for (const source of sources) refuseTwins(source);
   for (const { name } of topics) refuseForeign(name, sources);
   for (const { name } of webhooks) refuseTaken(name, sources, topics);
-  return { sources, webhooks, views, ...publicationsOf(views, { sources, webhooks, topics }) };
+  const kept = [...views, ...views.flatMap(lateView)];
+  return { sources, webhooks, views: kept, groups, ...publicationsOf(views, { sources, webhooks, topics }) };
 }
 
 function isDefinition(value: unknown): value is Definition {
@@ -66,14 +77,41 @@ function isDefinition(value: unknown): value is Definition {
     ((value.kind === "source" && "type" in value) ||
       (value.kind === "webhook" && "verify" in value) ||
       (value.kind === "topic" && "keyOf" in value) ||
+      (value.kind === "group" && "store" in value) ||
       (value.kind === "view" && "sql" in value))
+  );
+}
+
+/** The addresses may hold passwords, and are not shown. */
+function refuseSharedStore(groups: readonly GroupDefinition[]): void {
+  const byStore = Object.values(Object.groupBy(groups, ({ store }) => store ?? ""));
+  const shared = byStore.find((all) => all !== undefined && all.length > 1 && all[0]?.store !== null);
+  if (!shared) return;
+  throw new MillraceError(
+    "DEFINITION_INVALID",
+    `groups ${shared.map(({ name }) => `"${name}"`).join(" and ")} have one store`,
+    {
+      hint: "Give each a database of its own; they may be in one server.",
+    },
+  );
+}
+
+function refuseGroupless({ name, group }: ViewDefinition, groups: readonly GroupDefinition[]): void {
+  if (group === undefined || groups.some((one) => one.name === group)) return;
+  throw new MillraceError(
+    "VIEW_GROUP_UNKNOWN",
+    `view "${name}" is in group "${group}", which the module does not export`,
+    {
+      hint: `Write \`export const ${group} = group("${group}")\`. There are ${[mainGroup, ...groups.map((one) => one.name)].join(", ")}.`,
+      details: { view: name, group },
+    },
   );
 }
 
 /** A view may read what the module defines, and the topics that its views are published to. */
 function refuseUnexported(
   { name, sql }: ViewDefinition,
-  { sources, webhooks, views, topics }: Omit<Definitions, "published">,
+  { sources, webhooks, views, topics }: Omit<Definitions, "published" | "groups">,
 ): void {
   const topicNames = [...topics.map((topic) => topic.name), ...views.flatMap(({ publish }) => publish?.topic ?? [])];
   for (const { to } of sql.references) {

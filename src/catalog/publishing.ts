@@ -7,6 +7,8 @@ import type { AnyTopicDefinition, SourceDefinition, ViewDefinition, WebhookDefin
 
 export interface Publication {
   readonly view: string;
+  /** That the view is in; absent in `main`. */
+  readonly group?: string;
   readonly topic: string;
   /** What the topic's definition says of it, and that it is compacted and durable. */
   readonly settings: Partial<TopicSettings>;
@@ -30,7 +32,7 @@ export function publicationsOf(
 ): { readonly published: readonly Publication[]; readonly topics: readonly AnyTopicDefinition[] } {
   const topics = new Map(others.topics.map((definition) => [definition.name, definition]));
   const byTopic = new Map<string, Publication>();
-  for (const { name: view, publish } of views) {
+  for (const { name: view, publish, group } of views) {
     if (!publish) continue;
     const { topic, definition } = publish;
     const exported = topics.get(topic);
@@ -47,7 +49,7 @@ export function publicationsOf(
     if (said) checkPublishable(view, said);
     const compacted = compactedTopic(topic, said);
     topics.set(topic, compacted);
-    byTopic.set(topic, { view, topic, settings: compacted.settings });
+    byTopic.set(topic, { view, ...(group === undefined ? {} : { group }), topic, settings: compacted.settings });
   }
   return { published: [...byTopic.values()], topics: [...topics.values()] };
 }

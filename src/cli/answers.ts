@@ -77,6 +77,8 @@ export type HookAnswer = HookStatus["hook"];
 
 export interface ViewAnswer {
   readonly name: string;
+  /** Absent in answers of earlier versions. */
+  readonly group?: string;
   readonly sql: string;
   readonly class: string;
   readonly columns: readonly ViewColumn[];
@@ -87,11 +89,17 @@ export interface ViewAnswer {
   readonly find?: FindOptions;
   /** How it is read beside as rows. */
   readonly reads?: ReadOptions;
+  /** Which rows callers are shown; absent where everybody is shown all of them. */
+  readonly policy?: string;
   readonly history?: "store";
+  readonly versions?: { readonly name: string; readonly keep: string | null };
   /** Of one that is published to a topic. */
   readonly publishing?: PublishingAnswer;
   /** Of one that is run again as a whole. */
   readonly refresh?: { readonly every: string; readonly behind: boolean };
+  /** Of one whose rows belong to windows that end, and of that of its late events. */
+  readonly window?: { readonly ends: string; readonly grace: string; readonly emit: "updates" | "final" };
+  readonly watermarks?: readonly { readonly topic: string; readonly at: string | null }[];
   readonly state:
     | { readonly kind: "live"; readonly replacement?: BuildProgress }
     | { readonly kind: "removed" }

@@ -4,30 +4,31 @@ import { arrange } from "../catalog/collect.ts";
 import type { Definition, TableDefinition } from "../catalog/definitions.ts";
 import { topicRetentions } from "../catalog/topic-retentions.ts";
 import { topicTables } from "../catalog/topic-table.ts";
-import type { TableShape } from "../schema/table-shape.ts";
+import type { TableShape, ViewShape } from "../schema/table-shape.ts";
 import { checkDefinitions } from "../views/check.ts";
 
 export interface CheckedView {
   readonly view: string;
-  /** Null for a view that is refused. */
+  /** Null for a view that is refused, or not checked yet. */
   readonly class: string | null;
   /** Empty for a view of one row and for one that is refused; null where rows may be there several times. */
   readonly key: readonly string[] | null;
-  /** Null for a view that is refused. */
+  /** Null for a view that is refused, or not checked yet. */
   readonly hash: string | null;
   readonly error: MillraceError | null;
   /** Sentences about what works and may not be what was meant. */
   readonly warnings: readonly string[];
 }
 
-/** `tables` are those that are captured. Errors carry the place in the SQL, with a caret. Throws what `arrange` throws. */
+/** `tables` are those that are captured, `views` what is known of the columns of views. Errors carry the place in the SQL, with a caret. Throws what `arrange` throws. */
 export async function checkViews(
   definitions: readonly Definition[],
   tables: readonly TableShape[],
+  views: readonly ViewShape[] = [],
 ): Promise<readonly CheckedView[]> {
   const arranged = arrange(definitions);
   const shapes = [...tables, ...topicTables(arranged)];
-  const checked = await checkDefinitions(arranged.views, shapes, topicRetentions(arranged));
+  const checked = await checkDefinitions(arranged.views, shapes, topicRetentions(arranged), views);
   return checked.map(({ view, compiled, error, warnings }) => ({
     view: view.name,
     class: compiled?.class ?? null,

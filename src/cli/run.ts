@@ -175,7 +175,7 @@ class Follow {
     if (!knowsTables(schema.tables, definitions)) return;
     if (this.#checkedFor !== definitions) {
       this.#checkedFor = definitions;
-      this.#wanted = this.#report(await checkViews(definitions, schema.tables));
+      this.#wanted = this.#report(await checkViews(definitions, schema.tables, schema.views));
     }
     if (!this.#wanted.every((name) => schema.views.some((view) => view.name === name))) return;
     try {
@@ -227,9 +227,9 @@ class Follow {
 
   /** Throws what is wrong with the first view that is refused, as far as the tables that it reads are known. */
   async #refuse(definitions: readonly Definition[]): Promise<void> {
-    const { tables } = this.#running.schemaFile();
+    const { tables, views } = this.#running.schemaFile();
     if (!knowsTables(tables, definitions)) return;
-    const checked = await checkViews(definitions, tables);
+    const checked = await checkViews(definitions, tables, views);
     const refused = checked.find(({ error }) => error !== null);
     if (refused?.error) throw refused.error;
     this.#checkedFor = definitions;

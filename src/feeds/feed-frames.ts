@@ -105,10 +105,10 @@ function changeText(change: ViewChange): string {
   return row === null ? `{"op":"${op}","key":${key}}` : `{"op":"${op}","key":${key},"row":${row}}`;
 }
 
-function groupToken({ generation, batch }: GroupPosition): string {
-  return encodeToken({ kind: "group", generation, batch });
+function groupToken(position: GroupPosition): string {
+  return encodeToken({ ...position, kind: "group" });
 }
 
-function feedId({ generation, batch }: GroupPosition): string {
-  return encodeFeedId({ generation, batch, frame: null });
+function feedId(position: GroupPosition): string {
+  return encodeFeedId({ ...position, frame: null });
 }

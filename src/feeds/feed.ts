@@ -5,9 +5,11 @@
  * repetition, or a `gap` frame that says so. A feed holds no frames for a subscriber that does not pull.
  * Not here: heartbeats, and closing a peer that does not read (the doors).
  */
+import type { Caller } from "../views/policy/caller.ts";
 import type { Filter, Selected } from "../views/view-info.ts";
 
-export type FrameEvent = "snapshot" | "changes" | "progress" | "gap" | "events";
+/** `end` is the last one, of a feed that the server ends: it says why. */
+export type FrameEvent = "snapshot" | "changes" | "progress" | "gap" | "events" | "end";
 
 /** Frozen, and one object for all subscribers that get the same frame. */
 export interface Frame {
@@ -23,6 +25,8 @@ export interface ViewFeedRequest {
   readonly filter: Filter | null;
   /** What of rows is shown beside their keys; all of them when null or left out. */
   readonly select?: readonly Selected[] | null;
+  /** Who follows it: whoever, when left out. */
+  readonly caller?: Caller;
   /** `Last-Event-ID`, as the client sent it; null begins with a snapshot. */
   readonly lastEventId: string | null;
   readonly signal?: AbortSignal;
@@ -50,7 +54,7 @@ export interface Feeds {
    * Resolves when the first read has succeeded, so that a refusal can still be answered with a status.
    * Frames: `snapshot` `{token, key, rows, more?}` (`key` names the key columns), then `changes` `{token, changes: [{op, key, row?}], more?}` per batch,
    * `progress` `{token}`, and `gap` `{from, to, reason}` followed by a snapshot.
-   * Throws `VIEW_UNKNOWN`, `VIEW_BUILDING`, `VIEW_FAILED`, `COLUMN_UNKNOWN`, `FILTER_INVALID`, `PATH_INVALID`, `REQUEST_INVALID`, `TOKEN_INVALID`, `STORE_UNAVAILABLE`.
+   * Throws `VIEW_UNKNOWN`, `VIEW_BUILDING`, `VIEW_FAILED`, `CALLER_UNKNOWN`, `CALLER_REFUSED`, `COLUMN_UNKNOWN`, `FILTER_INVALID`, `PATH_INVALID`, `REQUEST_INVALID`, `TOKEN_INVALID`, `STORE_UNAVAILABLE`.
    */
   openViewFeed(request: ViewFeedRequest): Promise<Feed>;
   /**

@@ -1,7 +1,8 @@
-/** All open feeds of the process: one hub per view and shape of filter, and a bound on what they read at once. */
+/** All open feeds of the process: one hub per view, shape of filter and caller, and a bound on what they read at once. */
 import type { Clock } from "../base/clock.ts";
 import type { Engine } from "../engine/engine.ts";
 import { plainReader, type WireReader } from "../schema/registry/wire-reader.ts";
+import { anyone, type Caller, callerText } from "../views/policy/caller.ts";
 import { Slots } from "../views/reader-slots.ts";
 import type { ViewsReader } from "../views/view-info.ts";
 import type { Feed, Feeds, TopicFeedRequest, ViewFeedRequest } from "./feed.ts";
@@ -63,11 +64,13 @@ class OpenFeeds implements Feeds {
   }
 
   async openViewFeed(request: ViewFeedRequest): Promise<Feed> {
-    const { views, clock } = this.#options;
-    views.info(request.view);
+    const { clock } = this.#options;
+    const { caller = anyone } = request;
+    const reader = this.#readerOf(caller);
+    reader.info(request.view);
     const shape = shapeOf(request.filter, request.select);
-    const key = `${shape.text} ${request.view}`;
-    const hub = this.#hub(key, request.view, shape);
+    const key = `${shape.text} ${callerText(caller)} ${request.view}`;
+    const hub = this.#hub(key, request.view, shape, caller);
     let feed: Feed | undefined;
     const onClose = () => {
       if (feed) this.#viewFeeds.delete(feed);
@@ -77,7 +80,7 @@ class OpenFeeds implements Feeds {
     };
     const { retryMs } = this.#limits;
     const shaped = { ...request, filter: shape.filter };
-    feed = await ViewFeed.open({ reader: views, clock, hub, slots: this.#slots, request: shaped, retryMs, onClose });
+    feed = await ViewFeed.open({ reader, clock, hub, slots: this.#slots, request: shaped, retryMs, onClose });
     if (request.signal?.aborted !== true) this.#viewFeeds.add(feed);
     return feed;
   }
@@ -102,15 +105,21 @@ class OpenFeeds implements Feeds {
     await Promise.all(feeds.map((feed) => feed.return?.()));
   }
 
-  #hub(key: string, view: string, shape: FilterShape): ViewHub {
+  #readerOf(caller: Caller): ViewsReader {
+    const { views } = this.#options;
+    return caller.kind === "anyone" ? views : views.as(caller);
+  }
+
+  #hub(key: string, view: string, shape: FilterShape, caller: Caller): ViewHub {
     const found = this.#hubs.get(key);
     if (found) return found;
-    const { views, clock } = this.#options;
+    const { clock } = this.#options;
     const hub = new ViewHub({
-      reader: views,
+      reader: this.#readerOf(caller),
       clock,
       view,
       shape,
+      caller,
       reads: this.#reads,
       budget: this.#budget,
       limits: this.#limits,

@@ -5,12 +5,15 @@
  * Always true: a hub gets what it would have got alone. What cannot be answered together (too much for one answer, or a
  * failure, which may be that of one filter) is read for each alone.
  */
+
+import type { Caller } from "../views/policy/caller.ts";
 import type { Slots } from "../views/reader-slots.ts";
 import type { ChangesAnswer, GroupPosition, ViewsReader } from "../views/view-info.ts";
 import type { FilterShape } from "./filter-shape.ts";
 
 interface Asked {
   readonly shape: FilterShape;
+  readonly caller: Caller;
   readonly answer: PromiseWithResolvers<ChangesAnswer>;
 }
 
@@ -30,11 +33,11 @@ export class SharedReads {
   }
 
   /** For a filter that the store has taken before: a wrong one is to fail alone. Throws what the reader throws. */
-  async changesSince(view: string, from: GroupPosition, shape: FilterShape): Promise<ChangesAnswer> {
-    if (shape.text.length > filterTextMax) return await this.alone(view, from, shape);
-    const asked: Asked = { shape, answer: Promise.withResolvers() };
+  async changesSince(view: string, from: GroupPosition, shape: FilterShape, caller: Caller): Promise<ChangesAnswer> {
+    if (shape.text.length > filterTextMax) return await this.alone(view, from, shape, caller);
+    const asked: Asked = { shape, caller, answer: Promise.withResolvers() };
     // Rows of one answer are shown alike.
-    const key = JSON.stringify([view, from.generation, from.batch, shape.select]);
+    const key = JSON.stringify([view, from.group, from.generation, from.batch, shape.select]);
     const waiting = this.#waiting.get(key);
     if (waiting) waiting.push(asked);
     else {
@@ -44,10 +47,10 @@ export class SharedReads {
     return await asked.answer.promise;
   }
 
-  async alone(view: string, from: GroupPosition, shape: FilterShape): Promise<ChangesAnswer> {
+  async alone(view: string, from: GroupPosition, shape: FilterShape, caller: Caller): Promise<ChangesAnswer> {
     const release = await this.#slots.acquire();
     try {
-      return await this.#changesSince(view, from, shape);
+      return await this.#changesSince(view, from, shape, caller);
     } finally {
       release();
     }
@@ -69,20 +72,27 @@ export class SharedReads {
 
   async #answer(asked: readonly Asked[], view: string, from: GroupPosition): Promise<void> {
     const answers = asked.length === 1 ? null : await this.#each(asked, view, from);
-    for (const [i, { shape, answer }] of asked.entries()) {
+    for (const [i, { shape, caller, answer }] of asked.entries()) {
       const own = answers?.[i];
       if (own) answer.resolve(own);
-      else await this.#changesSince(view, from, shape).then(answer.resolve, answer.reject);
+      else await this.#changesSince(view, from, shape, caller).then(answer.resolve, answer.reject);
     }
   }
 
-  #changesSince(view: string, from: GroupPosition, { filter, select }: FilterShape): Promise<ChangesAnswer> {
-    return this.#reader.changesSince(view, from, filter, select);
+  #changesSince(
+    view: string,
+    from: GroupPosition,
+    { filter, select }: FilterShape,
+    caller: Caller,
+  ): Promise<ChangesAnswer> {
+    const reader = caller.kind === "anyone" ? this.#reader : this.#reader.as(caller);
+    return reader.changesSince(view, from, filter, select);
   }
 
   #each(asked: readonly Asked[], view: string, from: GroupPosition): Promise<readonly ChangesAnswer[] | null> {
     const filters = asked.map(({ shape }) => shape.filter);
+    const callers = asked.map(({ caller }) => caller);
     const select = asked[0]?.shape.select ?? null;
-    return this.#reader.changesSinceEach(view, from, filters, select).catch(() => null);
+    return this.#reader.changesSinceEach(view, from, filters, select, callers).catch(() => null);
   }
 }

@@ -8,6 +8,7 @@ const plain = { noNullPrototype: true } as const;
 const position = fc.maxSafeNat();
 const token: fc.Arbitrary<Token> = fc.oneof(
   fc.record({ kind: fc.constant("group" as const), generation: position, batch: position }, plain),
+  fc.record({ kind: fc.constant("group" as const), group: fc.string(), generation: position, batch: position }, plain),
   fc.record(
     {
       kind: fc.constant("topic" as const),
@@ -37,7 +38,7 @@ test("any text is the one spelling of a token, or TOKEN_INVALID", () => {
     fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes).toString("base64url")),
     // Behind a right beginning, so that the fields are reached.
     fc
-      .tuple(fc.integer({ min: 1, max: 3 }), fc.uint8Array({ maxLength: 30 }))
+      .tuple(fc.integer({ min: 1, max: 5 }), fc.uint8Array({ maxLength: 30 }))
       .map(([kind, bytes]) => Buffer.from([1, kind, ...bytes]).toString("base64url")),
   );
   fc.assert(
@@ -70,21 +71,37 @@ test("a token that was cut, lengthened, padded or is of another version is TOKEN
 });
 
 test("a feed's id reads back as what was written", () => {
-  const id = fc.record(
-    {
-      generation: position,
-      batch: position,
-      frame: fc.option(fc.integer({ min: 1, max: 1e9 }), { nil: null }),
-    },
-    plain,
+  const members = {
+    generation: position,
+    batch: position,
+    frame: fc.option(fc.integer({ min: 1, max: 1e9 }), { nil: null }),
+  };
+  const id = fc.oneof(
+    fc.record(members, plain),
+    fc.record({ ...members, group: fc.stringMatching(/^[a-z][a-z0-9_]{0,47}$/) }, plain),
   );
   fc.assert(fc.property(id, (one) => assert.deepEqual(decodeFeedId(encodeFeedId(one)), one)));
   assert.equal(encodeFeedId({ generation: 2, batch: 17, frame: null }), "2.17");
   assert.equal(encodeFeedId({ generation: 2, batch: 17, frame: 3 }), "2.17.3");
+  assert.equal(encodeFeedId({ group: "reports", generation: 2, batch: 17, frame: 3 }), "reports:2.17.3");
 });
 
 test("a foreign Last-Event-ID is TOKEN_INVALID", () => {
-  for (const one of ["", "x", "1", "1.", "1.2.0", "1.2.3.4", "01.2", "1.-2", "1.2.3 ", "9007199254740993.1", "1e3.1"]) {
+  for (const one of [
+    "",
+    "x",
+    "1",
+    "1.",
+    "1.2.0",
+    "1.2.3.4",
+    "01.2",
+    "1.-2",
+    "1.2.3 ",
+    "9007199254740993.1",
+    "1e3.1",
+    ":1.2",
+    "R:1.2",
+  ]) {
     assert.throws(() => decodeFeedId(one), isTokenInvalid, one);
   }
 });

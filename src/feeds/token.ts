@@ -34,13 +34,17 @@ export interface FeedPosition extends GroupPosition {
   readonly frame: number | null;
 }
 
-const kindBytes = { group: 1, topic: 2 } as const;
+const kindBytes = { group: 1, topic: 2, namedGroup: 5 } as const;
 const tokenLengthMax = 16_384;
 
 export function encodeToken(token: Token): string {
   switch (token.kind) {
-    case "group":
-      return new TokenWriter(kindBytes.group).number(token.generation).number(token.batch).print();
+    case "group": {
+      const { group, generation, batch } = token;
+      const writer =
+        group === undefined ? new TokenWriter(kindBytes.group) : new TokenWriter(kindBytes.namedGroup).text(group);
+      return writer.number(generation).number(batch).print();
+    }
     case "topic": {
       const writer = new TokenWriter(kindBytes.topic).text(token.topic).text(token.topicId);
       writer.number(token.positions.length);
@@ -61,21 +65,23 @@ export function decodeToken(text: string): Token {
   return token;
 }
 
-export function encodeFeedId(position: FeedPosition): string {
-  const whole = `${position.generation}.${position.batch}`;
-  return position.frame === null ? whole : `${whole}.${position.frame}`;
+/** `12.345`, of a group that is not `main` `reports:12.345`; of a frame `12.345.6`. */
+export function encodeFeedId({ group, generation, batch, frame }: FeedPosition): string {
+  const whole = `${group === undefined ? "" : `${group}:`}${generation}.${batch}`;
+  return frame === null ? whole : `${whole}.${frame}`;
 }
 
 /** Throws `TOKEN_INVALID`. */
 export function decodeFeedId(text: string): FeedPosition {
-  const match = /^(0|[1-9]\d{0,15})\.(0|[1-9]\d{0,15})(?:\.([1-9]\d{0,15}))?$/.exec(text);
-  const [generation, batch, frame] = [Number(match?.[1]), Number(match?.[2]), Number(match?.[3] ?? 0)];
+  const match = /^(?:([a-z][a-z0-9_]{0,47}):)?(0|[1-9]\d{0,15})\.(0|[1-9]\d{0,15})(?:\.([1-9]\d{0,15}))?$/.exec(text);
+  const [generation, batch, frame] = [Number(match?.[2]), Number(match?.[3]), Number(match?.[4] ?? 0)];
   if (!match || ![generation, batch, frame].every(Number.isSafeInteger)) {
     throw new MillraceError("TOKEN_INVALID", `${quoteShort(text)} is no id of this feed`, {
       hint: "Resume with the id of the last event, as it was sent, or leave Last-Event-ID out to begin with a snapshot.",
     });
   }
-  return { generation, batch, frame: match[3] === undefined ? null : frame };
+  const [, group] = match;
+  return { ...(group === undefined ? {} : { group }), generation, batch, frame: match[4] === undefined ? null : frame };
 }
 
 function readToken(reader: TokenReader): Token | undefined {
@@ -84,6 +90,8 @@ function readToken(reader: TokenReader): Token | undefined {
   switch (kind) {
     case kindBytes.group:
       return { kind: "group", generation: reader.number(), batch: reader.number() };
+    case kindBytes.namedGroup:
+      return { kind: "group", group: reader.text(), generation: reader.number(), batch: reader.number() };
     case kindBytes.topic: {
       const topic = reader.text();
       const topicId = reader.text();

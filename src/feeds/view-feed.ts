@@ -95,12 +95,12 @@ export class ViewFeed implements Feed {
       await this.#openSnapshot();
       return;
     }
-    const { generation, batch, frame } = decodeFeedId(lastEventId);
+    const { frame, ...position } = decodeFeedId(lastEventId);
     if (frame === null) {
-      this.#position = { generation, batch };
+      this.#position = position;
     } else {
-      this.#position = { generation, batch: batch - 1 };
-      this.#skip = { batch, frames: frame };
+      this.#position = { ...position, batch: position.batch - 1 };
+      this.#skip = { batch: position.batch, frames: frame };
     }
     const { hub } = this.#options;
     const answer = hub.after(this.#position);

@@ -1,5 +1,5 @@
 /**
- * What all subscribers of one view with one shape of filter share: each batch is read from the store once and encoded
+ * What all subscribers of one view with one shape of filter share who are shown the same rows: each batch is read from the store once and encoded
  * once, and the last of them are held in a ring. A small snapshot is shared as well.
  *
  * Always true: the ring has every batch with changes in (floor, position]; whoever stands below the floor reads from the
@@ -7,6 +7,7 @@
  */
 import type { Clock, Timer } from "../base/clock.ts";
 import { MillraceError } from "../base/errors.ts";
+import type { Caller } from "../views/policy/caller.ts";
 import type { ChangeBatch, GroupPosition, ViewsReader } from "../views/view-info.ts";
 import type { Frame } from "./feed.ts";
 import { changesFrames, progressFrame, snapshotFrames } from "./feed-frames.ts";
@@ -18,6 +19,7 @@ export interface HubOptions {
   readonly clock: Clock;
   readonly view: string;
   readonly shape: FilterShape;
+  readonly caller: Caller;
   /** Of all hubs. */
   readonly reads: SharedReads;
   readonly budget: RingBudget;
@@ -113,23 +115,29 @@ export class ViewHub {
   }
 
   /** Whether "nothing" is what the store would say: the hub has read with this filter, and has passed the position. */
-  covers({ generation, batch }: GroupPosition): boolean {
-    const { generation: ours, batch: upTo } = this.#position;
-    return this.#proven && generation === ours && batch >= this.#floor && batch <= upTo;
+  covers({ group, generation, batch }: GroupPosition): boolean {
+    const { group: ourGroup, generation: ours, batch: upTo } = this.#position;
+    return this.#proven && group === ourGroup && generation === ours && batch >= this.#floor && batch <= upTo;
   }
 
   /** What comes after this position. Throws what ends all feeds of the hub (`VIEW_FAILED`, `VIEW_UNKNOWN`, `COLUMN_UNKNOWN`). */
   after(position: GroupPosition): HubAnswer {
     if (this.#error) throw this.#error;
-    const { generation, batch } = this.#position;
+    const { group, generation, batch } = this.#position;
+    // Where it moved to, or came from, the store says.
+    if (position.group !== group) return { kind: "behind" };
     // Ahead of the ring: a snapshot was newer, and the hub is about to read.
     if (position.generation > generation) return { kind: "nothing" };
     if (position.generation !== generation) return { kind: "gap", reason: this.#gapReason, current: this.#position };
     if (position.batch < this.#floor) return { kind: "behind" };
     const next = this.#ring[this.#firstAfter(position.batch)];
-    if (next) return { kind: "batch", position: { generation, batch: next.batch }, frames: next.frames };
+    if (next) return { kind: "batch", position: { ...this.#position, batch: next.batch }, frames: next.frames };
     if (this.#progress && this.#progress.batch > position.batch && this.#progress.batch <= batch) {
-      return { kind: "progress", position: { generation, batch: this.#progress.batch }, frame: this.#progress.frame };
+      return {
+        kind: "progress",
+        position: { ...this.#position, batch: this.#progress.batch },
+        frame: this.#progress.frame,
+      };
     }
     return { kind: "nothing" };
   }
@@ -188,7 +196,8 @@ export class ViewHub {
   }
 
   #continues({ position }: SharedSnapshot): boolean {
-    return position.generation === this.#position.generation && position.batch >= this.#floor;
+    const { group, generation } = this.#position;
+    return position.group === group && position.generation === generation && position.batch >= this.#floor;
   }
 
   #moved(): void {
@@ -213,12 +222,12 @@ export class ViewHub {
     if (this.#reading) return;
     this.#reading = true;
     this.#stopRetry();
-    const { reader, view, shape, reads, clock, limits } = this.#options;
+    const { reader, view, shape, caller, reads, clock, limits } = this.#options;
     try {
       while (!this.#closed && isBehind(this.#position, reader.position(view))) {
         const answer = this.#proven
-          ? await reads.changesSince(view, this.#position, shape)
-          : await reads.alone(view, this.#position, shape);
+          ? await reads.changesSince(view, this.#position, shape, caller)
+          : await reads.alone(view, this.#position, shape, caller);
         if (this.#closed) return;
         this.#proven = true;
         if (answer.outcome === "gap") this.#beginAnew(answer.reason, answer.current);
@@ -319,7 +328,8 @@ export class ViewHub {
 const ringEntriesMax = 4_096;
 
 function isBehind(position: GroupPosition, current: GroupPosition): boolean {
-  return position.generation !== current.generation || position.batch < current.batch;
+  const isSame = position.group === current.group && position.generation === current.generation;
+  return !isSame || position.batch < current.batch;
 }
 
 /** Frames that are there, then those of `rest`, whose `return` is passed on. */

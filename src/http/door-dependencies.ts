@@ -1,4 +1,5 @@
 /** What the HTTP door stands on; all of it is handed in by the composition root. */
+import type { TokenRules } from "../access/json-web-token.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Diagnostics } from "../base/diagnostics.ts";
 import type { Metrics } from "../base/metrics.ts";
@@ -21,6 +22,8 @@ import type { StaticFiles } from "./static-files.ts";
 export interface HttpDoorDependencies {
   readonly engine: Engine;
   readonly views: Views;
+  /** Resolves when the building of it has begun. Throws `VIEW_UNKNOWN`, `STORE_UNAVAILABLE`. */
+  readonly rebuildView: (view: string) => Promise<void>;
   /** Views that are published to topics. */
   readonly publications: PublicationsInfo;
   readonly feeds: Feeds;
@@ -53,6 +56,8 @@ export interface HttpDoorDependencies {
   readonly files: StaticFiles | null;
   /** The text of `/metrics`. */
   readonly renderMetrics: () => string;
+  /** Of callers' tokens; null takes none. */
+  readonly tokens: TokenRules | null;
   readonly settings: HttpDoorSettings;
   readonly clock: Clock;
   readonly random: Random;

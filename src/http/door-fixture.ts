@@ -31,6 +31,19 @@ export const testNode: NodeInfo = {
     version: 180004,
     reader: { host: "127.0.0.1", port: 4432, database: "millrace", user: "reader" },
   },
+  groups: [
+    {
+      name: "main",
+      state: "running",
+      error: null,
+      position: { generation: 1, batch: 1 },
+      store: {
+        kind: "embedded",
+        state: "up",
+        reader: { host: "127.0.0.1", port: 4432, database: "millrace", user: "reader" },
+      },
+    },
+  ],
   addresses: { http: "http://127.0.0.1:4400", kafka: "127.0.0.1:9092", store: "127.0.0.1:4432" },
 };
 
@@ -57,6 +70,7 @@ export function openTestDoor({ settings, ...parts }: DoorOverrides = {}): Promis
   return openHttpDoor({
     engine: partial<Engine>("engine", { topics: () => [] }),
     views: absent<Views>("views"),
+    rebuildView: () => Promise.reject(new TypeError("rebuildView is not part of this test")),
     publications: { list: () => [], of: () => undefined },
     feeds: absent<Feeds>("feeds"),
     sources: noSources,
@@ -72,6 +86,7 @@ export function openTestDoor({ settings, ...parts }: DoorOverrides = {}): Promis
     random: seededRandom(1),
     diagnostics: silentDiagnostics,
     metrics: silentMetrics,
+    tokens: null,
     ...parts,
     settings: { host: "127.0.0.1", port: 0, key: null, origins: [], ...settings },
   });

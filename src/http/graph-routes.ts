@@ -1,6 +1,7 @@
 /** `/v1/views/{view}/graph/…`: neighbours, what can be reached, and paths. */
 import type { Views } from "../views/view-info.ts";
 import type { GraphQuery } from "../views/walk/graph-query.ts";
+import { callerParameters, viewsFor } from "./callers.ts";
 import type { HttpDoorDependencies } from "./door-dependencies.ts";
 import type { HttpLimits } from "./door-settings.ts";
 import { parseNeighbours, parsePath, parseReach } from "./graph-query.ts";
@@ -52,15 +53,17 @@ export function graphRoutes(
     operation: { neighbours: "readNeighbours", reach: "readReach", path: "readPath" }[name],
     about,
     access: "key",
-    parameters: [...parameters, ...edgeParameters, ...afterParameters],
+    callers: true,
+    parameters: [...parameters, ...edgeParameters, ...callerParameters, ...afterParameters],
     openQuery: true,
     answers: { 200: answer },
     errors: [...readErrors, ...tokenErrors, ...graphErrors],
     handle: async (call) => {
       const query = parse(call.query);
       const view = decodeSegment(call.segments.view ?? "");
-      await waitForViews(call, views, sources, limits.tokenWaitMs, [{ view }]);
-      const found = await views.graph(view, query, call.signal);
+      const shown = viewsFor(views, call);
+      await waitForViews(call, shown, sources, limits.tokenWaitMs, [{ view }]);
+      const found = await shown.graph(view, query, call.signal);
       return jsonText(graphBody(found), 200, {
         "millrace-token": groupToken(found.position),
         "cache-control": "no-cache",

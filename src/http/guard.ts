@@ -22,10 +22,12 @@ export interface Guard {
   /** Throws `REQUEST_UNAUTHENTICATED`. With `basic` the key may also be a password, whatever the user is called. */
   authenticate(headers: IncomingHttpHeaders, options?: { readonly basic?: boolean }): void;
   holdsKey(headers: IncomingHttpHeaders): boolean;
+  /** False where everybody who is admitted is taken to hold it. */
+  readonly asksForKey: boolean;
 }
 
 const requestHeaders =
-  "Authorization, Content-Encoding, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Millrace-After, Millrace-Key, Millrace-Seen, Prefer, Range, Range-Unit";
+  "Authorization, Content-Encoding, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Millrace-After, Millrace-Key, Millrace-Rows, Millrace-Seen, Prefer, Range, Range-Unit";
 const answerHeaders =
   "Content-Range, ETag, Idempotent-Replayed, Link, Location, Millrace-Stale, Millrace-Suggestion, Millrace-Token, Millrace-Warning, Preference-Applied, Range-Unit, Retry-After";
 
@@ -83,6 +85,7 @@ export function openGuard(settings: GuardSettings): Guard {
       });
     },
     holdsKey,
+    asksForKey: keyHash !== null,
   };
 }
 

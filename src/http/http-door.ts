@@ -10,9 +10,12 @@ import type { Duplex } from "node:stream";
 import { MillraceError } from "../base/errors.ts";
 import { listen } from "../base/listen.ts";
 import type { Counter, Histogram } from "../base/metrics.ts";
+import { anyone, type Caller } from "../views/policy/caller.ts";
+import { Callers, errorFor, type KnownCaller, privateReply } from "./callers.ts";
 import type { HttpDoorDependencies } from "./door-dependencies.ts";
 import { defaultHttpLimits, type HttpLimits } from "./door-settings.ts";
 import { EventStreams } from "./event-streams.ts";
+import { expiringFeed } from "./expiring-feed.ts";
 import { type Guard, openGuard } from "./guard.ts";
 import { checkParameters } from "./parameters.ts";
 import { isHook, isInterface, isRegistry } from "./paths.ts";
@@ -21,7 +24,7 @@ import { parseQueryString } from "./query-string.ts";
 import { registryProblemOf } from "./registry-answers.ts";
 import { type AnswerContext, writeBody, writeFeedHead } from "./reply.ts";
 import { Abort, type CallTools, type Exchange, RequestCall } from "./request-call.ts";
-import type { Reply } from "./route.ts";
+import type { Call, Reply, Route } from "./route.ts";
 import { Router } from "./router.ts";
 import { createRoutes } from "./routes.ts";
 import { answerFile } from "./static-files.ts";
@@ -60,6 +63,7 @@ class Door implements HttpDoor {
   readonly #deps: HttpDoorDependencies;
   readonly #limits: HttpLimits;
   readonly #guard: Guard;
+  readonly #callers: Callers;
   readonly #router: Router;
   readonly #streams: EventStreams;
   readonly #server: Server;
@@ -75,6 +79,7 @@ class Door implements HttpDoor {
     this.#deps = deps;
     this.#limits = { ...defaultHttpLimits, ...deps.settings.limits };
     this.#guard = openGuard(deps.settings);
+    this.#callers = new Callers(this.#guard, deps.tokens, deps.clock);
     this.#router = new Router(createRoutes(deps, this.#limits));
     this.#streams = new EventStreams({ ...deps, limits: this.#limits });
     const isClosing = () => this.#closing !== null;
@@ -256,11 +261,39 @@ class Door implements HttpDoor {
     const method = request.method ?? "GET";
     const { route, segments } = this.#router.match(method, path);
     seen.route = route.path;
+    const call = (caller: Caller) => {
+      const query = parseQueryString(search);
+      checkParameters(route, query);
+      const target = { method, headers: request.headers, segments, query, search, caller };
+      return new RequestCall(exchange, this.#callTools, target);
+    };
+    if (route.callers) {
+      const known = this.#callers.of(request.headers, route);
+      if (known instanceof Promise) return known.then((one) => this.#handleFor(one, route, call(one.caller)));
+      return known.caller.kind === "anyone"
+        ? route.handle(call(known.caller))
+        : this.#handleFor(known, route, call(known.caller));
+    }
     if (route.access === "key") this.#guard.authenticate(request.headers, route);
-    const query = parseQueryString(search);
-    checkParameters(route, query);
-    const target = { method, headers: request.headers, segments, query, search };
-    return route.handle(new RequestCall(exchange, this.#callTools, target));
+    return route.handle(call(anyone));
+  }
+
+  /** For a caller who is shown what others are not. */
+  async #handleFor({ caller, untilMs }: KnownCaller, route: Route, call: Call): Promise<Reply> {
+    const telling = async <T>(work: () => Promise<T> | T): Promise<T> => {
+      try {
+        return await work();
+      } catch (error) {
+        throw errorFor(caller, error);
+      }
+    };
+    const reply = await telling(() => route.handle(call));
+    if (reply.kind !== "feed") return privateReply(reply, caller);
+    const open = async (signal: AbortSignal) => {
+      const feed = await telling(() => reply.open(signal));
+      return untilMs === null ? feed : expiringFeed(feed, untilMs, this.#deps.clock);
+    };
+    return { ...reply, open };
   }
 
   #options(path: string): Record<string, string> {

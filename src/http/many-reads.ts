@@ -3,6 +3,7 @@ import { MillraceError } from "../base/errors.ts";
 import { errorOfRead } from "../views/reader-errors.ts";
 import { shownBy } from "../views/reader-reach.ts";
 import type { SnapshotAnswer, SnapshotRead } from "../views/view-info.ts";
+import { callerParameters, viewsFor } from "./callers.ts";
 import type { HttpDoorDependencies } from "./door-dependencies.ts";
 import type { HttpLimits } from "./door-settings.ts";
 import { nearest } from "./nearest.ts";
@@ -34,6 +35,7 @@ export function manyReadsRoute(
     operation: "readMany",
     about: "Several reads of views in one snapshot of the group: no commit lies between them.",
     access: "key",
+    callers: true,
     parameters: [
       {
         name: "Prefer",
@@ -41,6 +43,7 @@ export function manyReadsRoute(
         about: "count=exact, planned or estimated: of every list of rows.",
         schema: string,
       },
+      ...callerParameters,
       ...afterParameters,
     ],
     body: {
@@ -60,6 +63,7 @@ export function manyReadsRoute(
       ...readErrors,
       ...tokenErrors,
       ...rowErrors.filter((code) => !notOfRows.includes(code)),
+      "READ_ACROSS_GROUPS",
       "KEY_INVALID",
       "VIEW_KEY_MISSING",
       "QUERY_TIMEOUT",
@@ -70,11 +74,12 @@ export function manyReadsRoute(
       const { count, applied } = parsePreferences(call.headers.prefer);
       const body = await jsonBodyOf(call, "a list of reads", example, { bodyBytesMax });
       const { reads, after } = parseBody(body, limits);
-      await waitForViews(call, views, sources, limits.tokenWaitMs, reads.map(shownBy), after);
+      const shown = viewsFor(views, call);
+      await waitForViews(call, shown, sources, limits.tokenWaitMs, reads.map(shownBy), after);
       const counted = reads.map((read): SnapshotRead => {
         return count === null || "key" in read ? read : { ...read, query: { ...read.query, count } };
       });
-      const answer = await views.readAll(counted);
+      const answer = await shown.readAll(counted);
       const token = groupToken(answer.position);
       return jsonText(bodyOf(token, answer.results), 200, {
         "millrace-token": token,

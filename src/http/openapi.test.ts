@@ -108,6 +108,7 @@ test("the document has every route with its parameters, and nothing else", async
       views: partial("views", {}),
       feeds: partial("feeds", {}),
       publications: partial("publications", {}),
+      rebuildView: async () => {},
       clock: systemClock,
       random: seededRandom(1),
       sources: noSources,

@@ -32,7 +32,15 @@ export function openApiDocument(routes: readonly Route[], version: string): Sche
     paths,
     components: {
       schemas: components,
-      securitySchemes: { key: { type: "http", scheme: "bearer", description: "MILLRACE_KEY, where it is set." } },
+      securitySchemes: {
+        key: { type: "http", scheme: "bearer", description: "MILLRACE_KEY, where it is set." },
+        token: {
+          type: "http",
+          scheme: "bearer",
+          bearerFormat: "JWT",
+          description: "A caller's token, for rows of views with a policy.",
+        },
+      },
     },
   };
 }
@@ -42,7 +50,7 @@ function operation(route: Route): Schema {
   return {
     operationId: route.operation,
     summary: route.about,
-    security: route.access === "key" ? [{ key: [] }] : [{}],
+    security: route.access === "key" ? [{ key: [] }, ...(route.callers ? [{ token: [] }] : [])] : [{}],
     parameters: [
       ...names.map((name) => ({ name, in: "path", required: true, schema: { type: "string" } })),
       ...route.parameters.map(({ name, in: place, about, schema }) => ({

@@ -93,14 +93,11 @@ async function waitForToken(
   reads: readonly ViewRead[],
 ): Promise<void> {
   switch (token.kind) {
-    case "group":
-      await views.waitFor(
-        { kind: "group", position: { generation: token.generation, batch: token.batch } },
-        waitMs,
-        call.signal,
-        reads,
-      );
+    case "group": {
+      const { kind, ...position } = token;
+      await views.waitFor({ kind, position }, waitMs, call.signal, reads);
       return;
+    }
     case "source": {
       const foreign = foreignToken(token, sources.status(token.source)?.server ?? null);
       if (foreign !== null) {
@@ -128,12 +125,14 @@ export function topicTokenOf(call: Call): TopicToken | null {
   });
 }
 
-let lastToken = { generation: -1, batch: -1, text: "" };
+let lastToken: { readonly of: GroupPosition; readonly text: string } = { of: { generation: -1, batch: -1 }, text: "" };
 
-export function groupToken({ generation, batch }: GroupPosition): string {
+export function groupToken(position: GroupPosition): string {
+  const { group, generation, batch } = position;
+  const { of } = lastToken;
   // Between two batches all readers are told the same.
-  if (lastToken.generation !== generation || lastToken.batch !== batch) {
-    lastToken = { generation, batch, text: encodeToken({ kind: "group", generation, batch }) };
+  if (of.generation !== generation || of.batch !== batch || of.group !== group) {
+    lastToken = { of: position, text: encodeToken({ ...position, kind: "group" }) };
   }
   return lastToken.text;
 }

@@ -1,6 +1,7 @@
 /** One request as its handler sees it. What costs something is made when it is asked for: most handlers ask for little. */
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
 import type { Clock } from "../base/clock.ts";
+import type { Caller } from "../views/policy/caller.ts";
 import { bodyPieces } from "./body-pieces.ts";
 import type { Guard } from "./guard.ts";
 import type { QueryParameter } from "./query-string.ts";
@@ -49,19 +50,21 @@ export class RequestCall implements Call {
   readonly segments: Readonly<Record<string, string>>;
   readonly query: readonly QueryParameter[];
   readonly search: string;
+  readonly caller: Caller;
   readonly #exchange: Exchange;
   readonly #tools: CallTools;
 
   constructor(
     exchange: Exchange,
     tools: CallTools,
-    target: Pick<Call, "method" | "headers" | "segments" | "query" | "search">,
+    target: Pick<Call, "method" | "headers" | "segments" | "query" | "search" | "caller">,
   ) {
     this.method = target.method;
     this.headers = target.headers;
     this.segments = target.segments;
     this.query = target.query;
     this.search = target.search;
+    this.caller = target.caller;
     this.#exchange = exchange;
     this.#tools = tools;
   }

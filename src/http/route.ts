@@ -5,6 +5,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { ErrorCode } from "../base/error-codes.ts";
 import type { Feed } from "../feeds/feed.ts";
+import type { Caller } from "../views/policy/caller.ts";
 import type { QueryParameter } from "./query-string.ts";
 import type { BodyLimits } from "./request-body.ts";
 
@@ -30,6 +31,8 @@ export interface Route {
   readonly access: "open" | "key" | "signed";
   /** The key is also taken as the password of HTTP Basic, for clients that know nothing else. */
   readonly basic?: true;
+  /** Who has a caller's token needs no key: the handler shows it what the policies of views let it see. */
+  readonly callers?: true;
   readonly parameters: readonly Parameter[];
   /** Query parameters of any name are taken: columns. */
   readonly openQuery?: true;
@@ -62,6 +65,8 @@ export interface Call {
   readonly query: readonly QueryParameter[];
   /** True when the request holds the key, or none is needed. */
   readonly trusted: boolean;
+  /** For whom rows of views are read; of routes with `callers` alone anybody else than anyone. */
+  readonly caller: Caller;
   /** Aborted when the client has gone, or the door closes. */
   readonly signal: AbortSignal;
   /** True when the door closes: what waits should answer what it has. */

@@ -11,12 +11,14 @@ import { json, type Route } from "./route.ts";
 import { sourceRoutes } from "./source-routes.ts";
 import { systemRoutes } from "./system-routes.ts";
 import { topicRoutes } from "./topic-routes.ts";
+import { viewRebuildRoute } from "./view-rebuild.ts";
 import { viewRoutes } from "./view-routes.ts";
 
 export function createRoutes(deps: HttpDoorDependencies, limits: HttpLimits): readonly Route[] {
   const routes: Route[] = [
     ...topicRoutes(deps, limits),
     ...viewRoutes(deps, limits),
+    viewRebuildRoute(deps),
     ...graphRoutes(deps, limits),
     manyReadsRoute(deps, limits),
     ...sourceRoutes(deps),

@@ -1,6 +1,7 @@
 /** The query string of a view: filters, `order`, `select`, `limit`, `offset`, `cursor`, and what searches. Throws `REQUEST_INVALID` and `FILTER_INVALID`. */
 import { MillraceError } from "../base/errors.ts";
 import type { Embedded, Filter, RowOptions, RowQuery, Selected } from "../views/view-info.ts";
+import { asOf } from "./as-of-parameter.ts";
 import { allOf, parseColumnFilter, parseGroupFilter } from "./filter-grammar.ts";
 import { findParameters, parseFind, parseFindFilters } from "./find-parameters.ts";
 import type { QueryParameter } from "./query-string.ts";
@@ -16,6 +17,7 @@ export const viewParameters = [
   "offset",
   "cursor",
   "after",
+  "as_of",
   "stale",
   ...findParameters,
   ...seriesParameters,
@@ -60,6 +62,7 @@ export function parseRowQuery(
     offset,
     cursor,
     ...staleOf(parameters),
+    ...asOfNow(single),
     ...(find === null ? {} : { find }),
     ...(series === null ? {} : { series }),
   };
@@ -82,13 +85,23 @@ const ofOneRow: RowOptions = { select: null };
 /** For one row by its key: `select`, `stale` and `after`. */
 export function parseRowOptions(parameters: readonly QueryParameter[]): RowOptions {
   if (parameters.length === 0) return ofOneRow;
-  const refused = parameters.find(({ name }) => !["after", "select", "stale"].includes(name));
+  const refused = parameters.find(({ name }) => !["after", "as_of", "select", "stale"].includes(name));
   if (refused) {
     throw new MillraceError("REQUEST_INVALID", `"${refused.name}" has no meaning for one row`, {
       hint: "Filters belong to /v1/views/{view}.",
     });
   }
-  return { select: parseSelect(singleParameters(parameters).get("select")), ...staleOf(parameters) };
+  const single = singleParameters(parameters);
+  return { select: parseSelect(single.get("select")), ...staleOf(parameters), ...asOf(single.get("as_of")) };
+}
+
+/** What searches has indexes of what is there now. Throws `REQUEST_INVALID`. */
+function asOfNow(single: ReadonlyMap<string, string>): ReturnType<typeof asOf> {
+  const searched = single.has("as_of") ? findParameters.find((name) => single.has(name)) : undefined;
+  if (searched === undefined) return asOf(single.get("as_of"));
+  throw new MillraceError("REQUEST_INVALID", `"${searched}" has no meaning beside as_of`, {
+    hint: "What was there at a moment is filtered by columns.",
+  });
 }
 
 /** `stale=ok`. Throws `REQUEST_INVALID`. */

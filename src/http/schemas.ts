@@ -87,6 +87,8 @@ const topicSettings = {
   },
 };
 
+const storeReader = object({ host: string, port: integer, database: string, user: string });
+
 export const components = {
   Problem: object({
     type: { const: "about:blank" },
@@ -149,11 +151,13 @@ export const components = {
   Hooked: object({ partition: integer, offset: integer, duplicate: boolean }),
   View: object({
     name: string,
+    group: string,
     sql: string,
     class: { enum: ["linear", "additive", "keyed", "whole", "unknown"] },
     columns: array(object({ name: string, type: string, nullable: boolean })),
     key: nullable(array(string)),
     hash: string,
+    "policy?": { ...string, description: "Which rows callers are shown; absent where everybody is shown all of them." },
     "references?": array(object({ name: string, view: string, on: { type: "object", additionalProperties: string } })),
     "find?": object({
       search: nullable(
@@ -180,9 +184,22 @@ export const components = {
       enum: ["store"],
       description: "Of a view that may read topics whose records the log lets go: the store is the only copy of those.",
     },
+    "versions?": {
+      ...object({ name: string, keep: nullable(string) }),
+      description:
+        "Of a view with the option history: how the versions of its rows are read, and how long they are kept.",
+    },
     "refresh?": {
       ...object({ every: string, behind: boolean }),
       description: "Of a view that is run again as a whole; behind when something that it reads has changed since.",
+    },
+    "window?": {
+      ...object({ ends: string, grace: string, emit: { enum: ["updates", "final"] } }),
+      description: "Of a view whose rows belong to windows that end, and of that of its late events.",
+    },
+    "watermarks?": {
+      ...array(object({ topic: string, at: nullable(string) })),
+      description: "Up to when the events of all partitions of a topic have come; null before that is known.",
     },
     "publishing?": object({
       topic: string,
@@ -342,8 +359,19 @@ export const components = {
       kind: { enum: ["embedded", "own"] },
       state: { enum: ["up", "down"] },
       version: integer,
-      reader: object({ host: string, port: integer, database: string, user: string }),
+      reader: storeReader,
     }),
+    groups: array(
+      object({
+        name: string,
+        state: { enum: ["running", "waiting", "stopped"] },
+        error: nullable(errorInside),
+        position: object({ generation: integer, batch: integer }),
+        store: nullable(
+          object({ kind: { enum: ["embedded", "own"] }, state: { enum: ["up", "down"] }, reader: storeReader }),
+        ),
+      }),
+    ),
     addresses: object({ http: string, kafka: nullable(string), store: string }),
   }),
   Readiness: object({

@@ -4,6 +4,7 @@ import type { SourceState, SourceStatus } from "../capture/source.ts";
 import type { HookStatus } from "../capture/webhooks/hook-status.ts";
 import type { HttpDoorDependencies } from "./door-dependencies.ts";
 import { nearest } from "./nearest.ts";
+import type { NodeInfo } from "./node-info.ts";
 import { queryValue } from "./parameters.ts";
 import { errorJson } from "./problem.ts";
 import { decodeSegment } from "./query-string.ts";
@@ -162,9 +163,14 @@ export function sourceRoutes({
       parameters: [],
       answers: { 200: { about: "The processes.", schema: list(ref("Node")) } },
       errors: [],
-      handle: () => json({ items: [node()], next: null }),
+      handle: () => json({ items: [nodeJson(node())], next: null }),
     },
   ];
+}
+
+function nodeJson(node: NodeInfo): Record<string, unknown> {
+  const groups = node.groups.map((group) => ({ ...group, error: group.error && errorJson(group.error) }));
+  return { ...node, groups };
 }
 
 export function sourceJson(status: SourceStatus | HookStatus): Record<string, unknown> {

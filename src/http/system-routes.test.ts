@@ -124,6 +124,41 @@ test("a process that is not ready is 503 with every reason", async () => {
   });
 });
 
+test("a group beside main that is down is a warning, and its views are no reasons", async () => {
+  const error = new MillraceError("STORE_UNAVAILABLE", 'group "reports": the store does not answer', { hint: "Look." });
+  const [main] = testNode.groups;
+  assert.ok(main);
+  const reports = { ...main, name: "reports", state: "waiting", error, store: null } as const;
+  const failed = { ...view({ kind: "failed", error }), name: "daily", group: "reports" };
+  const views = partial<Views>("views", { list: () => [view({ kind: "live" }), failed] });
+  const parts = { ...house({ kind: "streaming" }, { kind: "live" }), views };
+  await using door = await openTestDoor({ ...parts, node: () => ({ ...testNode, groups: [main, reports] }) });
+  const answer = await ask(door, "/readyz");
+  assert.equal(answer.status, 200);
+  const { warnings } = answer.json() as { warnings: object[] };
+  assert.deepEqual(warnings, [
+    { part: "group reports", message: 'group "reports": the store does not answer', hint: "Look." },
+    ...warnings.slice(1),
+  ]);
+  const { items } = (await ask(door, "/v1/nodes")).json() as {
+    items: { groups: { name: string; error: object | null }[] }[];
+  };
+  assert.deepEqual(
+    items[0]?.groups.map(({ name, error }) => [name, error]),
+    [
+      ["main", null],
+      ["reports", { code: "STORE_UNAVAILABLE", message: error.message, hint: "Look.", action: "wait" }],
+    ],
+  );
+
+  await using other = await openTestDoor({
+    ...parts,
+    node: () => ({ ...testNode, groups: [main, { ...reports, state: "running", error: null, store: main.store }] }),
+  });
+  const unready = await ask(other, "/readyz");
+  assert.equal(unready.status, 503, "of a group that is up they are");
+});
+
 test("a pause says what becomes of the slot, or is refused", async () => {
   await using door = await openTestDoor(
     house({ kind: "paused", slot: "kept", sinceMs: 5, error: gone }, { kind: "live" }),

@@ -1,6 +1,6 @@
 /** `/healthz`, `/readyz` and `/metrics`. */
 import type { HttpDoorDependencies } from "./door-dependencies.ts";
-import { decideReadiness, durabilityWarnings } from "./readiness.ts";
+import { decideReadiness, durabilityWarnings, groupWarnings } from "./readiness.ts";
 import { json, type Route, text } from "./route.ts";
 import { object, ref, string } from "./schemas.ts";
 
@@ -28,7 +28,7 @@ export function systemRoutes({
       path: "/readyz",
       operation: "readiness",
       about:
-        "Readiness: the store is up, no source has failed, every view is live. Reasons, and warnings of what voids a promise, are told to holders of the key.",
+        "Readiness: the store is up, no source has failed, every view is live of each group that is not down itself. Reasons, and warnings of what voids a promise, are told to holders of the key.",
       access: "open",
       parameters: [],
       answers: {
@@ -37,14 +37,16 @@ export function systemRoutes({
       },
       errors: [],
       handle: (call) => {
+        const { store, groups } = node();
         const reasons = decideReadiness({
-          store: node().store.state,
+          store: store.state,
+          groups,
           sources: sources.list(),
           views: views.list(),
           closing: call.closing(),
         });
         const ready = reasons.length === 0;
-        const warnings = durabilityWarnings(engine.topics());
+        const warnings = [...groupWarnings(groups), ...durabilityWarnings(engine.topics())];
         return json({ ready, ...(call.trusted ? { reasons, warnings } : {}) }, ready ? 200 : 503);
       },
     },

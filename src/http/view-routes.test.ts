@@ -45,7 +45,7 @@ test("views are listed with their states, and a failed one says why", async () =
   const list = (await ask(door, "/v1/views")).json() as { items: ViewInfo[]; next: null };
   assert.equal(list.next, null);
   const references = [{ name: "customer", view: "people", on: { a: "b" } }];
-  assert.deepEqual(list.items[0], { ...orderCards, references });
+  assert.deepEqual(list.items[0], { ...orderCards, group: "main", references });
   assert.deepEqual(list.items[1]?.state, {
     kind: "failed",
     error: { code: "VIEW_FAILED", message: "division by zero", hint: "Look at the row.", action: "call-operator" },
@@ -114,6 +114,40 @@ test("rows are a bare array, as their texts were made, with the token of what th
       },
     },
   ]);
+});
+
+test("a moment goes to rows and to one row as it is, and a history is a path like a view's", async () => {
+  const { views, asked } = rowsOf([]);
+  await using door = await openTestDoor({ views });
+  const moment = "as_of=2026-03-01T12:00:00.000001Z";
+  assert.equal((await ask(door, `/v1/views/rates?${moment}`)).status, 200);
+  assert.equal((await ask(door, "/v1/views/rates.history?country=eq.AT")).status, 200);
+  assert.deepEqual(
+    asked.map(({ view, query }) => [view, query.asOfMicros]),
+    [
+      ["rates", Date.UTC(2026, 2, 1, 12) * 1_000 + 1],
+      ["rates.history", undefined],
+    ],
+  );
+  const refused = await ask(door, "/v1/views/rates?as_of=yesterday");
+  assert.deepEqual([refused.status, (refused.json() as { code: string }).code], [400, "REQUEST_INVALID"]);
+});
+
+test("a view with a history says how its versions are read and how long they are kept", async () => {
+  const versions = { name: "rates.history", keepMs: 400 * 86_400_000 };
+  const list = () => [
+    { ...orderCards, versions },
+    { ...orderCards, versions: { ...versions, keepMs: null } },
+  ];
+  await using door = await openTestDoor({ views: partial<Views>("views", { list }) });
+  const { items } = (await ask(door, "/v1/views")).json() as { items: { versions?: unknown }[] };
+  assert.deepEqual(
+    items.map((item) => item.versions),
+    [
+      { name: "rates.history", keep: "400d" },
+      { name: "rates.history", keep: null },
+    ],
+  );
 });
 
 test("the next page is linked with the same filters and the cursor", async () => {
@@ -385,6 +419,23 @@ test("explain is text, and a query answers columns and rows", async () => {
   assert.deepEqual(limits, [{ rowsMax: 7, timeoutMs: 30_000 }]);
 });
 
+test("a query asks the group that is named", async () => {
+  const asked: unknown[] = [];
+  const views = partial<Views>("views", {
+    query: async (_sql, _limits, _signal, group) => {
+      asked.push(group);
+      return { columns: [], rows: [] };
+    },
+  });
+  await using door = await openTestDoor({ views });
+  const headers = { "content-type": "application/json" };
+  const post = (body: object) => ask(door, "/v1/query", { method: "POST", headers, body: JSON.stringify(body) });
+  await post({ sql: "select 1", group: "reports" });
+  await post({ sql: "select 1" });
+  assert.deepEqual(asked, ["reports", undefined]);
+  assert.equal((await post({ sql: "select 1", group: 7 })).status, 400);
+});
+
 test("a query whose client has gone away is ended", async () => {
   let begun = () => {};
   const running = new Promise<void>((resolve) => {
@@ -445,4 +496,23 @@ test("a read waits for the views whose rows it shows", async () => {
   const [rows, row] = waited as { view: string; select: { relation?: string }[] | null }[][];
   assert.deepEqual([rows?.[0]?.view, rows?.[0]?.select?.[1]?.relation], ["order_cards", "best"]);
   assert.deepEqual([row?.[0]?.view, row?.[0]?.select], ["order_cards", null]);
+});
+
+test("a view is built anew when that is asked for, and answered as it is then", async () => {
+  const asked: string[] = [];
+  const building = { kind: "building", reason: "waits for its turn", rowsDone: 0, rowsEstimated: null } as const;
+  const info = { name: "order cards", sql: "", class: "linear", columns: [], key: ["id"], hash: "" } as const;
+  const views = partial<Views>("views", {
+    info: () => ({ ...info, state: building, rowsEstimated: 0, changes: 0 }),
+  });
+  const rebuildView = async (view: string) => {
+    asked.push(view);
+    if (view === "x") throw new MillraceError("VIEW_UNKNOWN", 'there is no view "x"');
+  };
+  await using door = await openTestDoor({ views, rebuildView });
+  const answer = await ask(door, "/v1/views/order%20cards/rebuild", { method: "POST" });
+  assert.equal(answer.status, 202);
+  assert.deepEqual((answer.json() as { state: unknown }).state, building);
+  assert.equal((await ask(door, "/v1/views/x/rebuild", { method: "POST" })).status, 404);
+  assert.deepEqual(asked, ["order cards", "x"]);
 });

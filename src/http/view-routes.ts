@@ -2,8 +2,10 @@
 import { createHash } from "node:crypto";
 import { MillraceError } from "../base/errors.ts";
 import { printDuration } from "../base/units.ts";
+import { mainGroup } from "../catalog/definitions.ts";
 import type { PublicationInfo } from "../publish/publication-info.ts";
 import type { GroupPosition, RowAnswer, ViewInfo } from "../views/view-info.ts";
+import { callerErrors, callerParameters, viewsFor } from "./callers.ts";
 import type { HttpDoorDependencies } from "./door-dependencies.ts";
 import type { HttpLimits } from "./door-settings.ts";
 import { parsePreferences } from "./preferences.ts";
@@ -19,6 +21,7 @@ import { rangeAnswer } from "./row-range.ts";
 import { anything, array, boolean, integer, list, object, ref, string } from "./schemas.ts";
 
 export const readErrors = [
+  ...callerErrors,
   "VIEW_UNKNOWN",
   "VIEW_BUILDING",
   "VIEW_FAILED",
@@ -41,6 +44,7 @@ export const rowErrors = [
   "RELATION_UNKNOWN",
   "RELATION_AMBIGUOUS",
   "RANGE_NOT_SATISFIABLE",
+  "HISTORY_BEGINS_LATER",
   "ROW_NOT_SINGLE",
   "MEDIA_TYPE_UNACCEPTABLE",
   "PREFERENCE_INVALID",
@@ -83,6 +87,13 @@ const staleParameter: Parameter = {
   schema: { const: "ok" },
 };
 
+const asOfParameter: Parameter = {
+  name: "as_of",
+  in: "query",
+  about: "2026-03-01T12:00:00Z: the rows that were valid then, of a view with the option history.",
+  schema: { ...string, format: "date-time" },
+};
+
 const rowParameters: readonly Parameter[] = [
   {
     name: "select",
@@ -110,7 +121,9 @@ const rowParameters: readonly Parameter[] = [
     schema: { enum: ["null", "0", "previous", "linear"] },
   },
   { name: "tz", in: "query", about: "Whose days, weeks and months bucket means; UTC when left out.", schema: string },
+  asOfParameter,
   staleParameter,
+  ...callerParameters,
   ...afterParameters,
 ];
 
@@ -137,6 +150,7 @@ export function viewRoutes(
       operation: "readRows",
       about: "Rows of a view: filtered, ordered, page by page; as JSON, lines of JSON, CSV or one object.",
       access: "key",
+      callers: true,
       parameters: [...rowParameters, ...rowHeaders],
       openQuery: true,
       answers: {
@@ -158,8 +172,8 @@ export function viewRoutes(
         const form = acceptedForm(call.headers.accept);
         const { count, applied } = parsePreferences(call.headers.prefer);
         const query = parseRowQuery(call.query, limits, call.headers.range);
-        await waitForViews(call, views, sources, limits.tokenWaitMs, [{ view, ...query }]);
-        const answer = await views.rows(view, {
+        await waitForViews(call, viewsFor(views, call), sources, limits.tokenWaitMs, [{ view, ...query }]);
+        const answer = await viewsFor(views, call).rows(view, {
           ...query,
           // A second row is what says that the first one is not the only one.
           ...(form === "object" ? { limit: Math.min(query.limit, 2) } : {}),
@@ -192,28 +206,40 @@ export function viewRoutes(
       operation: "readRow",
       about: "One row by its key; parts of a composite key have commas between and are percent-encoded each.",
       access: "key",
+      callers: true,
       parameters: [
         { name: "select", in: "query", about: "Columns, with commas between.", schema: string },
+        asOfParameter,
         staleParameter,
+        ...callerParameters,
         ...afterParameters,
       ],
       answers: {
         200: { about: "The row.", schema: ref("Row") },
         304: { about: "The row is that of the ETag that was sent." },
       },
-      errors: [...readErrors, ...tokenErrors, "KEY_INVALID", "VIEW_KEY_MISSING", "ROW_NOT_FOUND"],
+      errors: [
+        ...readErrors,
+        ...tokenErrors,
+        "KEY_INVALID",
+        "VIEW_KEY_MISSING",
+        "VIEW_OPTION_MISSING",
+        "HISTORY_BEGINS_LATER",
+        "ROW_NOT_FOUND",
+      ],
       // Without a promise where the row is in memory: it is answered in the turn in which it was asked for.
       handle: (call) => {
         const view = viewOf(call);
         const key = (call.segments.key ?? "").split(",").map(decodeSegment);
         const options = parseRowOptions(call.query);
+        const shown = viewsFor(views, call);
         const read = () => {
-          const answer = views.row(view, key, options.select, options);
+          const answer = shown.row(view, key, options.select, options);
           return answer instanceof Promise
             ? answer.then((one) => rowReply(view, key, one))
             : rowReply(view, key, answer);
         };
-        const waiting = waitForViews(call, views, sources, limits.tokenWaitMs, [{ view, select: options.select }]);
+        const waiting = waitForViews(call, shown, sources, limits.tokenWaitMs, [{ view, select: options.select }]);
         return waiting ? waiting.then(read) : read();
       },
     },
@@ -223,6 +249,7 @@ export function viewRoutes(
       operation: "followView",
       about: "A snapshot, then every batch of changes, as server-sent events; resumes by Last-Event-ID.",
       access: "key",
+      callers: true,
       parameters: [
         { name: "Last-Event-ID", in: "header", about: "The id of the last event that was seen.", schema: string },
         {
@@ -232,6 +259,7 @@ export function viewRoutes(
           schema: string,
         },
         ...findRouteParameters.filter(({ name }) => !["highlight", "suggest", "geohash", "zoom"].includes(name)),
+        ...callerParameters,
         ...afterParameters,
       ],
       openQuery: true,
@@ -240,12 +268,13 @@ export function viewRoutes(
       handle: async (call) => {
         const view = viewOf(call);
         const { filter, select } = parseLiveQuery(call.query);
-        await waitForViews(call, views, sources, limits.tokenWaitMs, [{ view }]);
+        await waitForViews(call, viewsFor(views, call), sources, limits.tokenWaitMs, [{ view }]);
         const lastEventId = lastEventIdOf(call);
+        const { caller } = call;
         return {
           kind: "feed",
           of: "view",
-          open: (signal) => feeds.openViewFeed({ view, filter, select, lastEventId, signal }),
+          open: (signal) => feeds.openViewFeed({ view, filter, select, caller, lastEventId, signal }),
         };
       },
     },
@@ -264,20 +293,27 @@ export function viewRoutes(
       method: "POST",
       path: "/v1/query",
       operation: "query",
-      about: "A read-only SQL statement on views and captured tables.",
+      about: "A read-only SQL statement on the views of a group (main when left out) and the tables that they read.",
       access: "key",
       parameters: [],
-      body: { "application/json": object({ sql: string, "limit?": integer }) },
+      body: { "application/json": object({ sql: string, "limit?": integer, "group?": string }) },
       answers: {
         200: {
           about: "The result.",
           schema: object({ columns: array(string), rows: array(array(anything)), "more?": boolean }),
         },
       },
-      errors: ["QUERY_INVALID", "QUERY_TIMEOUT", "STORE_UNAVAILABLE", "MEDIA_TYPE_UNSUPPORTED", "REQUEST_TOO_LARGE"],
+      errors: [
+        "QUERY_INVALID",
+        "QUERY_TIMEOUT",
+        "VIEW_GROUP_UNKNOWN",
+        "STORE_UNAVAILABLE",
+        "MEDIA_TYPE_UNSUPPORTED",
+        "REQUEST_TOO_LARGE",
+      ],
       handle: async (call) => {
-        const { sql, rowsMax } = await readQuery(call, limits);
-        return json(await views.query(sql, { rowsMax, timeoutMs: limits.queryMs }, call.signal));
+        const { sql, rowsMax, group } = await readQuery(call, limits);
+        return json(await views.query(sql, { rowsMax, timeoutMs: limits.queryMs }, call.signal, group));
       },
     },
   ];
@@ -296,14 +332,25 @@ function rowReply(view: string, key: readonly string[], answer: RowAnswer): Repl
   });
 }
 
-function viewJson(view: ViewInfo, publication: PublicationInfo | undefined): Record<string, unknown> {
-  const { state, references, refresh } = view;
+export function viewJson(view: ViewInfo, publication: PublicationInfo | undefined): Record<string, unknown> {
+  const { state, references, refresh, versions, window, watermarks } = view;
   return {
     ...view,
+    group: view.group ?? mainGroup,
     ...(references && {
       references: references.map(({ name, view: to, on }) => ({ name, view: to, on: Object.fromEntries(on) })),
     }),
+    ...(versions && { versions: { name: versions.name, keep: versions.keepMs && printDuration(versions.keepMs) } }),
     ...(refresh && { refresh: { every: printDuration(refresh.everyMs), behind: refresh.behind } }),
+    ...(window && {
+      window: { ends: window.ends, grace: printDuration(window.graceMs), emit: window.final ? "final" : "updates" },
+    }),
+    ...(watermarks && {
+      watermarks: watermarks.map(({ topic, atMs }) => ({
+        topic,
+        at: atMs === null ? null : new Date(atMs).toISOString(),
+      })),
+    }),
     ...(publication && { publishing: publicationJson(publication) }),
     state: state.kind === "failed" ? failedJson(state) : state,
   };
@@ -353,9 +400,13 @@ function linkTo(call: Call, cursor: string, limit: number): Record<string, strin
   return { link: `<?${search}>; rel="next"` };
 }
 
-async function readQuery(call: Call, limits: HttpLimits): Promise<{ sql: string; rowsMax: number }> {
+async function readQuery(
+  call: Call,
+  limits: HttpLimits,
+): Promise<{ sql: string; rowsMax: number; group: string | undefined }> {
   const body = await jsonBodyOf(call, "a query", '{"sql": "select …"}');
-  const { sql, limit = Math.min(1_000, limits.rowsMax) } = (body ?? {}) as { sql?: unknown; limit?: unknown };
+  const members = (body ?? {}) as { readonly sql?: unknown; readonly limit?: unknown; readonly group?: unknown };
+  const { sql, limit = Math.min(1_000, limits.rowsMax), group } = members;
   if (typeof sql !== "string" || sql.trim() === "" || sql.includes("\0")) {
     throw new MillraceError("REQUEST_INVALID", 'a query is {"sql": "select …", "limit": 100}');
   }
@@ -364,5 +415,10 @@ async function readQuery(call: Call, limits: HttpLimits): Promise<{ sql: string;
       hint: `It is a whole number from 1 to ${limits.rowsMax}.`,
     });
   }
-  return { sql, rowsMax: limit as number };
+  if (group !== undefined && typeof group !== "string") {
+    throw new MillraceError("REQUEST_INVALID", "group is no name of a group of views", {
+      hint: "Leave it out for group main.",
+    });
+  }
+  return { sql, rowsMax: limit as number, group };
 }

@@ -1,10 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { MillraceError } from "../base/errors.ts";
 import { VirtualClock } from "../base/virtual-clock.ts";
 import type { SourceStatus } from "../capture/source.ts";
 import type { PublicationInfo } from "../publish/publication-info.ts";
 import type { Views } from "../views/view-info.ts";
-import { collectProcess, collectPublishers, collectSources, collectViews, watchEventLoop } from "./collectors.ts";
+import {
+  collectGroups,
+  collectProcess,
+  collectPublishers,
+  collectSources,
+  collectViews,
+  watchEventLoop,
+} from "./collectors.ts";
 import { MetricsRegistry } from "./metrics.ts";
 
 const status: SourceStatus = {
@@ -40,9 +48,9 @@ test("a source's lag is told in bytes and seconds, and left out while it is not 
   assert.match(metrics.render(), /state="connecting"/);
 });
 
-test("views tell their states and their group's batch", () => {
+test("views tell their states, and their groups theirs and their batches", () => {
   const metrics = new MetricsRegistry();
-  const views: Pick<Views, "list" | "position" | "rowCache"> = {
+  const views: Pick<Views, "list" | "rowCache"> = {
     list: () => [
       {
         name: "order_cards",
@@ -52,22 +60,48 @@ test("views tell their states and their group's batch", () => {
         key: [],
         hash: "",
         state: { kind: "live" },
+        watermarks: [
+          { topic: "clicks", atMs: 1_500 },
+          { topic: "silent", atMs: null },
+        ],
         rowsEstimated: 7,
         changes: 9,
       },
+      {
+        name: "daily",
+        group: "reports",
+        sql: "select 1",
+        class: "linear",
+        columns: [],
+        key: [],
+        hash: "",
+        state: { kind: "live" },
+        rowsEstimated: 3,
+        changes: 5,
+      },
     ],
-    position: () => ({ generation: 2, batch: 41 }),
     rowCache: () => [{ view: "order_cards", hits: 7, misses: 2, bytes: 480 }],
   };
   collectViews(metrics, views as Views);
+  const down = new MillraceError("STORE_UNAVAILABLE", "it does not answer");
+  collectGroups(metrics, () => [
+    { name: "main", condition: { kind: "running" }, position: { generation: 2, batch: 41 } },
+    { name: "reports", condition: { kind: "waiting", error: down }, position: { generation: 1, batch: 7 } },
+  ]);
   const text = metrics.render();
   assert.match(text, /millrace_view_state\{state="live",view="order_cards"\} 1/);
   assert.match(text, /millrace_view_changes_total\{view="order_cards"\} 9/);
+  assert.match(text, /millrace_topic_watermark_seconds\{topic="clicks"\} 1\.5\n/);
+  assert.doesNotMatch(text, /watermark_seconds\{topic="silent"/);
   assert.match(text, /millrace_view_row_hits_total\{view="order_cards"\} 7/);
   assert.match(text, /millrace_view_row_misses_total\{view="order_cards"\} 2/);
   assert.match(text, /millrace_view_row_bytes\{view="order_cards"\} 480/);
   assert.match(text, /millrace_views_batch\{group="main"\} 41/);
   assert.match(text, /millrace_views_generation\{group="main"\} 2/);
+  assert.match(text, /millrace_view_rows\{group="reports",view="daily"\} 3/);
+  assert.match(text, /millrace_views_batch\{group="reports"\} 7/);
+  assert.match(text, /millrace_views_group_state\{group="main",state="running"\} 1/);
+  assert.match(text, /millrace_views_group_state\{group="reports",state="waiting"\} 1/);
 });
 
 test("publishers tell their state, what they have written and what their topics lack", () => {

@@ -4,6 +4,7 @@ import type { Metrics, Sample } from "../base/metrics.ts";
 import type { SourceStatus } from "../capture/source.ts";
 import type { Answer, Engine, PartitionOffsets } from "../engine/engine.ts";
 import type { PublicationInfo, PublicationsInfo } from "../publish/publication-info.ts";
+import type { GroupStatus } from "../views/groups.ts";
 import type { RowCacheFigures, Views } from "../views/view-info.ts";
 
 /** Sizes and offsets of every topic. Where an engine has to ask for them, those of the look before are told. */
@@ -121,19 +122,29 @@ export function collectSources(metrics: Metrics, list: () => readonly SourceStat
   );
 }
 
-/** State and work of every view, and the position of their group. */
+/** State and work of every view; one that is in another group than `main` names it. */
 export function collectViews(metrics: Metrics, views: Views): void {
   metrics.collect("gauge", "millrace_view_state", "1 for the state that a view is in.", () =>
-    views.list().map((view) => ({ labels: { view: view.name, state: view.state.kind }, value: 1 })),
+    views.list().map((view) => ({ labels: { ...inGroup(view), view: view.name, state: view.state.kind }, value: 1 })),
   );
   metrics.collect("gauge", "millrace_view_rows", "PostgreSQL's estimate of a view's rows.", () =>
-    views.list().map((view) => ({ labels: { view: view.name }, value: view.rowsEstimated })),
+    views.list().map((view) => ({ labels: { ...inGroup(view), view: view.name }, value: view.rowsEstimated })),
   );
   metrics.collect("counter", "millrace_view_changes_total", "Change rows written since the start.", () =>
-    views.list().map((view) => ({ labels: { view: view.name }, value: view.changes })),
+    views.list().map((view) => ({ labels: { ...inGroup(view), view: view.name }, value: view.changes })),
   );
+  metrics.collect("gauge", "millrace_topic_watermark_seconds", "Up to when events of all partitions have come.", () => {
+    const told = views
+      .list()
+      .flatMap((view) =>
+        (view.watermarks ?? []).flatMap(({ topic, atMs }) =>
+          atMs === null ? [] : [{ labels: { ...inGroup(view), topic }, value: atMs / 1_000 }],
+        ),
+      );
+    return [...new Map(told.map((one) => [JSON.stringify(one.labels), one])).values()];
+  });
   const perCache = (pick: (figures: RowCacheFigures) => number) => () =>
-    views.rowCache().map((figures) => ({ labels: { view: figures.view }, value: pick(figures) }));
+    views.rowCache().map((figures) => ({ labels: { ...inGroup(figures), view: figures.view }, value: pick(figures) }));
   metrics.collect(
     "counter",
     "millrace_view_row_hits_total",
@@ -152,12 +163,26 @@ export function collectViews(metrics: Metrics, views: Views): void {
     "What is kept in memory of a view's rows.",
     perCache(({ bytes }) => bytes),
   );
-  metrics.collect("gauge", "millrace_views_batch", "The number of the last committed batch.", () => [
-    { labels: { group: "main" }, value: views.position().batch },
-  ]);
-  metrics.collect("gauge", "millrace_views_generation", "The generation of the change rows.", () => [
-    { labels: { group: "main" }, value: views.position().generation },
-  ]);
+}
+
+function inGroup({ group }: { readonly group?: string }): Readonly<Record<string, string>> {
+  return group === undefined ? {} : { group };
+}
+
+/** State and position of every group of views. */
+export function collectGroups(
+  metrics: Metrics,
+  list: () => readonly Pick<GroupStatus, "name" | "condition" | "position">[],
+): void {
+  metrics.collect("gauge", "millrace_views_group_state", "1 for the state that a group of views is in.", () =>
+    list().map(({ name, condition }) => ({ labels: { group: name, state: condition.kind }, value: 1 })),
+  );
+  metrics.collect("gauge", "millrace_views_batch", "The number of the last committed batch.", () =>
+    list().map(({ name, position }) => ({ labels: { group: name }, value: position.batch })),
+  );
+  metrics.collect("gauge", "millrace_views_generation", "The generation of the change rows.", () =>
+    list().map(({ name, position }) => ({ labels: { group: name }, value: position.generation })),
+  );
 }
 
 /** What the publishers have written, and what their topics lack. */

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { silentDiagnostics } from "../base/diagnostics.ts";
 import { VirtualClock } from "../base/virtual-clock.ts";
 import { arrange } from "../catalog/collect.ts";
-import { type Definition, sql, topic, view } from "../catalog/definitions.ts";
+import { type Definition, group, sql, topic, view } from "../catalog/definitions.ts";
 import { becomeOwner, unitOfGroup, unitOfPublisher } from "../ownership/become-owner.ts";
 import { ProgressTable } from "../ownership/progress-table.ts";
 import { openRegistry } from "../registry/registry.fixture.ts";
@@ -80,6 +80,20 @@ test("a topic of another view than before is compared", async () => {
   await open.publish(5);
   const [other = assert.fail()] = arrange([view("others", query, { key: "id", publish: "cards-topic" })]).published;
   assert.equal((await open.publish(6, other)).position, null);
+});
+
+test("a topic of a view that moved to another group is compared, and its positions are that group's", async () => {
+  await using open = await openTopics();
+  const reports = group("reports");
+  const options = { key: "id", publish: topic("cards-topic", { partitions: 3 }), group: reports };
+  const [moved = assert.fail()] = arrange([reports, view("cards", query, options)]).published;
+  await open.prepare(cards);
+  await open.publish(5);
+  assert.equal((await open.publish(6, moved)).position, null);
+  assert.deepEqual((await open.publish(7, moved)).position, { group: "reports", generation: 2, batch: 6 });
+  await open.progress.readToEnd();
+  assert.deepEqual(newestPublished(open.progress, "reports"), { generation: 2, batch: 7 });
+  assert.equal(newestPublished(open.progress), null, "main goes behind nothing of it");
 });
 
 test("views that are published in a circle are refused before anything is written", async () => {

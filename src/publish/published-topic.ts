@@ -38,24 +38,27 @@ const released = { released: true } as const;
  * count of partitions, and what the log throws.
  */
 export async function ownTopic(engine: Engine, owner: Ownership, publication: Publication): Promise<OwnedTopic> {
-  const { view, topic: name, settings } = publication;
+  const { view, group, topic: name, settings } = publication;
   const known = engine.topic(name);
   if (known) assertUsable(known, owner, publication);
   const progress = progressOf(owner.progress);
-  const goesOn = known?.readOnly === true && progress?.topicId === known.id && progress.view === view;
+  const goesOn =
+    known?.readOnly === true && progress?.topicId === known.id && progress.view === view && progress.group === group;
   if (!goesOn && owner.progress !== claimed) await write(owner, claimed);
   const topic = known ?? (await engine.createTopic(name, settings, { readOnly: true }));
   const info =
     topic.readOnly && isSo(topic, settings) ? topic : await engine.alterTopic(name, settings, { readOnly: true });
   if (!goesOn) return { info, partitions: info.settings.partitions, position: null };
   const { generation, batch, partitions } = progress;
-  return { info, partitions, position: { generation, batch } };
+  return { info, partitions, position: { ...(group === undefined ? {} : { group }), generation, batch } };
 }
 
 /** Of a topic that equals the view at `position`. */
 export function progressAt(publication: Publication, topic: OwnedTopic, position: GroupPosition): PublisherProgress {
   const { generation, batch } = position;
-  return { view: publication.view, topicId: topic.info.id, partitions: topic.partitions, generation, batch };
+  const { view, group } = publication;
+  const from = group === undefined ? { view } : { view, group };
+  return { ...from, topicId: topic.info.id, partitions: topic.partitions, generation, batch };
 }
 
 /** Topics that an earlier start published to, and that were not handed back. */
@@ -88,12 +91,12 @@ export async function releaseTopic(engine: Engine, progress: ProgressTable, topi
   await write(owner, released);
 }
 
-/** The newest position that readers of any of these topics may know; null when there is none. */
-export function newestPublished(progress: ProgressTable): GroupPosition | null {
+/** The newest position of a group that readers of any of these topics may know; null when there is none. */
+export function newestPublished(progress: ProgressTable, group?: string): GroupPosition | null {
   let newest: GroupPosition | null = null;
   for (const topic of progress.unitsOf(unitOfPublisher(""))) {
     const one = progressOf(progress.unit(unitOfPublisher(topic)).progress);
-    if (one && (newest === null || isLater(one, newest))) newest = one;
+    if (one && one.group === group && (newest === null || isLater(one, newest))) newest = one;
   }
   return newest && { generation: newest.generation, batch: newest.batch };
 }

@@ -8,6 +8,7 @@
  * Where it cannot go on from its progress (another generation, change rows that are gone, a topic that is new or was somebody
  * else's), it compares the topic with a snapshot of the view and writes the difference.
  */
+import type { Client } from "pg";
 import type { Clock, Timer } from "../base/clock.ts";
 import type { Diagnostics } from "../base/diagnostics.ts";
 import { MillraceError } from "../base/errors.ts";
@@ -16,7 +17,6 @@ import { type Publication, publishKeyMissing } from "../catalog/publishing.ts";
 import type { Engine } from "../engine/engine.ts";
 import { becomeOwner, type Ownership, unitOfPublisher } from "../ownership/become-owner.ts";
 import type { ProgressTable } from "../ownership/progress-table.ts";
-import type { Store } from "../store/store.ts";
 import type { ChangesAnswer, GroupPosition, ViewChange, ViewsReader } from "../views/view-info.ts";
 import { type KeyText, keyTextOf } from "./key-text.ts";
 import type { PublicationInfo, PublisherState } from "./publication-info.ts";
@@ -36,7 +36,7 @@ export interface PublisherOptions {
   readonly progress: ProgressTable;
   readonly reader: PublishedReader;
   /** For the comparison of a topic with a view. */
-  readonly store: Pick<Store, "connect">;
+  readonly store: { connect(name: string, view: string): Promise<Client> };
   /** How many may be compared at the same time: each holds a snapshot and a connection of its own. */
   readonly comparisons: Gate;
   /** Why a record does not fit the schema of its topic; null when it does. */
@@ -273,7 +273,7 @@ export class Publisher {
     const { view, topic } = this.publication;
     const { signal } = this.#closing;
     signal.throwIfAborted();
-    const connect = () => store.connect(`publish ${topic}`);
+    const connect = () => store.connect(`publish ${topic}`, view);
     await using copy = await TopicCopy.read({ engine, topic: unit.topic.info, connect, signal });
     const { position, pages } = await reader.snapshot(view, null);
     let keyText: KeyText | undefined;

@@ -59,5 +59,9 @@ function hasEnded(publisher: Publisher): boolean {
 }
 
 function isAlike(one: Publication, other: Publication): boolean {
-  return one.view === other.view && JSON.stringify(one.settings) === JSON.stringify(other.settings);
+  return (
+    one.view === other.view &&
+    one.group === other.group &&
+    JSON.stringify(one.settings) === JSON.stringify(other.settings)
+  );
 }

@@ -19,6 +19,8 @@ export interface WatermarkRule {
   /** RFC 3339, or a count from 1970. */
   readonly form: "date-time" | "epoch-ms" | "epoch-us";
   readonly latenessMs: number;
+  /** How long a partition may be quiet before the others go on without it; null for ever, 5 minutes when absent. */
+  readonly idleMs?: number | null;
 }
 
 export interface TableShape {
@@ -37,6 +39,8 @@ export interface TableShape {
   readonly records?: "stream" | "latest";
   /** Of a stream: the member of its values that is the time of an event, and how much later than others one may come. */
   readonly watermark?: WatermarkRule;
+  /** Of the versions of a view's rows: whose they are, and what identifies a row of it. A row of one key has one version at a time. */
+  readonly history?: { readonly view: string; readonly key: readonly string[] };
 }
 
 /** What `dev` saves as `millrace-schema.json`, so that `check` and `types` need no database. */

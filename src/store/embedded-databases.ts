@@ -27,17 +27,18 @@ export function embeddedLogin(server: EmbeddedServer, database: string): Login {
   };
 }
 
-/** Makes the store's database on the first start. */
-export async function openStoreDatabase(server: EmbeddedServer): Promise<Login> {
+/** Makes the store's database on the first start, or another one of the same kind. */
+export async function openStoreDatabase(server: EmbeddedServer, database = storeDatabase): Promise<Login> {
+  const name = escapeIdentifier(database);
   await withServer(server, async (client) => {
-    const { rowCount } = await client.query("select from pg_database where datname = $1", [storeDatabase]);
-    if (rowCount === 0) await client.query(`create database ${storeDatabase}`);
+    const { rowCount } = await client.query("select from pg_database where datname = $1", [database]);
+    if (rowCount === 0) await client.query(`create database ${name}`);
     await client.query(`
-      revoke temporary on database ${storeDatabase} from public;
+      revoke temporary on database ${name} from public;
       revoke connect on database postgres from public`);
   });
-  await withServer(server, closeLargeObjects, storeDatabase);
-  return embeddedLogin(server, storeDatabase);
+  await withServer(server, closeLargeObjects, database);
+  return embeddedLogin(server, database);
 }
 
 /** Makes a database and its role, or sets the password of one that is there. Answers the way in over TCP. */

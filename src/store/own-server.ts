@@ -19,7 +19,11 @@ export interface OwnServerOptions {
 
 /** Throws `SETTING_INVALID`, `STORE_UNAVAILABLE`, `STORE_TOO_OLD`, `STORE_NOT_PERMITTED`, `STORE_UNSUITABLE`. */
 export async function openOwnServer(options: OwnServerOptions): Promise<Login> {
-  const login = parseStoreUrl(options.url);
+  return await checkOwnServer(parseStoreUrl(options.url), options);
+}
+
+/** The same for a login that is known. Answers it. */
+export async function checkOwnServer(login: Login, options: Omit<OwnServerOptions, "url">): Promise<Login> {
   const client = await connectPatiently(login, options);
   try {
     const refusal = judge(await inspect(client), login.database);
@@ -46,7 +50,7 @@ export function parseStoreUrl(url: string): Login {
   }
 }
 
-async function connectPatiently(login: Login, options: OwnServerOptions): Promise<Client> {
+async function connectPatiently(login: Login, options: Omit<OwnServerOptions, "url">): Promise<Client> {
   const { clock, random, diagnostics } = options;
   const deadline = clock.monotonicMs() + options.openTimeoutMs;
   for (let attempt = 0; ; attempt++) {

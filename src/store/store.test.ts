@@ -7,6 +7,7 @@ import { type TestFolder, testFolder, testPrograms } from "../../test/support/po
 import { systemClock } from "../base/clock.ts";
 import { silentDiagnostics } from "../base/diagnostics.ts";
 import { systemRandom } from "../base/random.ts";
+import { besideDatabase } from "./beside.ts";
 import { type EmbeddedServer, openEmbeddedServer } from "./embedded-server.ts";
 import { storeSuite } from "./store.suite.ts";
 import { openStore, type Store, type StoreOptions } from "./store.ts";
@@ -95,6 +96,21 @@ suite("a server of one's own", () => {
       assert.notEqual(other.reader.user, first.reader.user);
       await other.close();
     });
+    await step("a group's database is made by a role that may, else by who runs what the hint says", async () => {
+      await assert.rejects(besideOf(first, "reports"), {
+        code: "STORE_NOT_PERMITTED",
+        hint: /^As an administrator of the store, run: create database "postgres_reports" .* owner "plain"; or give/,
+      });
+      await asSuperuser('alter role "plain" createdb');
+      const reports = await besideOf(first, "reports");
+      assert.deepEqual([reports.kind, reports.reader.database], ["own", "postgres_reports"]);
+      assert.notEqual(reports.reader.user, first.reader.user);
+      await reports.admin.query("create schema kept");
+      await reports.close();
+      const again = await besideOf(first, "reports");
+      await assert.rejects(again.admin.query("create schema kept"), { code: "42P06" }, "found again");
+      await again.close();
+    });
     await first.close();
   });
 
@@ -115,7 +131,44 @@ async function step(name: string, take: () => Promise<void>): Promise<void> {
   }
 }
 
+function besideOf(store: Store, group: string): Promise<Store> {
+  assert.ok(store.beside);
+  return store.beside(group);
+}
+
+test("a database beside another is called by both, and by a hash where that would be too long", () => {
+  assert.equal(besideDatabase("millrace", "reports"), "millrace_reports");
+  const long = besideDatabase("d".repeat(50), "g".repeat(48));
+  assert.match(long, /^d{40}_[0-9a-f]{16}$/);
+  assert.notEqual(besideDatabase("d".repeat(50), `${"g".repeat(47)}h`), long);
+});
+
 suite("the embedded store", () => {
+  test("keeps a group's database beside its own, with readers of its own, and goes on when that is closed", async () => {
+    await using folder = await testFolder();
+    const store = await openStore(optionsFor(folder.path));
+    try {
+      const reports = await besideOf(store, "reports");
+      await reports.admin.query("create schema views; create table views.secret as select 1 as id");
+      assert.equal((await reports.readers.query("select * from views.secret")).rowCount, 1);
+      await assert.rejects(connectsAndReads({ ...store.reader, database: "millrace_reports" }, "views.secret"), {
+        code: "42501",
+      });
+      assert.equal(
+        (await reports.shared.query("select has_database_privilege(current_database(), 'temporary') as may")).rows[0]
+          .may,
+        false,
+      );
+      await reports.close();
+      assert.equal((await store.readers.query("select 1 as one")).rows[0].one, 1);
+      const again = await besideOf(store, "reports");
+      assert.equal((await again.readers.query("select * from views.secret")).rowCount, 1);
+      await again.close();
+    } finally {
+      await store.close();
+    }
+  });
+
   test("keeps another database with a role of its own, which replicates and sees nothing of the store", async () => {
     await using folder = await testFolder();
     const store: Store = await openStore(optionsFor(folder.path));
@@ -151,6 +204,12 @@ async function connects(config: pg.ClientConfig): Promise<void> {
   client.on("error", () => {});
   await client.connect();
   await client.end();
+}
+
+async function connectsAndReads(config: pg.ClientConfig, table: string): Promise<void> {
+  const client = new pg.Client(config);
+  await client.connect();
+  await client.query(`select * from ${table}`).finally(() => client.end());
 }
 
 async function asSuperuser(sql: string, database = "postgres"): Promise<void> {

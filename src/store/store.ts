@@ -7,10 +7,11 @@ import type { Clock } from "../base/clock.ts";
 import type { Diagnostics } from "../base/diagnostics.ts";
 import type { MillraceError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
-import { createDatabase, type DatabaseRequest, openStoreDatabase } from "./embedded-databases.ts";
+import { besideDatabase, makeBeside } from "./beside.ts";
+import { createDatabase, type DatabaseRequest, openStoreDatabase, storeDatabase } from "./embedded-databases.ts";
 import { type EmbeddedServer, openEmbeddedServer } from "./embedded-server.ts";
 import { StoreMonitor } from "./monitor.ts";
-import { openOwnServer } from "./own-server.ts";
+import { checkOwnServer, openOwnServer } from "./own-server.ts";
 import { openReaders, type ReaderLogins } from "./roles.ts";
 import {
   clientConfig,
@@ -51,6 +52,11 @@ export interface Store {
   state(): "up" | "down";
   /** Why it is down; null while it is up. */
   problem?(): MillraceError | null;
+  /**
+   * The store of a group of views beside `main`: a database of its own in the same server, made when it is missing. Closed
+   * by the caller, before this one. Throws `STORE_UNAVAILABLE`, `STORE_NOT_PERMITTED`, `STORE_UNSUITABLE`.
+   */
+  beside?(group: string): Promise<Store>;
   /** In the embedded server only: a database of its own with its own role, which may replicate. Made once, found again by name. */
   createDatabase?(request: DatabaseRequest): Promise<StoreAddress>;
   close(): Promise<void>;
@@ -76,6 +82,7 @@ export interface StoreOptions {
   readonly openTimeoutMs?: number;
 }
 
+const readersMaxDefault = 10;
 const adminMax = 4;
 const sharedMax = 4;
 /** Statements that are still running when the store is closed are cut off after this. */
@@ -88,19 +95,49 @@ const drainMs = 1_000;
 export async function openStore(options: StoreOptions): Promise<Store> {
   if (options.url !== null) {
     const writer = await openOwnServer({ openTimeoutMs: 60_000, ...options, url: options.url });
-    return assemble(options, writer, null);
+    const store = await assemble(options, writer, null);
+    return {
+      ...store,
+      beside: async (group) => {
+        const login = { ...writer, database: besideDatabase(writer.database, group) };
+        await makeBeside(store.admin, login);
+        return await assemble(
+          besideOptions(options),
+          await checkOwnServer(login, { ...options, openTimeoutMs: 0 }),
+          null,
+        );
+      },
+    };
   }
   const server = await openEmbeddedServer(options);
   try {
-    return await assemble(options, await openStoreDatabase(server), server);
+    const store = await assemble(options, await openStoreDatabase(server), server);
+    return {
+      ...store,
+      createDatabase: async (request) => address(await createDatabase(server, request, options.random)),
+      beside: async (group) => {
+        const login = await openStoreDatabase(server, besideDatabase(storeDatabase, group));
+        return await assemble(besideOptions(options), login, server);
+      },
+      close: async () => {
+        await store.close();
+        await server.close();
+      },
+    };
   } catch (cause) {
     await server.close();
     throw cause;
   }
 }
 
+/** Groups of one server share its connections. */
+function besideOptions(options: StoreOptions): StoreOptions {
+  return { ...options, readersMax: Math.ceil((options.readersMax ?? readersMaxDefault) / 2) };
+}
+
+/** On a database that is there. Closing it leaves the server to whoever opened that. */
 async function assemble(options: StoreOptions, writer: Login, server: EmbeddedServer | null): Promise<Store> {
-  const { clock, random, diagnostics, readersMax = 10, statementTimeoutMs = 30_000 } = options;
+  const { clock, random, diagnostics, readersMax = readersMaxDefault, statementTimeoutMs = 30_000 } = options;
   const connect = (name: string) => connectClient(clientConfig(writer, writerSession, name));
   const { shared: reader, program, serverVersion } = await prepare(writer, { statementTimeoutMs, random });
   const monitor = new StoreMonitor({ connect: () => connect("monitor"), clock, random, diagnostics });
@@ -111,7 +148,7 @@ async function assemble(options: StoreOptions, writer: Login, server: EmbeddedSe
   const admin = openPool(clientConfig(writer, writerSession, "admin"), adminMax, diagnostics);
   const transactionMs = sharedTransactionMs;
   const sessions = new SharedSessions({ admin, role: reader.user, transactionMs, clock, diagnostics });
-  const common: Store = {
+  return {
     kind: server ? "embedded" : "own",
     reader: address({ ...reader, host: server?.host ?? reader.host }),
     serverVersion,
@@ -128,13 +165,7 @@ async function assemble(options: StoreOptions, writer: Login, server: EmbeddedSe
       const waiting = new AbortController();
       const drained = Promise.all([readers.end(), shared.end(), admin.end()]).then(() => waiting.abort());
       await Promise.race([drained, clock.sleep(drainMs, waiting.signal).catch(() => {})]);
-      await server?.close();
     },
-  };
-  if (!server) return common;
-  return {
-    ...common,
-    createDatabase: async (request) => address(await createDatabase(server, request, random)),
   };
 }
 

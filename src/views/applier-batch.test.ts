@@ -54,3 +54,30 @@ test("a table's changes are joined with themselves by hashing where they are man
     assert.ok(merges(many).every((on) => on));
   }
 });
+
+test("what one term alone finds is merged in one statement, and what several find is gathered", async () => {
+  const tables = [
+    { id: 1, shape },
+    { id: 2, shape: tableShape("shop", "kinds", ["id integer", "name text"]) },
+  ];
+  const text = "select p.id, k.name from parts p join kinds k on k.id = p.parent";
+  const compiled = await compileView({ view: view("v", { ...sql``, text }), mirrors: tables, version: 1 });
+  const layout = { mirrors: new Map(tables.map((one) => [one.id, one])), views: [compiled], recording: [] };
+  const options = { step: 1, sweep: false, straight: false, fresh: false };
+  const staged = (...ids: readonly number[]) =>
+    new Map(
+      ids.map((id) => {
+        const table = new StagedTable(tables[id - 1]?.shape ?? shape);
+        table.apply(0, { op: "upsert", debeziumOp: "u", row: ["1", "1"], before: null, oldKey: null });
+        return [id, table];
+      }),
+    );
+  const ofView = (...ids: readonly number[]) =>
+    planBatch(layout, staged(...ids), 7, options).filter(({ owner }) => owner === "view v");
+  for (const id of [1, 2]) {
+    const [only, ...others] = ofView(id);
+    assert.deepEqual([only?.values, others], [[7], []]);
+    assert.doesNotMatch(only?.sql ?? "", /"dv_/);
+  }
+  assert.equal(ofView(1, 2).length, compiled.clear.length + compiled.terms.length + 1);
+});

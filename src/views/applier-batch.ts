@@ -4,11 +4,14 @@
  *
  * Always true: the clock moves first, then mirrors take the batch in the order of their ids; the terms of a mirror run
  * right before and right after it; only views that read a changed mirror, or the clock where it moves, are touched. What
- * the terms make is merged where a view is live, and recorded where it is being filled.
+ * the terms make is merged where a view is live, and recorded where it is being filled. The history of a view is a mirror
+ * that changes when the view is merged; what reads it is merged after that.
  */
 
 import type { PipelineStatement } from "./applier-pipeline.ts";
-import type { CompiledView } from "./compiled-view.ts";
+import type { CompiledView, DeltaTerm } from "./compiled-view.ts";
+import { applyChanges, type Followed, findChanges, type HistoryChange } from "./history/history-changes.ts";
+import { historyLevels, levelOf } from "./history/history-levels.ts";
 import type { Staged } from "./inputs-rows.ts";
 import {
   apply,
@@ -44,21 +47,40 @@ export interface BatchOptions {
   readonly straight: boolean;
   /** Every statement is planned for the rows of this batch. */
   readonly fresh: boolean;
-  /** Moves the group's clock, where it is to go on. */
-  readonly clock?: PipelineStatement | null;
+  /** Which clocks are to go on, and what moves them. */
+  readonly clocks?: { readonly moved: MovedClocks; readonly statements: readonly PipelineStatement[] };
+  /** Histories follow their views, which changed then; absent in what is a part of a transaction only. */
+  readonly changed?: Changed;
+}
+
+/** Clocks that a batch moves: the group's own, and the watermarks of topics. */
+export interface MovedClocks {
+  readonly now: boolean;
+  readonly topics: readonly string[];
+}
+
+const noneMoved: MovedClocks = { now: false, topics: [] };
+
+/** When what a batch brings has happened, as far as it says so: its rows, and where the clock went. */
+export interface Changed {
+  readonly rowsMs: number | null;
+  readonly clockMs: number | null;
 }
 
 /** Owners of statements: who is to blame when one fails. */
 export const ownerOf = {
   view: (name: string) => `view ${name}`,
+  /** Of the view's history, without which the view is not right. */
+  history: (name: string) => `history ${name}`,
   /** Of the version that is being built. */
   build: (name: string) => `build ${name}`,
   mirror: (id: number) => `mirror ${id}`,
 };
 
-/** `moves`: whether the clock does. */
-export function viewsTouched(layout: Layout, staged: Staged, moves = false): CompiledView[] {
-  return layout.views.filter((view) => reads(view, staged, moves));
+/** Those that are reached by the histories of others are among them. */
+export function viewsTouched(layout: Layout, staged: Staged, moved = noneMoved): CompiledView[] {
+  const touched = reachedMirrors(layout, staged, moved);
+  return layout.views.filter((view) => reads(view, touched, moved));
 }
 
 /** A view that is recomputed whole gets its change rows when that is done. */
@@ -66,18 +88,35 @@ export function writesChanges(view: CompiledView): boolean {
   return view.whole === undefined;
 }
 
-export function recordingsTouched(layout: Layout, staged: Staged, moves = false): Recording[] {
-  return layout.recording.filter(({ view }) => reads(view, staged, moves));
+export function recordingsTouched(layout: Layout, staged: Staged, moved = noneMoved): Recording[] {
+  const touched = reachedMirrors(layout, staged, moved);
+  return layout.recording.filter(({ view }) => reads(view, touched, moved));
 }
 
-function reads(view: CompiledView, staged: Staged, moves: boolean): boolean {
-  return (moves && view.clock !== undefined) || view.uses.some((use) => staged.has(use.mirrorId));
+/** Mirrors that are staged, and histories of views that those may change. */
+function reachedMirrors(layout: Layout, staged: Staged, moved: MovedClocks): ReadonlySet<number> {
+  const touched = new Set(staged.keys());
+  for (const level of historyLevels(layout)) {
+    for (const { view, mirror } of level) if (reads(view, touched, moved)) touched.add(mirror.id);
+  }
+  return touched;
+}
+
+function reads(view: CompiledView, mirrors: ReadonlySet<number>, moved: MovedClocks): boolean {
+  return asks(view, moved) || view.uses.some((use) => mirrors.has(use.mirrorId));
+}
+
+function asks({ clock }: CompiledView, { now, topics }: MovedClocks): boolean {
+  if (clock === undefined) return false;
+  return (now && clock.flips.length > 0) || clock.topics.some((topic) => topics.includes(topic));
 }
 
 /** A version whose terms are to run, and to whom their failure belongs. */
 interface Reading {
   readonly view: CompiledView;
   readonly owner: string;
+  /** Where one term alone finds something: that one, and what merges it as it is found. */
+  readonly only: { readonly term: DeltaTerm; readonly merge: PipelineStatement } | null;
 }
 
 /** True when all that a batch does is to load snapshots that no view reads yet. */
@@ -86,33 +125,197 @@ export function loadsOnly(layout: Layout, staged: Staged): boolean {
 }
 
 export function planBatch(layout: Layout, staged: Staged, batch: number, options: BatchOptions): PipelineStatement[] {
-  const clock = options.clock ?? null;
-  const views = viewsTouched(layout, staged, clock !== null);
-  const recordings = recordingsTouched(layout, staged, clock !== null);
-  const readings: Reading[] = [
-    ...views.map((view) => ({ view, owner: ownerOf.view(view.name) })),
-    ...recordings.map(({ view }) => ({ view, owner: ownerOf.build(view.name) })),
-  ];
+  const { moved, statements: clocks } = options.clocks ?? { moved: noneMoved, statements: [] };
+  const views = viewsTouched(layout, staged, moved);
+  const recordings = recordingsTouched(layout, staged, moved);
+  const readings = readingsOf(views, recordings, (view) => onlyTerm(layout, view, batch, { staged, moved }));
+  const gathering = readings.filter(({ only }) => only === null);
+  const merged = views.filter((view) => gathering.some((one) => one.view === view));
   // A few rows drive joins by indexes; for many rows the planner may read a table whole, which it is told the size of.
   const statements: PipelineStatement[] = options.fresh ? wholeTableJoins(true) : [];
-  for (const { view, owner } of readings) {
+  for (const { view, owner } of gathering) {
     for (const sql of view.clear) statements.push({ sql: options.sweep ? asTruncate(sql) : sql, owner });
   }
-  if (clock !== null) statements.push(clock, ...clockTerms(readings));
+  if (clocks.length > 0) statements.push(...clocks, ...clockTerms(readings, moved));
   for (const id of [...staged.keys()].sort((a, b) => a - b)) {
     const mirror = layout.mirrors.get(id);
     const table = staged.get(id);
     if (mirror && table) statements.push(...planMirror(mirror, table, readings, options));
   }
-  statements.push(...mergeStatements(views, batch, { wholeTableJoins: options.fresh }));
+  const { changed, fresh } = options;
+  if (changed === undefined) statements.push(...mergeStatements(merged, batch, { wholeTableJoins: fresh }));
+  else {
+    const change = (view: CompiledView) => ofBatch(view, batch, changed);
+    const { sweep } = options;
+    statements.push(...followHistories({ layout, readings, merged, netted: [], batch, fresh, sweep, change }));
+  }
   statements.push(...recordings.map((recording) => recording.record(options.step)));
   if (!options.fresh) return statements;
   return [...statements, ...wholeTableJoins(false)].map((statement) => ({ ...statement, fresh: true }));
 }
 
-/** While all mirrors are as they were: what follows is under the new clock. */
-function clockTerms(readings: readonly Reading[]): PipelineStatement[] {
-  return readings.flatMap(({ view, owner }) => (view.clock?.terms ?? []).map((sql) => ({ sql, owner })));
+interface Following {
+  readonly layout: Layout;
+  readonly readings: readonly Reading[];
+  /** Views to which what their terms found is still to be brought. */
+  readonly merged: readonly CompiledView[];
+  /** Views of which the parts of the batch have written changes, each for itself. */
+  readonly netted: readonly CompiledView[];
+  readonly batch: number;
+  readonly fresh: boolean;
+  readonly sweep: boolean;
+  /** Why the history of a view changes; null where it does not. */
+  readonly change: (view: CompiledView) => HistoryChange | null;
+}
+
+/** Merges views, and after each their histories, whose readers are merged when those stand. */
+function followHistories(following: Following): PipelineStatement[] {
+  const { layout, readings, merged, netted, batch, fresh, change } = following;
+  const statements: PipelineStatement[] = [];
+  const levels = historyLevels(layout);
+  for (let level = 0; level <= levels.length; level++) {
+    const isHere = (view: CompiledView) => levelOf(layout, view) === level;
+    statements.push(...mergeStatements(merged.filter(isHere), batch, { wholeTableJoins: fresh }));
+    statements.push(...netted.filter(isHere).map((view) => netChangeRows(view, batch)));
+    for (const followed of levels[level] ?? []) {
+      const why = [...merged, ...netted].includes(followed.view) ? change(followed.view) : null;
+      if (why !== null) statements.push(...planHistory(followed, why, readings, following));
+    }
+  }
+  return statements;
+}
+
+function ofBatch({ clock }: CompiledView, batch: number, { rowsMs, clockMs }: Changed): HistoryChange {
+  const times = [rowsMs, clock !== undefined || rowsMs === null ? clockMs : null].filter((ms) => ms !== null);
+  return { kind: "batch", batch, atMs: Math.max(0, ...times) };
+}
+
+/** The versions of a view's rows, with the terms of what reads them around it. */
+function planHistory(
+  followed: Followed,
+  change: HistoryChange,
+  readings: readonly Reading[],
+  { fresh, sweep }: Pick<Following, "fresh" | "sweep">,
+): PipelineStatement[] {
+  const { view, mirror } = followed;
+  const owner = ownerOf.history(view.name);
+  const readers = readings.filter((one) => one.view.uses.some((use) => use.mirrorId === mirror.id));
+  const place = { id: mirror.id, rows: selfJoinRows, fresh: false, wholeTableJoins: fresh };
+  return [
+    empty(deltaTable(mirror.id), owner, sweep),
+    ...findChanges(followed, change).map((statement) => ({ ...statement, owner })),
+    ...terms(readers, "before", place),
+    ...applyChanges(followed).map((statement) => ({ ...statement, owner })),
+    ...terms(readers, "after", place),
+  ];
+}
+
+export interface HistoryPlan {
+  readonly statements: PipelineStatement[];
+  /** Views that get change rows by them. */
+  readonly views: readonly CompiledView[];
+}
+
+/** Behind the parts of a batch, which have merged `touched`: nets their change rows, and brings on what reads their histories. */
+export function planEnd(
+  layout: Layout,
+  touched: readonly CompiledView[],
+  batch: number,
+  { step, changed }: { readonly step: number; readonly changed: Changed },
+): HistoryPlan & { readonly recordings: readonly Recording[] } {
+  const { later, recordings, readings } = readersBeyond(layout, touched);
+  const views = [...new Set([...touched, ...later])];
+  const statements = [
+    ...clearing(readings),
+    ...followHistories({
+      layout,
+      readings,
+      merged: later,
+      netted: views.filter(writesChanges),
+      batch,
+      fresh: false,
+      sweep: false,
+      change: (view) => ofBatch(view, batch, changed),
+    }),
+    ...recordings.map((recording) => recording.record(step)),
+  ];
+  return { statements, views, recordings };
+}
+
+/** One history changes, and what reads it. */
+export function planHistoryChange(
+  layout: Layout,
+  followed: Followed,
+  change: HistoryChange,
+  batch: number,
+  changed: Changed,
+): HistoryPlan {
+  const { later, readings } = readersBeyond(layout, [], followed.mirror);
+  const statements = [
+    ...clearing(readings),
+    ...planHistory(followed, change, readings, { fresh: false, sweep: false }),
+    ...followHistories({
+      layout,
+      readings,
+      merged: later,
+      netted: [],
+      batch,
+      fresh: false,
+      sweep: false,
+      change: (view) => ofBatch(view, batch, changed),
+    }),
+  ];
+  return { statements, views: later };
+}
+
+/** What reads the histories of these views, or this one, directly or by those of others. */
+function readersBeyond(layout: Layout, views: readonly CompiledView[], ...own: readonly Mirror[]) {
+  const mirrors = new Set(own.map(({ id }) => id));
+  for (const level of historyLevels(layout)) {
+    for (const { view, mirror } of level) {
+      if (views.includes(view) || view.uses.some((use) => mirrors.has(use.mirrorId))) mirrors.add(mirror.id);
+    }
+  }
+  const later = layout.views.filter((view) => reads(view, mirrors, noneMoved));
+  const recordings = layout.recording.filter(({ view }) => reads(view, mirrors, noneMoved));
+  return { later, recordings, readings: readingsOf(later, recordings) };
+}
+
+function readingsOf(
+  views: readonly CompiledView[],
+  recordings: readonly Recording[],
+  onlyOf: (view: CompiledView) => Reading["only"] = () => null,
+): Reading[] {
+  return [
+    ...views.map((view) => ({ view, owner: ownerOf.view(view.name), only: onlyOf(view) })),
+    ...recordings.map(({ view }) => ({ view, owner: ownerOf.build(view.name), only: null })),
+  ];
+}
+
+function clearing(readings: readonly Reading[]): PipelineStatement[] {
+  return readings.flatMap(({ view, owner }) => view.clear.map((sql) => ({ sql, owner })));
+}
+
+/** Null where there are several, or where what they find is to be gathered first. */
+function onlyTerm(
+  layout: Layout,
+  view: CompiledView,
+  batch: number,
+  { staged, moved }: { readonly staged: Staged; readonly moved: MovedClocks },
+): Reading["only"] {
+  const reached = reachedMirrors(layout, staged, moved);
+  const [term, ...others] = view.terms.filter(({ mirrorId }) => reached.has(mirrorId) && layout.mirrors.has(mirrorId));
+  if (view.mergeRows === undefined || term?.rows === undefined || others.length > 0) return null;
+  // A history follows the merge of its view, and is read by a merge behind it.
+  if (view.history === true || !staged.has(term.mirrorId) || asks(view, moved)) return null;
+  const sql = view.mergeRows("$1::bigint", term.rows);
+  return { term, merge: { sql, values: [batch], owner: ownerOf.view(view.name) } };
+}
+
+/** While all mirrors are as they were: what follows is under the new clocks. */
+function clockTerms(readings: readonly Reading[], moved: MovedClocks): PipelineStatement[] {
+  const asking = readings.filter(({ view }) => asks(view, moved));
+  return asking.flatMap(({ view, owner }) => (view.clock?.terms ?? []).map((sql) => ({ sql, owner })));
 }
 
 function planMirror(
@@ -157,16 +360,19 @@ function planMirror(
 function stage(mirror: Mirror, table: StagedTable, options: BatchOptions): PipelineStatement[] {
   const { id } = mirror;
   const owner = ownerOf.mirror(id);
-  const empty = (name: string) => ({ sql: options.sweep ? `truncate ${name}` : `delete from ${name}`, owner });
   const statements: PipelineStatement[] = [
-    empty(stageTable(id)),
-    empty(deltaTable(id)),
+    empty(stageTable(id), owner, options.sweep),
+    empty(deltaTable(id), owner, options.sweep),
     { sql: copyToStage(mirror), copy: table.lines(), owner },
   ];
   if (table.keepsCells) statements.push({ sql: keepCells(mirror), owner });
   for (const row of table.carried()) statements.push({ ...carryCells(mirror, row), owner, fresh: true });
   if (table.removesWholeRows) statements.push(...resolveWholeRows(mirror).map((sql) => ({ sql, owner })));
   return statements;
+}
+
+function empty(table: string, owner: string, sweep: boolean): PipelineStatement {
+  return { sql: sweep ? `truncate ${table}` : `delete from ${table}`, owner };
 }
 
 interface ChangedMirror {
@@ -186,10 +392,12 @@ function terms(
   place: "before" | "after",
   { id, rows, fresh, wholeTableJoins: allowed }: ChangedMirror,
 ): PipelineStatement[] {
-  return readings.flatMap(({ view, owner }) =>
+  return readings.flatMap(({ view, owner, only }) =>
     view.terms
       .filter((term) => term.mirrorId === id && term.place === place)
-      .flatMap(({ sql, selfJoin }): PipelineStatement[] => {
+      .flatMap((term): PipelineStatement[] => {
+        const { sql, selfJoin } = term;
+        if (only !== null) return term === only.term ? [{ ...only.merge, fresh }] : [];
         if (!selfJoin || allowed || rows < selfJoinRows) return [{ sql, owner, fresh }];
         return [...wholeTableJoins(true), { sql, owner, fresh: true }, ...wholeTableJoins(false)];
       }),

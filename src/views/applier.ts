@@ -8,9 +8,9 @@ import type { Client } from "pg";
 import {
   type Layout,
   loadsOnly,
-  netChangeRows,
   ownerOf,
   planBatch,
+  planEnd,
   recordBatch,
   recordingsTouched,
   viewsTouched,
@@ -18,7 +18,7 @@ import {
 } from "./applier-batch.ts";
 import { type PipelineStatement, PreparedNames, runPipeline, type StatementResult } from "./applier-pipeline.ts";
 import { advanceGroup, type GroupRow, lockGroup } from "./bookkeeping.ts";
-import { type ClockMove, moveClock } from "./clock-store.ts";
+import { type ClockMoves, moveClocks, noMoves } from "./clock-store.ts";
 import type { CompiledView } from "./compiled-view.ts";
 import type { Staged } from "./inputs-rows.ts";
 import { createStaging, type Mirror } from "./mirror.ts";
@@ -31,8 +31,8 @@ export interface Applied {
   /** Views that are recomputed whole, and of which something was changed. */
   readonly behind: ReadonlySet<string>;
   readonly bytes: number;
-  /** Where the group's clock went in it. */
-  readonly moved: ClockMove | null;
+  /** Where clocks went in it. */
+  readonly moved: ClockMoves;
 }
 
 /** Staged rows since the temporary tables were truncated, past which that is done again. */
@@ -164,23 +164,26 @@ export class Applier {
     staged: Staged,
     rest: readonly PipelineStatement[],
     straight: boolean,
-    move: ClockMove | null = null,
+    moves: ClockMoves = noMoves,
+    rowsMs: number | null = null,
   ): Promise<Applied> {
     const { batch, generation } = this.#row;
-    const views = viewsTouched(this.#layout, staged, move !== null);
-    const recordings = recordingsTouched(this.#layout, staged, move !== null);
+    const moved = { now: moves.now !== null, topics: moves.watermarks.map(({ topic }) => topic) };
+    const views = viewsTouched(this.#layout, staged, moved);
+    const recordings = recordingsTouched(this.#layout, staged, moved);
     const prepared = await this.#prepare(staged);
-    const far = move?.far === true;
-    const clock = move === null ? null : moveClock(this.#group, move);
-    const options = { ...prepared, fresh: prepared.fresh || far, straight, clock };
+    const far = moves.now?.far === true || moves.watermarks.some((move) => move.far);
+    const clocks = { moved, statements: moveClocks(this.#group, moves) };
+    const changed = { rowsMs, clockMs: moves.now === null ? null : Date.parse(moves.now.to) };
+    const options = { ...prepared, fresh: prepared.fresh || far, straight, clocks, changed };
     const rows = planBatch(this.#layout, staged, batch + 1, options);
     const record = recordBatch(this.#group, generation, batch + 1, views.filter(writesChanges));
-    const loads = move === null && loadsOnly(this.#layout, staged);
+    const loads = moves.now === null && loadsOnly(this.#layout, staged);
     const settings = [...(loads ? ["set local synchronous_commit = off"] : []), ...(far ? wholeTableSettings : [])];
     const results = await this.transact([...rows, ...record, ...rest], {}, settings);
     for (const recording of recordings) recording.took(options.step, inserted(recording, rows, results));
     const applied = appliedOf(views, rows, results, record.length > 0 ? results[rows.length] : undefined);
-    return { ...applied, behind: new Set(fallenBehind(views, rows, results)), moved: move };
+    return { ...applied, behind: new Set(fallenBehind(views, rows, results)), moved: moves };
   }
 
   /** A batch that comes in parts: one transaction over several round trips, of which only one part is in memory. */
@@ -188,6 +191,7 @@ export class Applier {
     parts: AsyncIterable<Staged>,
     rest: readonly PipelineStatement[],
     straight = false,
+    rowsMs: number | null = null,
   ): Promise<Applied> {
     const next = { ...this.#row, batch: this.#row.batch + 1 };
     const touched = new Set<CompiledView>();
@@ -210,17 +214,20 @@ export class Applier {
       await this.#client.query("rollback").catch(() => {});
       throw error;
     }
-    const views = [...touched].filter(writesChanges);
-    const net = views.map((view) => netChangeRows(view, next.batch));
-    const record = recordBatch(this.#group, next.generation, next.batch, views);
+    const step = ++this.#step;
+    const changed = { rowsMs, clockMs: null };
+    const { statements: last, views, recordings } = planEnd(this.#layout, [...touched], next.batch, { step, changed });
+    const record = recordBatch(this.#group, next.generation, next.batch, views.filter(writesChanges));
     const end = [advanceGroup(this.#group, this.#row, next), { sql: "commit" }];
-    const results = await this.#run([...net, ...record, ...rest, ...end]);
+    const results = await this.#run([...last, ...record, ...rest, ...end]);
     this.#row = next;
     for (const took of recorded) took();
+    for (const recording of recordings) recording.took(step, inserted(recording, last, results));
+    for (const name of fallenBehind(views, last, results)) behind.add(name);
     return {
-      ...appliedOf(views, net, results, record.length > 0 ? results[net.length] : undefined),
+      ...appliedOf(views, last, results, record.length > 0 ? results[last.length] : undefined),
       behind,
-      moved: null,
+      moved: noMoves,
     };
   }
 

@@ -9,8 +9,10 @@ import type { TableShape } from "../schema/table-shape.ts";
 import { lockBeside } from "../store/roles.ts";
 import type { PipelineStatement } from "./applier-pipeline.ts";
 import { clockSchema } from "./clock-store.ts";
+import { historySchema } from "./history/history-store.ts";
 import type { StoredPosition } from "./positions.ts";
 import { topicFunctions } from "./topic-functions.ts";
+import { watermarkSchema } from "./watermark-store.ts";
 
 export const storeFormat = 1;
 
@@ -18,6 +20,7 @@ const tables = [
   "create schema if not exists millrace",
   "create schema if not exists views",
   "create table if not exists millrace.meta (one boolean primary key default true check (one), log_id uuid not null, format integer not null)",
+  'alter table millrace.meta add column if not exists "group" text',
   "create table if not exists millrace.groups (name text primary key, epoch bigint not null, generation bigint not null, batch bigint not null, oldest_batch bigint not null, committed_at timestamptz not null) with (fillfactor = 30)",
   'create table if not exists millrace.positions ("group" text, topic text, topic_id text not null, partition integer, next_offset bigint not null, leader_epoch integer not null, base_offset bigint not null default 0, primary key ("group", topic, partition)) with (fillfactor = 30)',
   "alter table millrace.positions add column if not exists latest_event_ms bigint",
@@ -27,6 +30,8 @@ const tables = [
   'create table if not exists millrace.view_versions ("group" text, name text, version integer, hash text not null, definition jsonb not null, state text not null, error jsonb, primary key ("group", name, version))',
   'create table if not exists millrace.batches ("group" text, generation bigint not null, batch bigint, committed_at timestamptz not null, bytes bigint not null, primary key ("group", batch))',
   ...clockSchema,
+  ...historySchema,
+  ...watermarkSchema,
 ];
 
 export interface GroupRow {
@@ -93,8 +98,11 @@ export interface Bookkeeping {
   readonly versions: readonly VersionRow[];
 }
 
-/** Makes the schema where it is missing. Throws `STORE_OF_ANOTHER_LOG`, `STORE_TOO_OLD` never: the store checks that. */
-export async function prepareStore(client: Client, logId: string, readerRole: string): Promise<void> {
+/**
+ * Makes the schema where it is missing. A database is one group's alone. Throws `STORE_OF_ANOTHER_LOG`,
+ * `STORE_OF_ANOTHER_GROUP`, `STORE_TOO_OLD` never: the store checks that.
+ */
+export async function prepareStore(client: Client, logId: string, readerRole: string, group: string): Promise<void> {
   await client.query("begin");
   try {
     // Two processes may begin at once on one store: `if not exists` alone can fail with a duplicate.
@@ -106,11 +114,30 @@ export async function prepareStore(client: Client, logId: string, readerRole: st
       await client.query("insert into millrace.meta (log_id, format) values ($1, $2)", [logId, storeFormat]);
       await client.query(`grant usage on schema views to ${quote(readerRole)}`);
     } else checkMeta(meta, logId);
+    await checkGroup(client, group);
     await client.query("commit");
   } catch (error) {
     await client.query("rollback").catch(() => {});
     throw error;
   }
+}
+
+async function checkGroup(client: Client, group: string): Promise<void> {
+  await client.query('update millrace.meta set "group" = $1 where "group" is null', [group]);
+  const { rows } = await client.query<{ name: string }>(
+    'select name from millrace.groups where name <> $1 union all select "group" from millrace.meta where "group" <> $1',
+    [group],
+  );
+  const other = rows[0]?.name;
+  if (other === undefined) return;
+  throw new MillraceError(
+    "STORE_OF_ANOTHER_GROUP",
+    `the database of group "${group}" has the views of group "${other}"`,
+    {
+      hint: `Give group "${group}" an empty database: its views are rebuilt from the log.`,
+      details: { group, other },
+    },
+  );
 }
 
 function checkMeta(meta: { log_id: string; format: number }, logId: string): void {
@@ -268,6 +295,16 @@ export function writeMirrorState(id: number, state: MirrorState, error: StoredEr
   };
 }
 
+/** Of a table that was written down. Answers its id. */
+export function writeFilled(group: string, { source, schema, table }: TableShape): PipelineStatement {
+  return {
+    sql:
+      "update millrace.mirrors set state = 'filled', error = null " +
+      'where "group" = $1 and source = $2 and "schema" = $3 and "table" = $4 returning id',
+    values: [group, source, schema, table],
+  };
+}
+
 export function writeReading(id: number, reading: string | null): PipelineStatement {
   return { sql: "update millrace.mirrors set reading = $2 where id = $1", values: [id, reading] };
 }
@@ -293,9 +330,10 @@ export function writeVersion(group: string, row: VersionRow): PipelineStatement 
   };
 }
 
-/** What references name stands in the text as well; as objects they would hold all that is below them. */
-function withoutReferences(definition: ViewDefinition): ViewDefinition {
-  return { ...definition, sql: { ...definition.sql, references: [] } };
+/** What references name stands in the text as well; as objects they would hold all that is below them. So with a topic. */
+function withoutReferences({ publish, ...definition }: ViewDefinition): ViewDefinition {
+  const published = publish && { publish: { topic: publish.topic, definition: null } };
+  return { ...definition, ...published, sql: { ...definition.sql, references: [] } };
 }
 
 export function forgetVersion(group: string, name: string, version: number): PipelineStatement {

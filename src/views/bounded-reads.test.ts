@@ -211,14 +211,19 @@ async function readFor(client: pg.Client, compiled: CompiledView, change: "order
   await run(`update shop.${table} set ${update} where id = 77`);
   await run(`insert into pg_temp.d_${id} select 1, ${columns} from shop.${table} where id = 77`);
   const before = await tuples(client);
-  for (const term of compiled.terms) if (term.mirrorId === id && term.place === "after") await run(term.sql);
-  const planner = (on: boolean) => [
-    `set local join_collapse_limit = ${on ? 8 : 1}`,
-    `set local enable_hashjoin = ${on}`,
-    `set local enable_mergejoin = ${on}`,
-  ];
-  for (const statement of [...planner(true), ...compiled.recompute, ...planner(false)]) await run(statement);
-  await run(compiled.merge("1"));
+  const terms = compiled.terms.filter((term) => term.mirrorId === id);
+  const rows = terms.length === 1 ? terms[0]?.rows : undefined;
+  if (rows !== undefined && compiled.mergeRows !== undefined) await run(compiled.mergeRows("1", rows));
+  else {
+    for (const term of terms) if (term.place === "after") await run(term.sql);
+    const planner = (on: boolean) => [
+      `set local join_collapse_limit = ${on ? 8 : 1}`,
+      `set local enable_hashjoin = ${on}`,
+      `set local enable_mergejoin = ${on}`,
+    ];
+    for (const statement of [...planner(true), ...compiled.recompute, ...planner(false)]) await run(statement);
+    await run(compiled.merge("1"));
+  }
   const read = (await tuples(client)) - before;
   await client.query("commit");
   return read;

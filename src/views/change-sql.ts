@@ -2,6 +2,9 @@
  * Reads of a view's change rows as SQL. The filter is evaluated on old and new rows alike: a row that leaves the filter
  * has only its old image in the answer, which is a delete to who filters (`change-net.ts`).
  */
+import type { LiveView } from "./live-view.ts";
+import type { Caller } from "./policy/caller.ts";
+import { claimsJson, policyFor } from "./policy/policed-view.ts";
 import { keyOrder, orderSql } from "./row-cursor.ts";
 import { filterSql, Parameters } from "./row-filter.ts";
 import { jsonObject } from "./row-json.ts";
@@ -43,19 +46,33 @@ export function changesSql(
   return boundedSql(view, { parameters, from: "", where, hits: false, select }, bounds, positionSql);
 }
 
+/** What one of several keeps of the changes: what its filter and the policy let it see. */
+export interface KeptChanges {
+  readonly filter: Filter | null;
+  readonly caller: Caller;
+}
+
 /**
- * The same for several filters at once: the rows that any of them keeps, each with `hits`, the numbers of those that keep
- * it with commas between. Each filter is evaluated once on each row.
+ * The same for several at once: the rows that any of them keeps, each with `hits`, the numbers of those that keep
+ * it with commas between. Each filter, and the policy with each caller's claims, is evaluated once on each row. `view` is with all rows.
+ * Throws what `policyFor` throws.
  */
 export function changesEachSql(
-  view: ReadableView,
-  filters: readonly (Filter | null)[],
+  view: ReadableView & Pick<LiveView, "policy">,
+  kept: readonly KeptChanges[],
   bounds: ChangeBounds,
   positionSql: string,
   select: readonly Selected[] | null = null,
 ): Statement {
   const parameters = new Parameters();
-  const hits = filters.map((filter, i) => `case when ${filterSql(view, filter, "v", parameters)} then ${i} end`);
+  const hits = kept.map(({ filter, caller }, i) => {
+    const shown = policyFor(view, caller);
+    const condition = filterSql(view, filter, "v", parameters);
+    if (shown === null || caller.kind !== "bearer") return `case when ${condition} then ${i} end`;
+    const claims = `${parameters.addText(claimsJson(caller.claims, shown.claims), "policy")}::jsonb`;
+    // A policy that asks for no claim leaves the parameter out, which has to have its place.
+    return `case when ${claims} is not null and ${shown.sql("v", claims)} and ${condition} then ${i} end`;
+  });
   // The offset keeps the planner from putting the expression in both places where it is used.
   const from = `cross join lateral (select array_to_string(array[${hits.join(", ")}], ',') as hits offset 0) as h `;
   return boundedSql(view, { parameters, from, where: "h.hits <> ''", hits: true, select }, bounds, positionSql);

@@ -124,3 +124,23 @@ test("a view that cannot be published as its definition says is refused", async 
     ["PUBLISH_KEY_MISSING", undefined, "PUBLISH_CYCLE"],
   );
 });
+
+test("a history is checked as the table that it will be, and none of a circle", async () => {
+  const kept = view("kept", { ...sql``, text: "select id, place from orders" }, { history: true });
+  const over = define("over", `select id, _valid_from, place from ${'views."kept.history"'}`);
+  const sums = define("sums", 'select place, sum(id) as ids from views."kept.history" group by place');
+  const columns = [
+    { name: "id", type: "integer", nullable: false },
+    { name: "place", type: "text", nullable: true },
+  ];
+  const typed = { name: "kept", hash: "", key: ["id"], columns };
+  const self = view("self", { ...sql``, text: 'select id from views."self.history"' }, { history: true });
+  const checked = await checkDefinitions([sums, over, kept, self], shapes, new Map(), [typed]);
+  assert.deepEqual(
+    checked.map(({ compiled, error }) => error?.code ?? [compiled?.class, compiled?.key]),
+    [["additive", ["place"]], ["linear", ["id", "_valid_from"]], ["linear", ["id"]], "VIEW_CYCLE"],
+  );
+  const untyped = await checkDefinitions([sums, kept], shapes);
+  assert.deepEqual([untyped[0]?.error, untyped[0]?.compiled], [null, null]);
+  assert.match(untyped[0]?.warnings[0] ?? "", /not known before view "kept" is live/);
+});

@@ -3,33 +3,37 @@ import { MillraceError } from "../base/errors.ts";
 import { mirrorName, type ViewDefinition } from "../catalog/definitions.ts";
 import { publishKeyMissing } from "../catalog/publishing.ts";
 import type { TopicRetentions } from "../catalog/topic-retentions.ts";
-import type { TableShape } from "../schema/table-shape.ts";
+import type { TableShape, ViewShape } from "../schema/table-shape.ts";
 import { referenceError } from "./check-references.ts";
 import { compileViewSync, loadParser } from "./compile.ts";
 import type { CompiledView, MirrorBinding } from "./compiled-view.ts";
 import { circlesAmong, publishCirclesAmong } from "./graph.ts";
+import { bordersCrossed } from "./group-borders.ts";
+import { notCheckedYet, withHistories } from "./history/check-histories.ts";
 import { retentionError } from "./topic-retention.ts";
 
 export interface CheckedView {
   readonly view: ViewDefinition;
-  /** Null when there is an error. */
+  /** Null when there is an error, and while it reads a history that is not known yet. */
   readonly compiled: CompiledView | null;
   readonly error: MillraceError | null;
   /** Sentences about what works and may not be what was meant. */
   readonly warnings: readonly string[];
 }
 
-/** One answer per view, in their order; a view in a circle has `VIEW_CYCLE` or `PUBLISH_CYCLE`. */
+/** `known` are columns of views as the store has them. One answer per view, in their order; a view in a circle has `VIEW_CYCLE` or `PUBLISH_CYCLE`, one that crosses groups `VIEW_OF_ANOTHER_GROUP`. */
 export async function checkDefinitions(
   views: readonly ViewDefinition[],
   shapes: readonly TableShape[],
   retentions: TopicRetentions = new Map(),
+  known: readonly ViewShape[] = [],
 ): Promise<CheckedView[]> {
   await loadParser();
-  const mirrors = shapes.map((shape, i): MirrorBinding => ({ id: i + 1, shape }));
-  const circles = new Map([...publishCirclesAmong(views), ...circlesAmong(views)]);
+  const tables = shapes.map((shape, i): MirrorBinding => ({ id: i + 1, shape }));
+  const mirrors = withHistories(views, tables, known);
+  const refusals = new Map([...publishCirclesAmong(views), ...circlesAmong(views), ...bordersCrossed(views)]);
   const checked = views.map((view): CheckedView => {
-    const refused = circles.get(view.name) ?? retentionError(view, retentions);
+    const refused = refusals.get(view.name) ?? retentionError(view, retentions);
     if (refused) return { view, compiled: null, error: refused, warnings: [] };
     try {
       const compiled = compileViewSync({ view, mirrors, views, version: 1 });
@@ -38,10 +42,13 @@ export async function checkDefinitions(
         view,
         compiled,
         error: null,
-        warnings: [...needless(view, compiled), ...warningsFor(compiled, mirrors)],
+        warnings: [...needless(view, compiled), ...unindexedPolicy(compiled), ...warningsFor(compiled, mirrors)],
       };
     } catch (error) {
-      return { view, compiled: null, error: MillraceError.from(error), warnings: [] };
+      const refusal = MillraceError.from(error);
+      const unchecked = notCheckedYet(refusal);
+      if (unchecked !== null) return { view, compiled: null, error: null, warnings: [unchecked] };
+      return { view, compiled: null, error: refusal, warnings: [] };
     }
   });
   const compiled = new Map(checked.flatMap((one) => (one.compiled ? [[one.view.name, one.compiled]] : [])));
@@ -55,6 +62,16 @@ export async function checkDefinitions(
 
 function needless({ refreshMs }: ViewDefinition, { class: is }: CompiledView): string[] {
   return refreshMs === undefined || is === "whole" ? [] : ["refresh is not needed: it is kept with each change"];
+}
+
+function unindexedPolicy({ policy, key, reads }: CompiledView): string[] {
+  const firsts = (reads?.indexes ?? []).map((one) => ("gin" in one ? null : one.fields[0]));
+  const isServed = (column: string) =>
+    key?.[0] === column || firsts.some((first) => first?.column === column && first.steps.length === 0);
+  return (policy?.equalities ?? [])
+    .filter((column) => !isServed(column))
+    .slice(0, 1)
+    .map((column) => `its policy looks for rows by "${column}", which no index begins with: add index: ["${column}"]`);
 }
 
 function warningsFor(compiled: CompiledView, mirrors: readonly MirrorBinding[]): string[] {

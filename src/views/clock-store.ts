@@ -6,8 +6,9 @@
  */
 import type { Client } from "pg";
 import type { PipelineStatement } from "./applier-pipeline.ts";
+import { moveWatermarks, type WatermarkMove } from "./watermark-store.ts";
 
-/** What compiled SQL asks: of group `main`, which is the one that there is. */
+/** What compiled SQL asks: of the one group that the database is of. */
 export const clockSchema: readonly string[] = [
   'create table if not exists millrace.clock ("group" text primary key, at timestamptz not null, before timestamptz not null) with (fillfactor = 30)',
   ...[
@@ -16,7 +17,7 @@ export const clockSchema: readonly string[] = [
   ].map(
     ([name, column]) =>
       `create or replace function millrace.${name}() returns timestamptz language sql stable parallel safe ` +
-      `as $$ select ${column} from millrace.clock where "group" = 'main' $$`,
+      `as $$ select ${column} from millrace.clock $$`,
   ),
 ];
 
@@ -27,6 +28,15 @@ export interface ClockMove {
   /** After a long stop: many rows may come and go at once. */
   readonly far: boolean;
 }
+
+/** Where clocks go with a batch. */
+export interface ClockMoves {
+  /** Null where the group's own stays. */
+  readonly now: ClockMove | null;
+  readonly watermarks: readonly WatermarkMove[];
+}
+
+export const noMoves: ClockMoves = { now: null, watermarks: [] };
 
 /** The clock as it stands, in milliseconds; in a new store it begins at `nowMs`. */
 export async function startClock(client: Client, group: string, nowMs: number): Promise<number> {
@@ -41,7 +51,13 @@ export async function startClock(client: Client, group: string, nowMs: number): 
   return rows[0]?.ms ?? nowMs;
 }
 
-export function moveClock(group: string, { to }: ClockMove): PipelineStatement {
+/** Nothing where no clock moves. */
+export function moveClocks(group: string, { now, watermarks }: ClockMoves): PipelineStatement[] {
+  if (now === null && watermarks.length === 0) return [];
+  return [...(now === null ? [] : [moveClock(group, now)]), moveWatermarks(watermarks, now === null)];
+}
+
+function moveClock(group: string, { to }: ClockMove): PipelineStatement {
   return {
     sql: 'update millrace.clock set before = at, at = greatest(at, $2::timestamptz) where "group" = $1',
     values: [group, to],

@@ -5,21 +5,23 @@
 
 import { MillraceError } from "../base/errors.ts";
 import type { ViewDefinition } from "../catalog/definitions.ts";
-import { bindAdditive, isAdditive } from "./compile/additive.ts";
+import { probedAsOf } from "./compile/as-of.ts";
 import { usedColumns } from "./compile/contribution.ts";
-import { distinctAsGroups } from "./compile/distinct.ts";
 import { explainPlan } from "./compile/explain.ts";
 import { withFind, withReads } from "./compile/find-columns.ts";
 import type { Binding } from "./compile/from.ts";
 import { viewHash } from "./compile/hash.ts";
+import { withHistory } from "./compile/history-option.ts";
 import { Inlining, viewsRead } from "./compile/inlining.ts";
 import { joinOrder } from "./compile/join-order.ts";
 import { chooseKey, groupKey } from "./compile/key.ts";
 import { Untraceable } from "./compile/keyed/alternative.ts";
 import { compileKeyed, type ProbedIndex } from "./compile/keyed/compile-keyed.ts";
-import { bindLinear } from "./compile/linear.ts";
+import { makePlan } from "./compile/make-plan.ts";
 import { makeMultisetState } from "./compile/multiset-state.ts";
-import { type Plan, planAdditive, planLinear, withKey } from "./compile/plan.ts";
+import { type Plan, withKey } from "./compile/plan.ts";
+import { refuseWithoutPolicy, withPolicy } from "./compile/policy.ts";
+import { traceQuery } from "./compile/query-trace.ts";
 import { withReferences } from "./compile/references.ts";
 import { loadParser, type SourceText } from "./compile/source-text.ts";
 import { makeState } from "./compile/state.ts";
@@ -27,13 +29,14 @@ import { tableLabel } from "./compile/tables.ts";
 import { clockOf, indexesByTime } from "./compile/temporal.ts";
 import { makeClockTerms, makeTerms, type Term } from "./compile/terms.ts";
 import { compileWhole } from "./compile/whole.ts";
+import { withWindow, withWindowWords } from "./compile/window.ts";
 import type { CompiledView, CompileRequest } from "./compiled-view.ts";
 
 export { loadParser } from "./compile/source-text.ts";
 
 /**
  * Throws `VIEW_SQL_INVALID`, `VIEW_UNKNOWN_TABLE`, `VIEW_UNKNOWN_COLUMN`, `VIEW_COLUMN_AMBIGUOUS`, `VIEW_KEY_INVALID`,
- * `VIEW_KEY_NOT_UNIQUE`, `VIEW_CYCLE`, `VIEW_OPTION_INVALID`, `VIEW_UNSUPPORTED`; where a place in the SQL is meant, the
+ * `VIEW_KEY_NOT_UNIQUE`, `VIEW_CYCLE`, `VIEW_OPTION_INVALID`, `VIEW_POLICY_INVALID`, `VIEW_POLICY_MISSING`, `VIEW_WINDOW_INVALID`, `VIEW_UNSUPPORTED`; where a place in the SQL is meant, the
  * message shows it with a caret and `details` has `line` and `character`.
  */
 export async function compileView(request: CompileRequest): Promise<CompiledView> {
@@ -43,14 +46,21 @@ export async function compileView(request: CompileRequest): Promise<CompiledView
 
 /** As `compileView`, once `loadParser` has resolved. */
 export function compileViewSync(request: CompileRequest): CompiledView {
+  refuseWithoutPolicy(request.view, request.views ?? []);
   const whole: string[] = [];
-  const inlining = new Inlining(request.views ?? [], (view, source) => {
-    if (compileSource({ ...request, view }, source, whole).class === "whole") whole.push(view.name);
-  });
+  const inlining = new Inlining(
+    request.views ?? [],
+    (view, source) => {
+      if (compileSource({ ...request, view }, source, whole).class === "whole") whole.push(view.name);
+    },
+    (view, source) => withWindow(view, source, (written) => traceQuery(request.mirrors, written)),
+  );
   const source = inlining.sourceOf(request.view);
   const found = withFind(compileSource(request, source, whole), request.view, source);
   const compiled = withReads(found, request.view, source);
-  return withReferences(withNames(compiled, inlining.names), request.view, source);
+  const referring = withReferences(withNames(compiled, inlining.names), request.view, source);
+  const policed = withPolicy(referring, request.view);
+  return withHistory(withWindowWords(policed, request.view), request.view, source);
 }
 
 function withNames(compiled: CompiledView, inlined: readonly string[]): CompiledView {
@@ -65,7 +75,7 @@ function compileSource(request: CompileRequest, source: SourceText, below: reado
   try {
     return withoutNeed(compileByChanges(request, source), view);
   } catch (cause) {
-    if (!MillraceError.is(cause) || cause.code !== "VIEW_UNSUPPORTED") throw cause;
+    if (!MillraceError.is(cause) || cause.code !== "VIEW_UNSUPPORTED" || view.window !== undefined) throw cause;
     if (view.refreshMs !== undefined) return compileAsWhole(request, source, view.refreshMs, cause);
     throw withWayOut(cause, request, source, below);
   }
@@ -173,17 +183,6 @@ function compilePlanned({ view, mirrors, version }: CompileRequest, source: Sour
   };
 }
 
-function makePlan(binding: Binding): Plan {
-  const statement = distinctAsGroups(binding.source.statement);
-  const plan = isAdditive(statement)
-    ? planAdditive(bindAdditive(statement, binding), binding)
-    : planLinear(bindLinear(statement, binding), binding);
-  if (plan.branches.every((branch) => branch.occurrences.length === 0)) {
-    throw binding.source.refusal("VIEW_UNSUPPORTED", "it reads no table", { hint: "Name a captured table in FROM." });
-  }
-  return plan;
-}
-
 function tablesUsed(plan: Plan) {
   const mirrors = new Map(
     plan.branches.flatMap((branch) => branch.occurrences).map(({ mirror }) => [mirror.id, mirror]),
@@ -208,7 +207,10 @@ function indexesProbed(plan: Plan, terms: readonly Term[]): ProbedIndex[] {
     if (branch === undefined) continue;
     for (const step of joinOrder(branch, term.occurrence)) {
       if (step.probes.length > 0 && !step.byPrimaryKey)
-        found.push({ mirrorId: step.occurrence.mirror.id, columns: [...step.probes].sort() });
+        found.push({
+          mirrorId: step.occurrence.mirror.id,
+          columns: probedAsOf(step.occurrence, step.probes, branch.conjuncts),
+        });
     }
   }
   return withoutPrefixes(found);

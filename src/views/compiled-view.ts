@@ -44,16 +44,23 @@ export interface DeltaTerm {
   /** Before or after the mirror takes the batch. */
   readonly place: "before" | "after";
   readonly sql: string;
+  /** What `sql` inserts, as a select, for `mergeRows`. */
+  readonly rows?: string;
   /** It joins the changes of the table with the table as it was, and so with themselves. */
   readonly selfJoin?: true;
 }
 
-/** What the passing of time does to a view that filters by it. The group's clock is `millrace.now()`. */
+/**
+ * What the passing of time does to a view that filters by it. The group's clock is `millrace.now()`, that of a topic its
+ * watermark, `millrace.watermark(topic)`.
+ */
 export interface ViewClock {
-  /** As the terms do, for a clock that went from `millrace.now_before()` to `millrace.now()`: run before any mirror is written. */
+  /** As the terms do, for clocks that went from `millrace.now_before()` to `millrace.now()`: run before any mirror is written. */
   readonly terms: readonly string[];
-  /** SQL expressions: when rows come or go next, NULL for never. */
+  /** SQL expressions: when rows come or go next by the group's clock, NULL for never. Empty where it is not asked. */
   readonly flips: readonly string[];
+  /** Whose watermarks are asked. */
+  readonly topics: readonly string[];
 }
 
 /** How a view is kept: `keyed` ones run their query again for the keys that a batch reached, `whole` ones all of it, now and then. */
@@ -96,6 +103,10 @@ export interface CompiledView {
   readonly find?: FindOptions;
   /** How it is read beside as rows; indexes for it are made when it is filled (`read-indexes.ts`). */
   readonly reads?: ReadOptions;
+  /** Which rows callers are shown, and the columns that it looks for values of. */
+  readonly policy?: { readonly text: string; readonly equalities: readonly string[] };
+  /** The versions of its rows are kept (`history/history-table.ts`). */
+  readonly history?: true;
   /** Mirrors read, each with the columns that the view uses. */
   readonly uses: readonly { readonly mirrorId: number; readonly columns: readonly string[] }[];
   /** Quoted and qualified. */
@@ -120,6 +131,8 @@ export interface CompiledView {
   readonly clock?: ViewClock;
   /** Nets the contributions, merges them into the state and writes the change rows (−1 old row, +1 new row, only what really changed), all in one statement; `batch` is an SQL expression for the batch number. */
   readonly merge: (batch: string) => string;
+  /** The same for contributions that this select makes and that are all of the batch: no table has to hold them. Absent where the query runs again. */
+  readonly mergeRows?: (batch: string, rows: string) => string;
   /** Of the class `whole` alone: its terms and merge only note that it is behind. */
   readonly whole?: WholeRefresh;
   /** Runs the query for what the terms found, before the merge: over whole tables, so that its joins are the planner's. */

@@ -2,7 +2,7 @@
 import { MillraceError } from "../base/errors.ts";
 import type { ViewDefinition } from "../catalog/definitions.ts";
 import { publishCycles } from "../catalog/publishing.ts";
-import { viewsBelow, viewsRead } from "./compile/inlining.ts";
+import { historiesRead, viewsBelow, viewsRead } from "./compile/inlining.ts";
 import { SourceText } from "./compile/source-text.ts";
 import { topicsNamed } from "./compile/topic-names.ts";
 
@@ -28,7 +28,7 @@ export function publishCirclesAmong(views: readonly ViewDefinition[]): ReadonlyM
 /** A view whose SQL does not parse reads nothing here: compiling it says why. */
 function readsIfParsed(view: ViewDefinition): string[] {
   try {
-    return viewsRead(view);
+    return [...viewsRead(view), ...historiesRead(view)];
   } catch {
     return [];
   }

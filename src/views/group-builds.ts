@@ -6,13 +6,14 @@
  * a build. A version becomes readable in the transaction that merges the last of what was recorded.
  */
 import type { Timer } from "../base/clock.ts";
-import type { BuildFailure } from "./applier-failure.ts";
+import type { BuildFailure, Failure } from "./applier-failure.ts";
 import type { StoredError, VersionRow } from "./bookkeeping.ts";
 import { writeVersion } from "./bookkeeping.ts";
 import type { CompiledView } from "./compiled-view.ts";
 import { failedVersion, type GroupContext, GroupFenced, transact, tryOnce } from "./group-context.ts";
 import { dropUnusedIndexes, setLayout } from "./group-mirrors.ts";
 import { dropRetired, estimateRows, liveView, readReach } from "./group-views.ts";
+import { planSwap } from "./history/group-histories.ts";
 import { type Chunk, chunkRowsMax, type Recording } from "./recording.ts";
 import { dropVersion, mergeChunk, swapIn, wantedIndexes } from "./versions-build.ts";
 import { describe, type RunElsewhere, ViewBuild } from "./view-build.ts";
@@ -40,6 +41,7 @@ interface Current {
 export class GroupBuilds {
   readonly #context: GroupContext;
   readonly #onDue: () => void;
+  readonly #onArrange: () => void;
   readonly #elsewhere: RunElsewhere;
   #current: Current | null = null;
   #due = false;
@@ -53,10 +55,11 @@ export class GroupBuilds {
   readonly #wide = new Map<string, number>();
   #closed = false;
 
-  /** `onDue` is called when `step` has something to do. */
-  constructor(context: GroupContext, onDue: () => void) {
+  /** `onDue` is called when `step` has something to do, `onArrange` when there are other tables for views to read. */
+  constructor(context: GroupContext, onDue: () => void, onArrange: () => void) {
     this.#context = context;
     this.#onDue = onDue;
+    this.#onArrange = onArrange;
     this.#elsewhere = (sql, values) => context.applier.query(sql, values);
   }
 
@@ -229,12 +232,14 @@ export class GroupBuilds {
     if (current.noted !== generation) await owner.note({ generation, batch: state.row.batch });
     current.noted = generation;
     const chunk = recording.next;
+    const history = await planSwap(this.#context, view);
     const outcome = await tryOnce(this.#context, () =>
       applier.transact(
         [
           ...(chunk ? mergeChunk(recording, chunk, applier.row.batch + 1) : []),
           ...swapIn(view, { readerRole: settings.readerRole, replace: current.replace }),
           ...rows.map((one) => writeVersion(settings.name, one)),
+          ...history.statements,
         ],
         { generation },
         brieflyLocked,
@@ -243,12 +248,16 @@ export class GroupBuilds {
     if ("failure" in outcome) {
       const { failure } = outcome;
       if (failure.kind === "again") return this.#waitForLock(current.build, "waits for readers of the version before");
+      if (failure.kind === "view" && failure.view !== view.name) return await this.#failReader(failure);
       // A public view with other columns, or other types of them, is not replaced but made anew.
       if (failure.error.sqlState !== "42P16" || current.replace) return await this.#fail(view, failure.error);
       current.replace = true;
       return this.#becomeDue();
     }
     await this.#swapped(current, recording, rows);
+    if (history.statements.length === 0) return;
+    history.settle(outcome.done.slice(-history.statements.length));
+    this.#onArrange();
   }
 
   async #swapped(current: Current, recording: Recording, rows: readonly VersionRow[]): Promise<void> {
@@ -292,6 +301,16 @@ export class GroupBuilds {
       failure.waiting = false;
       this.#becomeDue();
     });
+    this.#becomeDue();
+  }
+
+  /** What reads the history of the view that is swapped cannot take the differences. */
+  async #failReader({ view, error }: Extract<Failure, { kind: "view" }>): Promise<void> {
+    const live = this.#context.state.views.get(view)?.live;
+    if (!live) throw new GroupFenced();
+    await transact(this.#context, failedVersion(this.#context, live.compiled, error));
+    await setLayout(this.#context);
+    this.#context.state.changed();
     this.#becomeDue();
   }
 

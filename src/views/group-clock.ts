@@ -33,6 +33,7 @@ export const timePasses: Extract<Work, { kind: "rows" }> = {
     progress: new Map(),
     timesFrom: new Map(),
     times: new Map(),
+    changedMs: null,
     events: 0,
   },
 };

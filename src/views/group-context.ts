@@ -11,7 +11,14 @@ import type { Applier } from "./applier.ts";
 import { ownerOf } from "./applier-batch.ts";
 import { classifyFailure, type Failure } from "./applier-failure.ts";
 import type { PipelineStatement, StatementResult } from "./applier-pipeline.ts";
-import { type GroupRow, type StoredError, type StoredStale, type VersionRow, writeVersion } from "./bookkeeping.ts";
+import {
+  type GroupRow,
+  type StoredError,
+  type StoredStale,
+  type VersionRow,
+  writeMirrorState,
+  writeVersion,
+} from "./bookkeeping.ts";
 import type { CompiledView, CompileRequest } from "./compiled-view.ts";
 import type { ClockPace } from "./group-clock.ts";
 import type { GroupOwner } from "./group-owner.ts";
@@ -30,6 +37,8 @@ export interface GroupSettings {
   readonly clock: Clock;
   readonly diagnostics: Diagnostics;
   readonly removed: "drop" | "keep";
+  /** Whether a view is another group's by now, and goes from here whatever `removed` says. */
+  elsewhere(view: string): boolean;
   readonly sources: readonly string[];
   readonly readerRole: string;
   readonly bound: RowsBound;
@@ -167,7 +176,25 @@ export function failedVersion(context: GroupContext, view: CompiledView, error: 
     state.views.set(view.name, { ...entry, planned, live: null, stale: last });
     state.reaches.keep(state.liveViews());
   }
-  return rows.map((version) => writeVersion(settings.name, version));
+  const written = rows.map((version) => writeVersion(settings.name, version));
+  return replaced || view.history !== true ? written : [...written, ...standStill(context, view, error)];
+}
+
+/** The history of a view that fails stands still, and is wrong from then on: what reads it fails with it. */
+function standStill(context: GroupContext, { name }: CompiledView, { message }: StoredError): PipelineStatement[] {
+  const { state } = context;
+  const mirror = state.mirrors.find(({ shape }) => shape.history?.view === name);
+  if (mirror === undefined || mirror.state === "broken") return [];
+  const error: StoredError = {
+    code: "VIEW_FAILED",
+    message: `it reads the history of view "${name}", which failed: ${message}`,
+  };
+  state.mirrors = state.mirrors.map((one) => (one === mirror ? { ...mirror, state: "broken", error } : one));
+  const readers = state.compiledViews().filter((view) => view.uses.some((use) => use.mirrorId === mirror.id));
+  return [
+    writeMirrorState(mirror.id, "broken", error),
+    ...readers.flatMap((reader) => failedVersion(context, reader, error)),
+  ];
 }
 
 /** What a version shows that is right until now: all that is committed, or less where it is recomputed whole. */

@@ -155,12 +155,17 @@ export class FixtureStore implements Store {
 
   kill(): void {
     this.#killed = true;
+    this.cut();
+  }
+
+  /** The connections drop. */
+  cut(): void {
     for (const client of this.#clients) {
       (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
     }
   }
 
-  onChange(): void {}
+  onChange(_listener?: (state: "up" | "down") => void): void {}
 
   state(): "up" {
     return "up";

@@ -17,6 +17,7 @@ function loginOf(url: string): Login {
   return { host, port: Number(port), database: pathname.slice(1), user, password: undefined, ssl: false };
 }
 
+const versioned = { kind: "history", view: "order_totals", keepMs: null, store: false } as const;
 const orders = tableShape("shop", "orders", ["id integer", "total integer"]);
 
 test("people's tools read views and captured tables, and nothing of what stands behind them; the program's reads do", async () => {
@@ -32,7 +33,7 @@ test("people's tools read views and captured tables, and nothing of what stands 
     name: "main",
     engine: fixture.engine,
     store: Object.assign(new FixtureStore(fixture.database.url), { reader }),
-    definitions: [viewOf("order_totals", "select id, total from shop.orders", "id")],
+    definitions: [{ ...viewOf("order_totals", "select id, total from shop.orders", "id"), history: versioned }],
     sources: [{ name: "shop", tables: [] }],
     mode: "start",
     clock: systemClock,
@@ -50,16 +51,28 @@ test("people's tools read views and captured tables, and nothing of what stands 
       for (const sql of [
         "select * from views.order_totals",
         "select * from order_totals",
+        'select id, total from views."order_totals.history"',
         "select * from shop.orders",
       ]) {
         assert.deepEqual((await views.query(sql, limits)).rows, [[1, 5]], sql);
       }
-      for (const name of [`order_totals__${version}`, `order_totals__${version}_log`, "groups", "positions", "meta"]) {
+      for (const name of [
+        `order_totals__${version}`,
+        `order_totals__${version}_log`,
+        "order_totals__history",
+        "histories",
+        "groups",
+        "positions",
+        "meta",
+      ]) {
         await assert.rejects(views.query(`table millrace.${name}`, limits), { code: "QUERY_INVALID" }, name);
       }
       const query = { filter: null, order: [], select: null, limit: 10, offset: 0, cursor: null };
       const { rows, position } = await views.rows("order_totals", query);
       assert.deepEqual(rows, ['{"id":1,"total":5}']);
+      const asOfMicros = Date.UTC(2026, 0, 1) * 1_000;
+      assert.deepEqual((await views.rows("order_totals", { ...query, asOfMicros })).rows, rows);
+      assert.equal((await views.rows("order_totals.history", query)).rows.length, 1);
       assert.equal((await views.changesSince("order_totals", position, null)).outcome, "changes");
       await group.rebuild("order_totals");
       await live(group);

@@ -7,11 +7,13 @@ import { ownerOf, planBatch } from "./applier-batch.ts";
 import type { PipelineStatement } from "./applier-pipeline.ts";
 import { forgetPositions, type MirrorRow, type StoredError, writeMirrorState } from "./bookkeeping.ts";
 import { attempt, failedVersion, type GroupContext, transact, tryOnce } from "./group-context.ts";
+import { isHistory } from "./history/history-table.ts";
 import { MirrorUnreadable, readParts, type Staged } from "./inputs-rows.ts";
 import { createMirror, mirrorTable } from "./mirror.ts";
 import { placeOf } from "./positions.ts";
 import { isOfTopic, topicBeginning } from "./topic-places.ts";
 import { listIndexes, mirrorGrants, wantedIndexes } from "./versions-build.ts";
+import { forgetWatermark } from "./watermark-store.ts";
 
 const relaxed = ["set local synchronous_commit = off"];
 
@@ -20,12 +22,12 @@ export async function arrangeMirrors(context: GroupContext): Promise<void> {
   const { state } = context;
   const needed = new Set(state.compiledViews().flatMap((view) => view.uses.map((use) => use.mirrorId)));
   for (const mirror of state.mirrors) {
-    if (mirror.state !== "filled" || needed.has(mirror.id) || isNamed(context, mirror)) continue;
+    if (mirror.state !== "filled" || needed.has(mirror.id) || isNamed(context, mirror) || isHistory(mirror)) continue;
     await dropMirror(context, mirror);
   }
   await setLayout(context);
   for (const mirror of state.mirrors) {
-    if (mirror.state === "absent" && needed.has(mirror.id)) await fillMirror(context, mirror);
+    if (mirror.state === "absent" && needed.has(mirror.id) && !isHistory(mirror)) await fillMirror(context, mirror);
   }
   await setLayout(context);
 }
@@ -54,7 +56,8 @@ async function dropMirror(context: GroupContext, mirror: MirrorRow): Promise<voi
 
 /** A topic is read from its beginning when it is needed again. */
 export function dropMirrorStatements(group: string, mirror: MirrorRow): PipelineStatement[] {
-  const forget = isOfTopic(mirror) ? [forgetPositions(group, mirror.shape.topic)] : [];
+  const { topic } = mirror.shape;
+  const forget = isOfTopic(mirror) ? [forgetPositions(group, topic), forgetWatermark(topic)] : [];
   return [...dropStatements(mirror), writeMirrorState(mirror.id, "absent", null), ...forget];
 }
 
@@ -97,7 +100,14 @@ async function copyFromLog(context: GroupContext, { id, shape }: MirrorRow): Pro
   const position = state.positions.get(placeOf(shape.topic));
   if (!position || position.nextOffset <= position.baseOffset) return null;
   const times = { latestMs: null };
-  const range = { mirror: { id, shape }, partition: 0, from: position.baseOffset, to: position.nextOffset, times };
+  const range = {
+    mirror: { id, shape },
+    partition: 0,
+    from: position.baseOffset,
+    to: position.nextOffset,
+    times,
+    marks: [],
+  };
   try {
     for await (const staged of readParts(settings, [range], settings.bound, signal)) {
       const error = await applyPart(context, staged);

@@ -2,9 +2,12 @@
  * Who may write a group: the owner of the unit `group.<name>`, by the log. Its epoch stands in the group's row and
  * fences whoever came before.
  */
+import { systemClock } from "../base/clock.ts";
 import type { Engine } from "../engine/engine.ts";
 import { becomeOwner, unitOfGroup } from "../ownership/become-owner.ts";
-import type { ProgressTable } from "../ownership/progress-table.ts";
+import { encodeProgressRecord, progressTopic } from "../ownership/progress-records.ts";
+import { ProgressTable } from "../ownership/progress-table.ts";
+import { type Mark, printMarks, readMarks } from "./idle-marks.ts";
 import type { GroupPosition } from "./view-info.ts";
 
 export interface GroupOwner {
@@ -16,6 +19,10 @@ export interface GroupOwner {
    * came back earlier never repeats one.
    */
   note(position: GroupPosition): Promise<void>;
+  /** Of a partition of the topic with this id, as the log has them. */
+  marks(topicId: string, partition: number): readonly Mark[];
+  /** Resolves when the log has these in place of those that it had. Throws `PRODUCER_FENCED`. */
+  mark(topicId: string, partition: number, marks: readonly Mark[]): Promise<void>;
 }
 
 /** Throws `PRODUCER_FENCED` when somebody else takes the group over at the same moment. */
@@ -24,14 +31,33 @@ export async function ownGroup(
   group: string,
   { progress, told = null }: { readonly progress?: ProgressTable; readonly told?: GroupPosition | null } = {},
 ): Promise<GroupOwner> {
-  const ownership = await becomeOwner(engine, unitOfGroup(group), progress ? { progress } : {});
+  const table = progress ?? (await ProgressTable.open({ engine, clock: systemClock }));
+  const unit = unitOfGroup(group);
+  const ownership = await becomeOwner(engine, unit, { progress: table });
+  // Beside the unit's own progress, each of a partition under a name of its own: they are many, and seldom written.
+  const prefix = `${unit}/idle/`;
+  const known = new Map(
+    table.unitsOf(prefix).map((name) => [name, readMarks(table.unit(`${prefix}${name}`).progress)]),
+  );
+  const { epoch } = ownership;
   return {
-    epoch: ownership.epoch,
+    epoch,
     noted: laterOf(positionOf(ownership.progress), told),
     async note(position) {
       const transaction = ownership.begin();
       await transaction.append(ownership.progressBatch({ generation: position.generation, batch: position.batch }));
       await transaction.commit();
+    },
+    marks: (topicId, partition) => known.get(`${topicId}.${partition}`) ?? [],
+    async mark(topicId, partition, marks) {
+      const name = `${topicId}.${partition}`;
+      const record = { kind: "progress", unit: `${prefix}${name}`, epoch, value: printMarks(marks) } as const;
+      const transaction = ownership.begin();
+      const batch = encodeProgressRecord(record, table.clock.now());
+      await transaction.append({ topic: progressTopic, partition: 0, batch });
+      await transaction.commit();
+      table.noticed();
+      known.set(name, marks);
     },
   };
 }

@@ -4,14 +4,21 @@
  */
 import type { Applied } from "./applier.ts";
 import { classifyFailure, type Failure } from "./applier-failure.ts";
-import type { ClockMove } from "./clock-store.ts";
+import type { ClockMoves } from "./clock-store.ts";
 import { type GroupClock, timePasses } from "./group-clock.ts";
 import { failedVersion, type GroupContext, GroupFenced, madeRoom, transact } from "./group-context.ts";
 import { breakMirror, setLayout } from "./group-mirrors.ts";
 import type { GroupProgress } from "./group-progress.ts";
-import type { Inputs, Work } from "./inputs.ts";
+import type { GroupWatermarks } from "./group-watermarks.ts";
+import type { Advance, Inputs, Work } from "./inputs.ts";
 import type { Retention } from "./retention.ts";
 import { tooLongOf } from "./wide-indexes.ts";
+
+/** What lets rows in and out by time. */
+export interface GroupClocks {
+  readonly clock: GroupClock;
+  readonly watermarks: GroupWatermarks;
+}
 
 type Rows = Extract<Work, { kind: "rows" }>;
 
@@ -37,11 +44,12 @@ export async function applyRows(
   retention: Retention,
   work: Rows,
   inputs: Inputs,
-  clock: GroupClock,
+  { clock, watermarks }: GroupClocks,
 ): Promise<boolean> {
   const { state } = context;
   if (work.staged !== null && work.staged.size === 0 && work !== timePasses) {
     progress.skip(work.advance);
+    state.changedMs = changeTime(context, work.advance) ?? state.changedMs;
     if (progress.unwrittenEvents >= skippedEventsMax) await writeProgress(context, progress);
     state.changed();
     return false;
@@ -51,11 +59,14 @@ export async function applyRows(
   for (let attempts = 1; ; attempts++) {
     context.signal.throwIfAborted();
     try {
-      const applied = await run(context, progress, work, inputs, { way, move: clock.move() });
-      clock.applied(applied.moved);
+      const moves = { now: clock.move(), watermarks: watermarks.moves(work.advance) };
+      const applied = await run(context, progress, work, inputs, { way, moves });
+      clock.applied(applied.moved.now);
       for (const view of state.liveViews()) if (applied.behind.has(view.name)) state.reaches.fell(view);
       state.row = context.applier.row;
       progress.written(work.advance);
+      watermarks.applied(work.advance, applied.moved.watermarks);
+      state.changedMs = changeTime(context, work.advance) ?? state.changedMs;
       count(context, retention, applied);
       break;
     } catch (error) {
@@ -88,14 +99,20 @@ function run(
   progress: GroupProgress,
   work: Rows,
   inputs: Inputs,
-  { way, move }: { readonly way: Way; readonly move: ClockMove | null },
+  { way, moves }: { readonly way: Way; readonly moves: ClockMoves },
 ): Promise<Applied> {
   const { applier } = context;
   const rest = progress.write(work.advance);
-  if (way === "singly") return applier.applyParts(inputs.parts(work.advance, 1), rest);
+  const changedMs = changeTime(context, work.advance);
+  if (way === "singly") return applier.applyParts(inputs.parts(work.advance, 1), rest, false, changedMs);
   const straight = way === "straight";
-  if (work.staged === null) return applier.applyParts(inputs.parts(work.advance), rest, straight);
-  return applier.applyBatch(work.staged, rest, straight, move);
+  if (work.staged === null) return applier.applyParts(inputs.parts(work.advance), rest, straight, changedMs);
+  return applier.applyBatch(work.staged, rest, straight, moves, changedMs);
+}
+
+/** Nothing has happened later than now, whatever a record says. */
+function changeTime({ settings }: GroupContext, { changedMs }: Advance): number | null {
+  return changedMs === null ? null : Math.min(changedMs, settings.clock.now());
 }
 
 async function failView(

@@ -20,6 +20,8 @@ import { applyRows, writeProgress } from "./group-rows.ts";
 import type { GroupState } from "./group-state.ts";
 import { arrangeTopics, mirrorsTaken, planTopics } from "./group-topics.ts";
 import { estimateRows, planViews, releaseBroken } from "./group-views.ts";
+import { GroupWatermarks } from "./group-watermarks.ts";
+import { HistoryExpiry } from "./history/group-histories.ts";
 import { Inputs, type Work } from "./inputs.ts";
 import { MirrorUnreadable, PositionRetired } from "./inputs-rows.ts";
 import { transactionTopic } from "./inputs-tail.ts";
@@ -27,6 +29,7 @@ import { type Mirror, mirrorTable } from "./mirror.ts";
 import { checkPositions, placeOf } from "./positions.ts";
 import { Retention, type RetentionLimits } from "./retention.ts";
 import { isOfTopic, noteTargets, outdatedMirrors, recordsPlaces, skipRetired } from "./topic-places.ts";
+import { readWatermarks } from "./watermark-store.ts";
 
 export interface SessionOptions {
   readonly settings: GroupSettings;
@@ -50,7 +53,9 @@ export class GroupSession {
   readonly #builds: GroupBuilds;
   readonly #refreshes: GroupRefreshes;
   readonly #clock: GroupClock;
+  readonly #watermarks: GroupWatermarks;
   readonly #retention: Retention;
+  readonly #expiry: HistoryExpiry;
   readonly #ended: AbortController;
   #inputs: Inputs | null = null;
   #interrupt = new AbortController();
@@ -65,25 +70,31 @@ export class GroupSession {
     this.#options = options;
     this.#context = context;
     this.#progress = new GroupProgress(options.settings.name, options.settings.engine, options.state);
-    this.#builds = new GroupBuilds(context, () => this.#wake.abort(new Error("a build goes on")));
+    this.#builds = new GroupBuilds(
+      context,
+      () => this.#wake.abort(new Error("a build goes on")),
+      () => this.interrupt(),
+    );
     this.#refreshes = new GroupRefreshes({
       context,
       onDue: () => this.#wake.abort(new Error("a view is computed anew")),
       onChanges: (bytes) => this.#retention.add(options.state.row.batch, bytes, options.settings.clock.now()),
     });
     this.#clock = new GroupClock(context, clockMs, () => this.#wake.abort(new Error("time passes")));
+    this.#watermarks = new GroupWatermarks(context, () => this.#wake.abort(new Error("events go on")));
     this.#retention = new Retention(options.retention);
+    this.#expiry = new HistoryExpiry(context, this.#retention, () => this.#wake.abort(new Error("versions go")));
     this.#ended = ended;
     ended.signal.addEventListener("abort", () => this.interrupt(), { once: true });
   }
 
-  /** Throws `STORE_AHEAD_OF_LOG`, `STORE_OF_ANOTHER_LOG`, `PRODUCER_FENCED`. */
+  /** Throws `STORE_AHEAD_OF_LOG`, `STORE_OF_ANOTHER_LOG`, `STORE_OF_ANOTHER_GROUP`, `PRODUCER_FENCED`. */
   static async open(options: SessionOptions): Promise<GroupSession> {
     const { settings, state, owner, client, definitions, topics } = options;
     const { name, engine } = settings;
     const ended = new AbortController();
     client.on("end", () => ended.abort(new MillraceError("STORE_UNAVAILABLE", "the connection to the store was lost")));
-    await prepareStore(client, engine.logId, settings.readerRole);
+    await prepareStore(client, engine.logId, settings.readerRole, name);
     // What readers of this process know counts as well: another session may have found a later state of the store.
     const known = laterOf(owner.noted, state.position);
     const row = await takeGroup(client, name, owner.epoch, generationAfter(null, known));
@@ -92,6 +103,8 @@ export class GroupSession {
     await checkPositions(ofThisLog(books, settings), engine);
     const applier = await Applier.open(client, name, row);
     takeBooks(state, books);
+    state.watermarks.clear();
+    for (const [topic, ms] of await readWatermarks(client)) state.watermarks.set(topic, ms);
     const context = { settings, state, applier, owner, signal: ended.signal, definitions, topics };
     const session = new GroupSession(options, context, ended, clockMs);
     const generation = generationAfter(state.position, known);
@@ -110,8 +123,10 @@ export class GroupSession {
       await this.#arrange(onReady);
       for (;;) {
         if (await this.#clock.step()) await this.#apply(timePasses);
+        if (this.#inputs && (await this.#watermarks.step(this.#inputs))) await this.#apply(timePasses);
         await this.#builds.step();
         await this.#refreshes.step();
+        await this.#expiry.step();
         const work = await this.#take();
         if (work !== null) await this.#apply(work);
         else if (this.#interrupt.signal.aborted) await this.#arrange(onReady);
@@ -122,6 +137,8 @@ export class GroupSession {
     } finally {
       signal.removeEventListener("abort", stop);
       this.#clock.close();
+      this.#expiry.close();
+      this.#watermarks.close();
       await this.#refreshes.close();
       await this.#builds.close();
       await this.#inputs?.close();
@@ -161,7 +178,7 @@ export class GroupSession {
     await releaseBroken(this.#context, rebuilds);
     await this.#arrangeViews(rebuilds);
     for (const name of rebuilds) this.#options.rebuilds.delete(name);
-    this.#openInputs();
+    await this.#openInputs();
     // Who asked meanwhile, with other definitions, is answered by the next round.
     if (!this.#interrupt.signal.aborted) onReady();
   }
@@ -174,6 +191,8 @@ export class GroupSession {
     await this.#builds.replan();
     await this.#refreshes.replan();
     this.#clock.replan();
+    this.#expiry.replan();
+    this.#watermarks.replan();
     await arrangeMirrors(this.#context);
     await this.#caughtUp();
     await this.#builds.step();
@@ -197,9 +216,10 @@ export class GroupSession {
     const { signal } = this.#interrupt;
     this.#ended.signal.throwIfAborted();
     if (signal.aborted) return null;
-    const inputs = this.#inputs ?? this.#openInputs();
+    const inputs = this.#inputs ?? (await this.#openInputs());
     const work = inputs.poll();
-    if (work !== null || this.#builds.due || this.#refreshes.due || this.#clock.due) return work;
+    const isDue = this.#builds.due || this.#refreshes.due || this.#clock.due || this.#watermarks.due;
+    if (work !== null || isDue || this.#expiry.due) return work;
     this.#wake = new AbortController();
     try {
       return await inputs.take(this.#wake.signal);
@@ -211,7 +231,7 @@ export class GroupSession {
   }
 
   async #apply(work: Work): Promise<void> {
-    const inputs = this.#inputs ?? this.#openInputs();
+    const inputs = this.#inputs ?? (await this.#openInputs());
     if (work.kind === "failed") return this.#readingFailed(work.error);
     if (work.kind === "life") {
       const left = mirrorsLeft(this.#context, work);
@@ -227,7 +247,10 @@ export class GroupSession {
     }
     let broke = false;
     try {
-      broke = await applyRows(this.#context, this.#progress, this.#retention, work, inputs, this.#clock);
+      broke = await applyRows(this.#context, this.#progress, this.#retention, work, inputs, {
+        clock: this.#clock,
+        watermarks: this.#watermarks,
+      });
     } catch (error) {
       if (!(error instanceof MirrorUnreadable)) throw error;
       return this.#readingFailed(error);
@@ -270,7 +293,8 @@ export class GroupSession {
     return [...state.positions.values()].some((position) => position.topic === topic && position.topicId !== id);
   }
 
-  #openInputs(): Inputs {
+  async #openInputs(): Promise<Inputs> {
+    await this.#watermarks.admit();
     const { settings, state } = this.#context;
     this.#inputs = new Inputs({
       engine: settings.engine,
@@ -280,8 +304,10 @@ export class GroupSession {
       sources: settings.sources,
       offsets: state.offsets(),
       times: state.eventTimes(),
+      marks: (topic, partition) => this.#watermarks.marks(topic, partition),
       mirrors: state.filledMirrors(),
       records: recordsPlaces(settings.engine, state),
+      alone: () => state.topicsAlone(),
       bound: settings.bound,
       onOther: () => this.interrupt(),
     });

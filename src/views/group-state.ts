@@ -1,19 +1,23 @@
 /** What a group knows in memory: the sources, mirrors and views as the store has them after the last commit. */
 import type { Clock } from "../base/clock.ts";
 import { MillraceError } from "../base/errors.ts";
-import { mirrorName } from "../catalog/definitions.ts";
+import { isOnlyCopy, mirrorName, versionsOf } from "../catalog/definitions.ts";
 import type { SchemaFile } from "../schema/table-shape.ts";
 import type { GroupRow, MirrorRow, SourceRow, VersionRow } from "./bookkeeping.ts";
+import { historyName, viewOfHistory } from "./compile/history-name.ts";
 import type { CompiledView } from "./compiled-view.ts";
 import { Waits } from "./group-waits.ts";
+import { isHistory } from "./history/history-table.ts";
+import { asOfView, historyView } from "./history/past-view.ts";
 import type { Offsets } from "./inputs.ts";
-import type { LiveView } from "./live-view.ts";
+import type { LiveView, ReadableOptions } from "./live-view.ts";
 import { type Mirror, mirrorTable } from "./mirror.ts";
 import { placeOf, type StoredPosition } from "./positions.ts";
 import type { Recording } from "./recording.ts";
 import { staleSince } from "./stale-view.ts";
+import { isOfTopic } from "./topic-places.ts";
 import type { PlannedView } from "./versions.ts";
-import type { BuildProgress, GroupPosition, ViewColumn, ViewInfo, ViewState } from "./view-info.ts";
+import type { BuildProgress, GroupPosition, ViewColumn, ViewInfo, ViewState, WaitTarget } from "./view-info.ts";
 import { type GroupReached, ViewReaches } from "./view-reach.ts";
 
 export interface ViewEntry {
@@ -36,6 +40,8 @@ export class GroupState implements GroupReached {
   readonly positions = new Map<string, StoredPosition>();
   /** Of mirrors of topics, by id: next offsets by place that they are to reach before a view is built that reads them. */
   readonly catchingUp = new Map<number, ReadonlyMap<string, number>>();
+  /** By topic, in milliseconds: up to where the events of all partitions have come. */
+  readonly watermarks = new Map<string, number>();
   readonly sources = new Map<string, SourceRow>();
   readonly progress = new Map<string, { rows: number; rowsEstimated: number }>();
   mirrors: MirrorRow[] = [];
@@ -45,6 +51,8 @@ export class GroupState implements GroupReached {
   readonly builds = new Map<string, BuildProgress>();
   /** What batches record for them. */
   recordings: readonly Recording[] = [];
+  /** When what was applied last has happened, as far as it says so. */
+  changedMs: number | null = null;
 
   constructor(clock: Clock) {
     this.waits = new Waits(clock);
@@ -61,6 +69,19 @@ export class GroupState implements GroupReached {
 
   lsns(): ReadonlyMap<string, string | null> {
     return new Map([...this.sources].map(([source, { lsn }]) => [source, lsn]));
+  }
+
+  inputs(): WaitTarget[] {
+    const sources = [...this.sources].flatMap(([source, { lsn }]): WaitTarget[] => {
+      return lsn === null ? [] : [{ kind: "source", source, lsn }];
+    });
+    const ofTopics = this.filledMirrors().filter(isOfTopic);
+    const topics = ofTopics.flatMap(({ shape: { topic } }): WaitTarget[] => {
+      const found = [...this.positions.values()].filter((position) => position.topic === topic);
+      const positions = found.map(({ partition, nextOffset }) => ({ partition, offset: nextOffset }));
+      return found[0] ? [{ kind: "topic", topic, topicId: found[0].topicId, positions }] : [];
+    });
+    return [...sources, ...topics];
   }
 
   offsets(): Offsets {
@@ -85,6 +106,7 @@ export class GroupState implements GroupReached {
 
   forgetTopic({ id, shape }: MirrorRow): void {
     this.catchingUp.delete(id);
+    this.watermarks.delete(shape.topic);
     for (const [place, { topic }] of this.positions) if (topic === shape.topic) this.positions.delete(place);
   }
 
@@ -183,9 +205,22 @@ export class GroupState implements GroupReached {
     return this.#mirrorsOf(view).flatMap(({ shape }) => (shape.records === undefined ? [] : [shape.topic]));
   }
 
+  /** Where it reads the history of another view, those of that one. */
   #mirrorsOf(view: CompiledView): MirrorRow[] {
     const ids = new Set(view.uses.map((use) => use.mirrorId));
-    return this.mirrors.filter((mirror) => ids.has(mirror.id));
+    const mirrors = this.mirrors.filter((mirror) => ids.has(mirror.id));
+    const below = mirrors.flatMap(({ shape: { history } }) => {
+      const entry = history && this.views.get(history.view);
+      const compiled = entry?.live?.compiled ?? entry?.planned.compiled;
+      return compiled ? this.#mirrorsOf(compiled) : [];
+    });
+    return [...new Set([...mirrors.filter((mirror) => !isHistory(mirror)), ...below])];
+  }
+
+  /** Topics whose changes are applied one by one, for views that read them have histories. */
+  topicsAlone(): ReadonlySet<string> {
+    const views = this.liveViews().filter((view) => view.history === true);
+    return new Set(views.flatMap((view) => this.#mirrorsOf(view).map(({ shape }) => shape.topic)));
   }
 
   /** Tables of a view that are being read anew. */
@@ -198,6 +233,13 @@ export class GroupState implements GroupReached {
   entry(name: string): ViewEntry {
     const entry = this.views.get(name);
     if (entry) return entry;
+    const of = viewOfHistory(name);
+    if (of !== null && this.views.has(of)) {
+      throw new MillraceError("VIEW_UNKNOWN", `"${name}" is the history of view "${of}", and no view`, {
+        hint: `Its versions are read as rows; what changes is told of "${of}".`,
+        details: { view: name },
+      });
+    }
     const names = [...this.views.keys()];
     throw new MillraceError("VIEW_UNKNOWN", `there is no view "${name}"`, {
       hint: names.length > 0 ? `Views are: ${names.slice(0, 20).join(", ")}.` : "No view is defined yet.",
@@ -209,6 +251,7 @@ export class GroupState implements GroupReached {
   info(entry: ViewEntry): ViewInfo {
     const { planned, live } = entry;
     const compiled = live?.compiled ?? planned.compiled;
+    const versions = versionsOf(planned.definition);
     return {
       name: planned.definition.name,
       sql: live?.sql ?? planned.definition.sql.text,
@@ -218,15 +261,25 @@ export class GroupState implements GroupReached {
       hash: compiled?.hash ?? "",
       ...(compiled?.find === undefined ? {} : { find: compiled.find }),
       ...(compiled?.reads === undefined ? {} : { reads: compiled.reads }),
+      ...(typeof planned.definition.policy === "string" ? { policy: planned.definition.policy } : {}),
       ...(planned.definition.references === undefined ? {} : { references: planned.definition.references }),
-      ...(planned.definition.history === undefined ? {} : { history: planned.definition.history }),
+      ...(isOnlyCopy(planned.definition) ? { history: "store" as const } : {}),
+      ...(versions === null ? {} : { versions: { name: historyName(versions.view), keepMs: versions.keepMs } }),
       ...(compiled?.whole === undefined
         ? {}
         : { refresh: { everyMs: compiled.whole.everyMs, behind: this.reaches.isBehind(compiled.name) } }),
+      ...(planned.definition.window === undefined ? {} : { window: planned.definition.window }),
+      ...(compiled ? this.#watermarksOf(compiled) : {}),
       state: this.#stateOf(entry),
       rowsEstimated: entry.rowsEstimated,
       changes: entry.changes,
     };
+  }
+
+  #watermarksOf(view: CompiledView): Pick<ViewInfo, "watermarks"> {
+    const topics = this.#mirrorsOf(view).filter(({ shape }) => shape.watermark !== undefined);
+    if (topics.length === 0) return {};
+    return { watermarks: topics.map(({ shape: { topic } }) => ({ topic, atMs: this.watermarks.get(topic) ?? null })) };
   }
 
   #stateOf({ planned, live, stale }: ViewEntry): ViewState {
@@ -273,7 +326,19 @@ export class GroupState implements GroupReached {
     return { reason: `reads ${mirrors.map(({ shape }) => shape.topic).join(", ")}`, rowsDone, rowsEstimated };
   }
 
-  readable(name: string, { stale } = { stale: false }): LiveView {
+  readable(name: string, options: ReadableOptions = {}): LiveView {
+    const of = viewOfHistory(name);
+    if (of !== null && options.asOfMicros !== undefined) {
+      throw new MillraceError("REQUEST_INVALID", `"${name}" has the versions of all times`, {
+        hint: `Read "${of}" as of a moment, or filter _valid_from and _valid_to.`,
+      });
+    }
+    const live = this.#readable(of ?? name, options.stale === true);
+    if (of !== null) return historyView(live);
+    return options.asOfMicros === undefined ? live : asOfView(live, options.asOfMicros);
+  }
+
+  #readable(name: string, stale: boolean): LiveView {
     const entry = this.entry(name);
     const state = this.#stateOf(entry);
     if (entry.live && state.kind !== "failed") return entry.live;
@@ -299,7 +364,8 @@ export class GroupState implements GroupReached {
       live ? [{ name: live.name, hash: live.hash, key: live.key, columns: live.columns }] : [],
     );
     // Those of topics are in the definitions.
-    const tables = this.mirrors.map(({ shape }) => shape).filter(({ records }) => records === undefined);
+    const captured = this.mirrors.filter((mirror) => !isHistory(mirror) && !isOfTopic(mirror));
+    const tables = captured.map(({ shape }) => shape);
     return { version: 1, tables: tables.sort((a, b) => (mirrorTable(a) < mirrorTable(b) ? -1 : 1)), views };
   }
 }

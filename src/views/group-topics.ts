@@ -144,7 +144,7 @@ async function begin(context: GroupContext, step: Extract<TopicStep, { kind: "ov
 }
 
 /** Versions that read a mirror, retired; found by compiling them, since the views may not be planned yet. */
-async function versionsOver({ settings, state }: GroupContext, mirrorId: number): Promise<VersionRow[]> {
+export async function versionsOver({ settings, state }: GroupContext, mirrorId: number): Promise<VersionRow[]> {
   const mirrors = state.mirrors.map(({ id, shape }) => ({ id, shape }));
   const rows: VersionRow[] = [];
   for (const row of state.versions.filter((one) => one.state !== "retired")) {

@@ -3,7 +3,7 @@
  * built by `group-builds.ts`; those that nobody defines any more go or are kept.
  */
 
-import type { FindOptions } from "../catalog/definitions.ts";
+import { type FindOptions, quote } from "../catalog/definitions.ts";
 import { forgetVersion, type VersionRow, writeMirrorState, writeVersion } from "./bookkeeping.ts";
 import { type CompiledView, rowsRelation } from "./compiled-view.ts";
 import { findRelation, type LiveFind } from "./find/find-columns.ts";
@@ -11,7 +11,10 @@ import { findSchemas } from "./find/find-extensions.ts";
 import { type GroupContext, transact, tryOnce } from "./group-context.ts";
 import { dropMirrorStatements, setMirror } from "./group-mirrors.ts";
 import type { ViewEntry } from "./group-state.ts";
+import { forgetHistoryOf } from "./history/group-histories.ts";
+import { historyRelation, isHistory } from "./history/history-table.ts";
 import type { LiveView } from "./live-view.ts";
+import { livePolicy } from "./policy/live-policy.ts";
 import { staleView } from "./stale-view.ts";
 import { isOfTopic, skipRetired } from "./topic-places.ts";
 import { type PlannedView, planVersions, viewFailed } from "./versions.ts";
@@ -29,6 +32,7 @@ export async function planViews(context: GroupContext, anew: ReadonlySet<string>
     anew,
     compiledBefore: ({ name, version, hash }) => compiledLive.get(`${name}/${version}/${hash}`),
     removed: settings.removed,
+    elsewhere: settings.elsewhere,
     sourcesUnknown: settings.sources.filter((source) => !state.sources.has(source)),
     compile: settings.compile,
   });
@@ -43,17 +47,34 @@ export async function planViews(context: GroupContext, anew: ReadonlySet<string>
     await transact(context, [
       { sql: "set local lock_timeout = '5s'", fresh: true },
       ...plan.drop.map((name) => ({ sql: `drop view if exists ${publicName(name)} cascade`, fresh: true })),
+      ...plan.drop.flatMap((name) => forgetHistoryOf(state, name)),
       ...write.map((row) => writeVersion(settings.name, row)),
     ]);
   }
+  state.mirrors = state.mirrors.filter(({ shape }) => !plan.drop.includes(shape.history?.view ?? ""));
   state.replaceVersions(write);
+  await takeBackGrants(context);
   const entries: ViewEntry[] = [];
-  for (const planned of plan.views) entries.push(await entryOf(context, unlessBroken(context, planned)));
+  for (const planned of plan.views) entries.push(await entryOf(context, unlessBroken(context, planned, plan.views)));
   for (const { live } of entries) if (live !== null) await readReach(context, live.compiled);
   state.reaches.keep(entries.flatMap(({ live }) => live?.compiled ?? []));
   // In one turn: nobody sees a part of the views.
   state.views.clear();
   for (const entry of entries) state.views.set(entry.planned.definition.name, entry);
+}
+
+/** Views that have a policy by now are not for people's tools, although a version may be read that was granted to them. */
+async function takeBackGrants({ applier, settings, ...context }: GroupContext): Promise<void> {
+  const policed = context
+    .definitions()
+    .flatMap(({ name, policy }) => (typeof policy === "string" ? [publicName(name), historyRelation(name)] : []));
+  if (policed.length === 0) return;
+  const granted = await applier.query(
+    "select t.name from unnest($1::text[]) as t(name) join pg_class c on c.oid = to_regclass(t.name) " +
+      "where exists (select from aclexplode(c.relacl) a join pg_roles r on r.oid = a.grantee where r.rolname = $2)",
+    [policed, settings.readerRole],
+  );
+  for (const { name } of granted) await applier.query(`revoke all on ${name} from ${quote(settings.readerRole)}`);
 }
 
 async function entryOf(context: GroupContext, planned: PlannedView): Promise<ViewEntry> {
@@ -81,13 +102,28 @@ export async function readReach({ applier, state }: GroupContext, view: Compiled
   state.reaches.stored(view, row?.batch === null || row === undefined ? null : Number(row.batch));
 }
 
-/** A view over a broken mirror cannot be built. */
-function unlessBroken(context: GroupContext, planned: PlannedView): PlannedView {
+function historiesOf({ state }: GroupContext, { uses }: CompiledView): string[] {
+  const read = state.mirrors.filter(({ id }) => uses.some((use) => use.mirrorId === id));
+  return read.flatMap(({ shape }) => shape.history?.view ?? []);
+}
+
+/** A view over a broken mirror cannot be built, nor one over the history of a view that failed. */
+function unlessBroken(context: GroupContext, planned: PlannedView, all: readonly PlannedView[]): PlannedView {
   const { compiled } = planned;
   if (!compiled || planned.state.kind === "failed") return planned;
   const broken = context.state.mirrors.find(
     (mirror) => mirror.error !== null && compiled.uses.some((use) => use.mirrorId === mirror.id),
   );
+  const still = historiesOf(context, compiled).find((name) =>
+    all.some(({ definition, state }) => definition.name === name && state.kind === "failed"),
+  );
+  if (still !== undefined) {
+    const message = `it reads the history of view "${still}", which failed`;
+    return {
+      ...planned,
+      state: { kind: "failed", error: viewFailed(compiled.name, { code: "VIEW_FAILED", message }) },
+    };
+  }
   return broken?.error
     ? { ...planned, state: { kind: "failed", error: viewFailed(compiled.name, broken.error) } }
     : planned;
@@ -95,12 +131,19 @@ function unlessBroken(context: GroupContext, planned: PlannedView): PlannedView 
 
 /** A version as readers are to know it, once its public view is in place. */
 export async function liveView(
-  { applier }: GroupContext,
+  context: GroupContext,
   definition: PlannedView["definition"],
   compiled: LiveView["compiled"],
 ): Promise<LiveView> {
+  const { applier } = context;
   const columns = await applier.query(listColumns, [publicName(compiled.name), compiled.stateTable]);
   const indexes = await applier.query(listIndexedColumns, [compiled.stateTable]);
+  const wanted = context.definitions().find(({ name }) => name === compiled.name);
+  const policy = await livePolicy(
+    { name: compiled.name, columns: columns as unknown as ViewColumn[] },
+    { own: definition.policy, wanted: wanted?.policy },
+    (sql) => applier.query(sql),
+  );
   return {
     name: compiled.name,
     version: compiled.version,
@@ -114,6 +157,7 @@ export async function liveView(
     indexes: indexes.map(({ columns }) => columns as string[]),
     compiled,
     ...(compiled.reads === undefined ? {} : { reads: compiled.reads }),
+    ...(policy === undefined ? {} : { policy }),
     ...(compiled.find === undefined ? {} : { find: await liveFind(applier, compiled, compiled.find) }),
   };
 }
@@ -171,6 +215,7 @@ export async function releaseBroken(context: GroupContext, names: ReadonlySet<st
   const broken = state.mirrors.filter(
     (mirror) =>
       mirror.state === "broken" &&
+      !isHistory(mirror) &&
       [...names].some((name) =>
         state.views.get(name)?.planned.compiled?.uses.some((use) => use.mirrorId === mirror.id),
       ),

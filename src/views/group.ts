@@ -21,7 +21,7 @@ import { GroupSession } from "./group-session.ts";
 import { GroupState } from "./group-state.ts";
 import { defaultBound } from "./inputs.ts";
 import type { RowsBound } from "./inputs-rows.ts";
-import type { GroupViews, LiveView } from "./live-view.ts";
+import type { GroupViews, LiveView, ReadableOptions } from "./live-view.ts";
 import { defaultRefreshLimits, type RefreshLimits } from "./refresh-limits.ts";
 import { defaultRetention, type RetentionLimits } from "./retention.ts";
 import { type Relation, relationsOf } from "./row-relations.ts";
@@ -35,13 +35,15 @@ export interface GroupSource {
 }
 
 export interface GroupOptions {
-  readonly name: "main";
+  readonly name: string;
   readonly engine: Engine;
   readonly store: Store;
   readonly definitions: readonly ViewDefinition[];
   readonly sources: readonly GroupSource[];
   /** Topics that views may read as rows; none when left out. */
   readonly topics?: readonly TableShape[];
+  /** Views of this name are another group's by now: what is left of them here goes, in `start` too. */
+  readonly elsewhere?: (view: string) => boolean;
   /** `dev` drops views that are not defined any more, `start` keeps and lists them. */
   readonly mode: "dev" | "start";
   readonly clock: Clock;
@@ -73,7 +75,7 @@ const retryPauseMsMax = 5_000;
 
 /**
  * Resolves when the group is open: what its views are is known, although some may still be building.
- * Throws `STORE_AHEAD_OF_LOG`, `STORE_OF_ANOTHER_LOG`, `PRODUCER_FENCED`, `STORE_UNAVAILABLE`.
+ * Throws `STORE_AHEAD_OF_LOG`, `STORE_OF_ANOTHER_LOG`, `STORE_OF_ANOTHER_GROUP`, `PRODUCER_FENCED`, `STORE_UNAVAILABLE`.
  */
 export async function openGroup(options: GroupOptions): Promise<Group> {
   const owner = await ownGroup(options.engine, options.name, options);
@@ -115,6 +117,7 @@ export class Group implements GroupViews {
       clock: options.clock,
       diagnostics: options.diagnostics.child({ group: options.name }),
       removed: options.mode === "dev" ? "drop" : "keep",
+      elsewhere: options.elsewhere ?? (() => false),
       sources: this.#sources,
       readerRole: options.store.reader.user,
       bound: options.bound ?? defaultBound,
@@ -146,7 +149,7 @@ export class Group implements GroupViews {
     return this.#state.info(this.#state.entry(view));
   }
 
-  readable(view: string, options?: { readonly stale: boolean }): LiveView {
+  readable(view: string, options?: ReadableOptions): LiveView {
     return this.#state.readable(view, options);
   }
 
@@ -220,6 +223,11 @@ export class Group implements GroupViews {
     const waiting = views.map((view) => waits.wait(target, reaches.of(view), waitMs, signal, view));
     if (reaches.anyBehind) this.#session?.look();
     await Promise.all(waiting);
+  }
+
+  /** What its sources and topics have to be read up to, to show what it shows. */
+  inputs(): readonly WaitTarget[] {
+    return this.#state.inputs();
   }
 
   condition(): GroupCondition {
@@ -353,8 +361,11 @@ export class Group implements GroupViews {
   }
 }
 
-function isFinal(cause: unknown): boolean {
+/** What only somebody can mend. */
+export function isFinal(cause: unknown): boolean {
   // A group that is fenced in the store reads its row again: there it finds its own epoch, or a later one.
   if (!MillraceError.is(cause)) return false;
-  return ["STORE_AHEAD_OF_LOG", "STORE_OF_ANOTHER_LOG", "PRODUCER_FENCED"].includes(cause.code);
+  return ["STORE_AHEAD_OF_LOG", "STORE_OF_ANOTHER_LOG", "STORE_OF_ANOTHER_GROUP", "PRODUCER_FENCED"].includes(
+    cause.code,
+  );
 }

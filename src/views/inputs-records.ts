@@ -43,6 +43,7 @@ export class RecordsTail {
   #offsetsMax = Number.POSITIVE_INFINITY;
   #failure: unknown = null;
   #taken: (() => void) | undefined;
+  #held = false;
   readonly #running: Promise<void>;
 
   constructor(options: RecordsTailOptions) {
@@ -54,14 +55,26 @@ export class RecordsTail {
   }
 
   /** Throws `PositionRetired`. */
-  plan(offsetsMax: number): TailStep {
+  plan(offsetsMax: number, topicsAlone: ReadonlySet<string>): TailStep {
     if (this.#failure !== null) throw this.#failure;
-    const offsets = Math.min(this.#end - this.#from, offsetsMax, this.#offsetsMax);
+    if (this.#held) return { kind: "none" };
+    const alone = topicsAlone.has(this.#options.mirror.shape.topic);
+    const offsets = Math.min(this.#end - this.#from, alone ? 1 : offsetsMax, this.#offsetsMax);
     if (offsets === 0) return { kind: "none" };
     const next = this.#from + offsets;
     const { mirror, partition } = this.#options;
     const reached = new Map([[placeOf(mirror.shape.topic, partition), next]]);
-    return { kind: "rows", source: null, events: 1, offsets, reached, lsn: null, progress: null };
+    return {
+      kind: "rows",
+      source: null,
+      events: 1,
+      offsets,
+      reached,
+      lsn: null,
+      progress: null,
+      changedMs: null,
+      alone,
+    };
   }
 
   /** A step's rows were too many bytes: the next one is smaller. */
@@ -73,6 +86,17 @@ export class RecordsTail {
     this.#from += offsets;
     this.#offsetsMax *= 2;
     if (this.#from === this.#end) this.#taken?.();
+  }
+
+  /** Whether it is of this partition, and all that can be read of it is taken. */
+  isThrough(topic: string, partition: number): boolean {
+    const { mirror, partition: own } = this.#options;
+    return mirror.shape.topic === topic && own === partition && this.#from === this.#end && !this.#held;
+  }
+
+  /** Nothing is taken while it is held. */
+  hold(isHeld: boolean): void {
+    this.#held = isHeld;
   }
 
   /** Whether what is read is of the topic that it was, in as many partitions. */

@@ -11,6 +11,7 @@ import type { BatchRecords } from "../records/batch-records.ts";
 import { type Change, newKeyHeader, readChange } from "../schema/envelope.ts";
 import type { WireReader } from "../schema/registry/wire-reader.ts";
 import type { TableShape } from "../schema/table-shape.ts";
+import type { Mark } from "./idle-marks.ts";
 import { type RangeRequest, readRange } from "./inputs-read.ts";
 import type { Mirror } from "./mirror.ts";
 import { type RowChange, StagedTable } from "./staging.ts";
@@ -27,6 +28,8 @@ export interface TopicRange {
   readonly to: number;
   /** Of a topic with watermarks; moved on by the rows that are read. */
   readonly times: EventTimes;
+  /** Of the partition, as the log has them. */
+  readonly marks: readonly Mark[];
 }
 
 /** Where rows are read, and what reads those that are no JSON. */
@@ -89,6 +92,8 @@ interface ReadRow {
 export interface StepRows {
   readonly rows: readonly ReadRow[];
   readonly bytes: number;
+  /** The time of the latest record of a topic that is no captured table's; null without one. */
+  readonly changedMs: number | null;
 }
 
 /** All rows of the ranges, not yet staged; null when there are more than the bound. Throws `MirrorUnreadable`. */
@@ -100,6 +105,7 @@ export async function readStep(
 ): Promise<StepRows | null> {
   const rows: ReadRow[] = [];
   let bytes = 0;
+  let changedMs: number | null = null;
   let over = false;
   const before = beforeRecord(log);
   for (const range of ranges) {
@@ -108,6 +114,7 @@ export async function readStep(
       const change = changeOf(record, range, log.wire);
       if (change === null) return true;
       rows.push({ mirror, offset: record.offset, change });
+      if (mirror.shape.records !== undefined) changedMs = Math.max(changedMs ?? 0, Number(record.timestamp));
       bytes += record.value?.length ?? 0;
       over = rows.length > bound.changesMax || bytes > bound.bytesMax;
       return !over;
@@ -115,7 +122,7 @@ export async function readStep(
     await readRows(log, range, { signal, before, onRecord });
     if (over) return null;
   }
-  return { rows, bytes };
+  return { rows, bytes, changedMs };
 }
 
 export function stageRows(staged: Staged, { rows }: StepRows): void {
@@ -205,7 +212,7 @@ function changeOf(record: BatchRecords, range: TopicRange, wire: WireReader): Ro
 function recordChange(
   record: BatchRecords,
   records: NonNullable<TableShape["records"]>,
-  { mirror, partition, times }: TopicRange,
+  { mirror, partition, times, marks }: TopicRange,
   wire: WireReader,
 ): RowChange | null {
   if (records === "latest" && record.key === null) return null;
@@ -214,8 +221,10 @@ function recordChange(
   const debeziumOp = records === "stream" ? "r" : "u";
   const row = recordCells(record, partition, wire);
   const { watermark } = mirror.shape;
-  if (watermark !== undefined)
-    row.push(passRecord(times, watermark, { timestamp: record.timestamp, json: storedValue(row) }));
+  if (watermark !== undefined) {
+    const { offset, timestamp, headers } = record;
+    row.push(passRecord(times, watermark, { offset, timestamp, headers, json: storedValue(row) }, marks));
+  }
   return { op, debeziumOp, row, before: null, oldKey: null };
 }
 

@@ -21,7 +21,29 @@ test("a step takes whole transactions until the next one would bring it over its
     lsn: "0/2",
     progress: null,
     offsets: 9,
+    changedMs: 0,
+    alone: false,
   });
+});
+
+test("a transaction with rows of a topic that changes alone is a step of its own", () => {
+  const events = queue(end("0/1", { a: 1 }), end("0/2", { a: 2, b: 1 }), end("0/3", { a: 3 }), end("0/4", { b: 2 }));
+  const steps: [number, boolean][] = [];
+  const at = { a: 0, b: 0 };
+  for (let queued = events; queued.length > 0; ) {
+    const step = planStep(queued, from(at), 100, new Set(["b"]));
+    assert.equal(step.kind, "rows");
+    if (step.kind !== "rows") break;
+    steps.push([step.events, step.alone]);
+    Object.assign(at, step.frontier);
+    queued = queued.slice(step.events);
+  }
+  assert.deepEqual(steps, [
+    [1, false],
+    [1, true],
+    [1, false],
+    [1, true],
+  ]);
 });
 
 test("a transaction larger than the bound is a step of its own", () => {

@@ -34,6 +34,10 @@ export type Step =
       readonly progress: { readonly rows: number; readonly rowsEstimated: number } | null;
       /** Offsets between the positions and the frontier in topics that are read: the rows, and what lies between them. */
       readonly offsets: number;
+      /** When the latest of its transactions was committed; null where none says so. */
+      readonly changedMs: number | null;
+      /** One transaction, which no other is to ride with. */
+      readonly alone: boolean;
     };
 
 /** A step of one tail, whatever it reads. */
@@ -46,6 +50,8 @@ export type TailStep =
       readonly source: string | null;
       readonly lsn: string | null;
       readonly progress: { readonly rows: number; readonly rowsEstimated: number } | null;
+      readonly changedMs: number | null;
+      readonly alone: boolean;
     });
 
 export interface TailReach {
@@ -58,12 +64,14 @@ export interface TailReach {
 
 /**
  * `readFrom` answers where a topic is to be read from, or undefined when nobody reads it. At least one transaction is
- * taken, however large; no further one that would bring the step over `offsetsMax`.
+ * taken, however large; no further one that would bring the step over `offsetsMax`. A transaction with rows of a topic
+ * of `alone` is a step of its own.
  */
 export function planStep(
   queue: readonly InputEvent[],
   readFrom: (topic: string) => number | undefined,
   offsetsMax: number,
+  alone: ReadonlySet<string> = noTopics,
 ): Step {
   const frontier: Record<string, number> = {};
   let taken = 0;
@@ -71,7 +79,10 @@ export function planStep(
   let lsn: string | null = null;
   let progress: { rows: number; rowsEstimated: number } | null = null;
   let offsets = 0;
+  let changedMs: number | null = null;
+  let isAlone = false;
   for (const { event, next: behind } of queue) {
+    if (isAlone) break;
     if (isLife(event)) {
       if (taken === 0) return { kind: "life", event, next: behind, events: 1 };
       break;
@@ -79,8 +90,16 @@ export function planStep(
     const chunk = event.status === "SNAPSHOT_CHUNK" || event.status === "TABLE_CHUNK";
     if (event.status === "END" || chunk) {
       const more = offsetsTo(event.frontier, frontier, readFrom);
-      if (offsets > 0 && offsets + more > offsetsMax) break;
+      isAlone = Object.keys(event.frontier).some(
+        (topic) => alone.has(topic) && offsetsTo({ [topic]: event.frontier[topic] ?? 0 }, frontier, readFrom) > 0,
+      );
+      if (offsets > 0 && (isAlone || offsets + more > offsetsMax)) {
+        isAlone = false;
+        break;
+      }
       offsets += more;
+      const ms = Number.isFinite(event.ts_ms) ? event.ts_ms : null;
+      changedMs = isAlone || changedMs === null || ms === null ? (ms ?? changedMs) : Math.max(changedMs, ms);
       for (const [topic, offset] of Object.entries(event.frontier)) {
         frontier[topic] = Math.max(frontier[topic] ?? 0, offset);
       }
@@ -91,8 +110,10 @@ export function planStep(
     next = behind;
   }
   if (taken === 0) return { kind: "none" };
-  return { kind: "rows", events: taken, next, frontier, lsn, progress, offsets };
+  return { kind: "rows", events: taken, next, frontier, lsn, progress, offsets, changedMs, alone: isAlone };
 }
+
+const noTopics: ReadonlySet<string> = new Set();
 
 function isLife(event: TransactionEvent): event is LifeEvent {
   const { status } = event;

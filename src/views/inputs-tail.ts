@@ -51,8 +51,8 @@ export class TransactionTail {
     return this.#queue;
   }
 
-  plan(readFrom: (topic: string) => number | undefined, offsetsMax: number): TailStep {
-    const step = planStep(this.#queue, readFrom, offsetsMax);
+  plan(readFrom: (topic: string) => number | undefined, offsetsMax: number, alone: ReadonlySet<string>): TailStep {
+    const step = planStep(this.#queue, readFrom, offsetsMax, alone);
     if (step.kind === "none") return step;
     const frontier = step.kind === "life" ? step.event.frontier : step.frontier;
     const reached = new Map(Object.entries(frontier).map(([topic, offset]) => [placeOf(topic), offset]));

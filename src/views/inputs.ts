@@ -10,6 +10,7 @@ import type { Clock } from "../base/clock.ts";
 import type { Diagnostics } from "../base/diagnostics.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { WireReader } from "../schema/registry/wire-reader.ts";
+import type { Mark } from "./idle-marks.ts";
 import { RecordsTail, type RecordsTailOptions } from "./inputs-records.ts";
 import { type RowsBound, readParts, readStep, type Staged, stageRows, type TopicRange } from "./inputs-rows.ts";
 import type { LifeEvent, TailStep } from "./inputs-step.ts";
@@ -30,6 +31,8 @@ export interface Advance {
   /** The latest times of events before it and with it, by place. */
   readonly timesFrom: ReadonlyMap<string, number | null>;
   readonly times: ReadonlyMap<string, number>;
+  /** When the latest of its transactions was committed, or the latest of its records written; null where nothing says so. */
+  readonly changedMs: number | null;
   /** Events of transaction topics that are taken. */
   readonly events: number;
 }
@@ -56,9 +59,13 @@ export interface InputsOptions {
   /** The latest times of events so far, by place. */
   readonly times: ReadonlyMap<string, number>;
   readonly mirrors: readonly Mirror[];
+  /** What the log has of a partition. */
+  marks?(topic: string, partition: number): readonly Mark[];
   /** Partitions of topics that are read as rows. */
   readonly records: readonly RecordsPlace[];
   readonly bound?: RowsBound;
+  /** Topics whose transactions and records are work of their own each, for what they change has a history. */
+  alone?(): ReadonlySet<string>;
   /** A topic that is read as rows is not the one that it was. */
   onOther?(): void;
 }
@@ -78,7 +85,10 @@ interface Open {
   progress: Map<string, { rows: number; rowsEstimated: number }>;
   timesFrom: Map<string, number | null>;
   times: Map<string, number>;
+  changedMs: number | null;
   events: number;
+  /** Nothing is gathered behind it. */
+  alone: boolean;
   staged: Staged;
   changes: number;
   bytes: number;
@@ -99,6 +109,8 @@ export class Inputs {
   /** The barrier was handed over: `resume` lifts it. */
   #paused = false;
   #turn = 0;
+  /** Of which a step is being read. */
+  #reading: Tail | null = null;
   #changed: () => void = () => {};
   #changes: Promise<void> = Promise.resolve();
   readonly #gathering: Promise<void>;
@@ -163,6 +175,24 @@ export class Inputs {
     return readParts(this.#options, ranges, { ...this.#bound, changesMax }, this.#abort.signal);
   }
 
+  /**
+   * Does something while a partition stands still, given the offset that it is read up to; no record from there on is read
+   * before it is done. Null, and nothing done, when there are records that are to be read.
+   */
+  async whileStill<T>(topic: string, partition: number, act: (offset: number) => Promise<T>): Promise<T | null> {
+    const tail = this.#tails.find(
+      (one): one is RecordsTail => one instanceof RecordsTail && one.isThrough(topic, partition),
+    );
+    if (tail === undefined || tail === this.#reading) return null;
+    tail.hold(true);
+    try {
+      return await act(this.#offsets.get(placeOf(topic, partition)) ?? 0);
+    } finally {
+      tail.hold(false);
+      this.#notify();
+    }
+  }
+
   async close(): Promise<void> {
     this.#abort.abort(new Error("the inputs are closed"));
     this.#notify();
@@ -186,6 +216,7 @@ export class Inputs {
 
   /** False when there is nothing to gather before something changes. */
   async #gatherStep(): Promise<boolean> {
+    if (this.#open?.alone) return false;
     for (let n = 0; n < this.#tails.length; n++) {
       const tail = this.#tails[(this.#turn + n) % this.#tails.length] as Tail;
       const step = this.#plan(tail);
@@ -195,12 +226,14 @@ export class Inputs {
         this.#stop(tail, step);
         return true;
       }
-      if (this.#open && this.#open.changes + step.offsets > this.#bound.changesMax) return false;
+      if (this.#open && (step.alone || this.#open.changes + step.offsets > this.#bound.changesMax)) return false;
       const ranges = this.#ranges(this.#offsets, step.reached, this.#times);
       // A single record is held however large it is: it was when it was appended.
       const isOne = tail instanceof RecordsTail && step.offsets === 1;
       const bound = isOne ? { ...this.#bound, bytesMax: Number.POSITIVE_INFINITY } : this.#bound;
+      this.#reading = tail;
       const read = await readStep(this.#options, ranges, bound, this.#abort.signal);
+      this.#reading = null;
       if (tail instanceof RecordsTail && !tail.isSame()) {
         this.#options.onOther?.();
         return false;
@@ -218,6 +251,8 @@ export class Inputs {
       stageRows(this.#open.staged, read);
       this.#open.changes += read.rows.length;
       this.#open.bytes += read.bytes;
+      this.#open.alone = step.alone;
+      if (read.changedMs !== null) this.#open.changedMs = Math.max(this.#open.changedMs ?? 0, read.changedMs);
       this.#passTimes(this.#open, ranges);
       this.#advance(this.#open, tail, step);
       this.#turn = (this.#turn + n + 1) % this.#tails.length;
@@ -249,14 +284,16 @@ export class Inputs {
     if (step.kind === "rows" && step.source !== null) {
       if (step.lsn !== null) open.lsns.set(step.source, step.lsn);
       if (step.progress !== null) open.progress.set(step.source, step.progress);
+      if (step.changedMs !== null) open.changedMs = Math.max(open.changedMs ?? 0, step.changedMs);
     }
     open.events += step.events;
     tail.take(step);
   }
 
   #plan(tail: Tail): TailStep {
-    if (tail instanceof RecordsTail) return tail.plan(this.#stepOffsetsMax);
-    return tail.plan((topic) => this.#readFrom(topic), this.#stepOffsetsMax);
+    const alone = this.#options.alone?.() ?? new Set();
+    if (tail instanceof RecordsTail) return tail.plan(this.#stepOffsetsMax, alone);
+    return tail.plan((topic) => this.#readFrom(topic), this.#stepOffsetsMax, alone);
   }
 
   #readFrom(topic: string): number | undefined {
@@ -281,7 +318,8 @@ export class Inputs {
       const mirror = this.#byTopic.get(topic);
       const begin = from.get(place) ?? 0;
       if (mirror && begin < end) {
-        ranges.push({ mirror, partition, from: begin, to: end, times: { latestMs: times.get(place) ?? null } });
+        const marks = this.#options.marks?.(topic, partition) ?? [];
+        ranges.push({ mirror, partition, from: begin, to: end, times: { latestMs: times.get(place) ?? null }, marks });
       }
     }
     return ranges;
@@ -312,7 +350,9 @@ function newOpen(): Open {
     progress: new Map(),
     timesFrom: new Map(),
     times: new Map(),
+    changedMs: null,
     events: 0,
+    alone: false,
     staged: new Map(),
     changes: 0,
     bytes: 0,

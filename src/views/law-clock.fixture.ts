@@ -167,6 +167,14 @@ export const timedFeatures: readonly LawFeature[] = [
     text: "select a, max(n) as hi, min(at) as first from t0 where at > now() - interval '20 minutes' group by a",
   },
   {
+    about: "extremes of windows of time",
+    text: "select date_bin('7 minutes', at, '2000-01-01') + interval '7 minutes' as ends, max(n) as hi, count(*) as c from t0 where until > now() group by 1",
+  },
+  {
+    about: "extremes of days, of rows joined with others",
+    text: "select date_trunc('day', x.local) as d, x.a, max(y.n) as hi from t0 x join t2 y on y.a = x.a where y.at > now() - interval '20 minutes' group by 1, 2",
+  },
+  {
     about: "ranks of what is left",
     text: "select id, row_number() over (partition by a order by n desc nulls last, id) as rn from t0 where until > now()",
   },

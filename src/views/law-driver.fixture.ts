@@ -10,7 +10,14 @@ import { mirrorName, quote, type ViewDefinition } from "../catalog/definitions.t
 import { pinnedSession } from "../store/session.ts";
 import { clockSchema } from "./clock-store.ts";
 import { compileView } from "./compile.ts";
-import { type CompiledView, hiddenKey, type MirrorBinding, type WholeRefresh, weightColumn } from "./compiled-view.ts";
+import {
+  type CompiledView,
+  type DeltaTerm,
+  hiddenKey,
+  type MirrorBinding,
+  type WholeRefresh,
+  weightColumn,
+} from "./compiled-view.ts";
 import { featureViews } from "./law-features.fixture.ts";
 
 export type LawRow = Readonly<Record<string, string | null>>;
@@ -166,14 +173,16 @@ export class LawDriver {
     await this.#client.query("begin");
     for (const { compiled } of this.#views) for (const sql of compiled.clear) await this.#client.query(sql);
     if (to !== undefined) await this.#tick(to);
+    const onlys = to === undefined && this.#batch % 2 === 0 ? this.#onlyTerms(changes) : new Map();
     for (const mirror of this.#mirrors) {
       await this.#stage(mirror, changes);
       await this.#images(mirror);
-      await this.#terms(mirror, "before");
+      await this.#terms(mirror, "before", onlys);
       await this.#write(mirror);
-      await this.#terms(mirror, "after");
+      await this.#terms(mirror, "after", onlys);
     }
     for (const { compiled } of this.#views) {
+      if (onlys.has(compiled)) continue;
       const kept = `insert into ${pendingOf(compiled)} select ${this.#batch}, * from ${compiled.deltaTable}`;
       const merged = [...compiled.recompute, compiled.merge(String(this.#batch))];
       for (const sql of this.#recording.has(compiled) ? [kept] : merged) await this.#client.query(sql);
@@ -276,10 +285,31 @@ export class LawDriver {
     await this.#client.query(`insert into ${table} select ${columns.join(", ")} from ${s} where not _del`);
   }
 
-  async #terms(mirror: MirrorBinding, place: "before" | "after"): Promise<void> {
+  /** Views that one term alone has something for, and can be merged with it. */
+  #onlyTerms(changes: readonly LawChange[]): Map<CompiledView, DeltaTerm> {
+    const changed = new Set(changes.map((change) => change.mirrorId));
+    const onlys = new Map<CompiledView, DeltaTerm>();
     for (const { compiled } of this.#views) {
+      const [first, second] = compiled.terms.filter((term) => changed.has(term.mirrorId));
+      const mergeable = compiled.mergeRows !== undefined && !this.#recording.has(compiled);
+      if (first && !second && mergeable) onlys.set(compiled, first);
+    }
+    return onlys;
+  }
+
+  async #terms(
+    mirror: MirrorBinding,
+    place: "before" | "after",
+    onlys: ReadonlyMap<CompiledView, DeltaTerm>,
+  ): Promise<void> {
+    for (const { compiled } of this.#views) {
+      const only = onlys.get(compiled);
       for (const term of compiled.terms) {
-        if (term.mirrorId === mirror.id && term.place === place) await this.#client.query(term.sql);
+        if (term.mirrorId !== mirror.id || term.place !== place) continue;
+        if (only === undefined) await this.#client.query(term.sql);
+        else if (term === only) {
+          await this.#client.query(compiled.mergeRows?.(String(this.#batch), term.rows ?? "") ?? "");
+        }
       }
     }
   }

@@ -5,6 +5,7 @@
 import type { ReadOptions } from "../catalog/definitions.ts";
 import type { CompiledView } from "./compiled-view.ts";
 import type { LiveFind } from "./find/find-columns.ts";
+import type { LivePolicy } from "./policy/policed-view.ts";
 import type { Relation } from "./row-relations.ts";
 import type { Upkeep } from "./upkeep.ts";
 import type { GroupPosition, ViewColumn, ViewInfo, WaitTarget } from "./view-info.ts";
@@ -37,6 +38,19 @@ export interface LiveView {
   readonly find?: LiveFind;
   /** How it is read beside as rows. */
   readonly reads?: ReadOptions;
+  /** Which rows a caller is shown; absent where everybody is shown all of them. */
+  readonly policy?: LivePolicy;
+  /** The relations are of the rows that one caller is shown, and their statements need its claims. */
+  readonly policed?: true;
+  /** Its rows are versions of a view's rows: they are not kept in memory, and change rows are not of them. */
+  readonly past?: true;
+}
+
+export interface ReadableOptions {
+  /** Takes the last good state of a view that failed. */
+  readonly stale?: boolean;
+  /** Microseconds from 1970: takes the rows that were valid then. */
+  readonly asOfMicros?: number;
 }
 
 export interface GroupViews {
@@ -45,9 +59,10 @@ export interface GroupViews {
   info(view: string): ViewInfo;
   /**
    * Throws `VIEW_UNKNOWN`, `VIEW_BUILDING` with the progress in its details, `VIEW_FAILED`. A removed view that `start` keeps is answered;
-   * with `stale` also the last good state of one that failed.
+   * with `stale` also the last good state of one that failed. `<view>.history` is the view's versions. With `asOfMicros`, and of
+   * those, it throws `VIEW_OPTION_MISSING` too.
    */
-  readable(view: string, options?: { readonly stale: boolean }): LiveView;
+  readable(view: string, options?: ReadableOptions): LiveView;
   /** How the view's rows belong to those of others; none for a view that nobody knows. */
   relations(view: string): readonly Relation[];
   /** The compiled form, whatever the view's state; null when it does not compile (`info().state` has the error) or was removed. */

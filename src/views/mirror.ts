@@ -99,7 +99,7 @@ export function addColumns(from: TableShape, to: TableShape): string[] | null {
  */
 export function alterComputed(from: TableShape, to: TableShape): string[] | null {
   const written = (shape: TableShape): TableShape => ({ ...shape, columns: writtenColumns(shape) });
-  const isSame = from.records === to.records && isDeepStrictEqual(from.watermark, to.watermark);
+  const isSame = from.records === to.records && isDeepStrictEqual(cellRule(from), cellRule(to));
   if (!isSame || !sameTable(written(from), written(to))) return null;
   const before = new Set(typedColumns(from));
   const after = new Set(typedColumns(to));
@@ -112,13 +112,18 @@ export function alterComputed(from: TableShape, to: TableShape): string[] | null
   return changes.length === 0 ? [] : [`alter table ${mirrorTable(to)} ${changes.join(", ")}`];
 }
 
+/** What a record's watermark is computed by: nothing of it changes with when a partition is idle. */
+function cellRule({ watermark }: TableShape) {
+  return watermark && { ...watermark, idleMs: null };
+}
+
+/** Histories get their images from the store itself. */
 export function createStaging({ id, shape }: Mirror): string[] {
   const wholeRow = mirrorKind(shape) === "whole-row" ? [`${rowHashColumn} uuid`, "_millrace_count integer"] : [];
   const flags = ["_millrace_del boolean not null", "_millrace_keep text"];
-  return [
-    `create temp table s_${id} (${[...typedColumns(shape), ...wholeRow, ...flags].join(", ")})`,
-    `create temp table d_${id} (${[`${weightColumn} integer not null`, ...typedImages(shape)].join(", ")})`,
-  ];
+  const images = `create temp table d_${id} (${[`${weightColumn} integer not null`, ...typedImages(shape)].join(", ")})`;
+  if (shape.history !== undefined) return [images];
+  return [`create temp table s_${id} (${[...typedColumns(shape), ...wholeRow, ...flags].join(", ")})`, images];
 }
 
 /** The columns in the order of `StagedTable.lines`. */

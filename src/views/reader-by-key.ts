@@ -10,16 +10,25 @@ import { type ChangedKeys, RowCache } from "./row-cache.ts";
 import { joinKey, type RowKeys, rowKeys } from "./row-key.ts";
 import { withRelations } from "./row-relations.ts";
 import { rowSql, type Statement } from "./row-sql.ts";
-import { staleSince, withStale } from "./stale-view.ts";
+import { staleSince } from "./stale-view.ts";
 import type { EncodedRow, GroupPosition, RowAnswer, RowCacheFigures, RowOptions } from "./view-info.ts";
 
 export interface ReadsByKeyOptions {
-  readonly group: Pick<GroupViews, "position" | "positionSql" | "readable" | "relations">;
-  /** With a name the statement stays prepared. */
-  readonly select: <Row extends object>(statement: Statement, name?: string) => Promise<Row[]>;
+  readonly group: Pick<GroupViews, "position" | "positionSql">;
+  /** Of versions of which everybody is shown the same: no others are kept. */
+  readonly select: Select;
   /** 0 keeps nothing. */
   readonly bytesMax: number;
 }
+
+/** Where one caller's rows are read that are not in memory. */
+export interface RowsFrom {
+  readonly group: Pick<GroupViews, "positionSql" | "readable" | "relations">;
+  readonly select: Select;
+}
+
+/** With a name the statement stays prepared. */
+type Select = <Row extends object>(statement: Statement, name?: string) => Promise<Row[]>;
 
 /** So many change rows are looked at; after more of them the view's rows are forgotten. */
 const changeRowsMax = 20_000;
@@ -33,7 +42,7 @@ export class ReadsByKey {
     this.#options = options;
     const source = {
       position: () => options.group.position(),
-      row: (live: LiveView, key: readonly string[]) => this.#row(live, key, { select: null }),
+      row: (live: LiveView, key: readonly string[]) => this.#row(live, key, options),
       changedKeys: (live: LiveView, after: GroupPosition) => this.#changedKeys(live, after),
     };
     this.#cache = new RowCache(source, options.bytesMax);
@@ -49,9 +58,10 @@ export class ReadsByKey {
     return key === null ? undefined : this.#cache.find(live.name, live, key);
   }
 
-  read(live: LiveView, parts: readonly string[], options: RowOptions): Promise<RowAnswer> {
+  read(live: LiveView, parts: readonly string[], options: RowOptions, from: RowsFrom): Promise<RowAnswer> {
     const key = this.#keyOf(live, parts, options);
-    return key === null ? this.#row(live, parts, options) : this.#cache.read(live.name, live, key, parts);
+    if (key !== null) return this.#cache.read(live.name, live, key, parts);
+    return options.select === null ? this.#row(live, parts, from) : this.#selected(live, parts, options.select, from);
   }
 
   figures(): readonly RowCacheFigures[] {
@@ -61,7 +71,7 @@ export class ReadsByKey {
   #keyOf(live: LiveView, parts: readonly string[], { select }: RowOptions): string | null {
     // Where a view stands that is behind the group says the store alone.
     const behind = live.compiled.whole !== undefined || live.stale !== undefined;
-    if (select !== null || this.#options.bytesMax === 0 || behind) return null;
+    if (select !== null || this.#options.bytesMax === 0 || behind || live.policed || live.past) return null;
     return this.#keysOf(live)?.textOf(parts) ?? null;
   }
 
@@ -74,16 +84,25 @@ export class ReadsByKey {
     return known.of;
   }
 
-  async #row(live: LiveView, key: readonly string[], { select, stale }: RowOptions): Promise<RowAnswer> {
-    const { select: run } = this.#options;
-    const group = stale ? withStale(this.#options.group) : this.#options.group;
-    const view = select === null ? live : withRelations(group, live);
-    const shown = select === null ? [live] : viewsShown(group, { view: live.name, select });
-    const statement = rowSql(view, key, select, positionSqlOf(group, shown));
-    const name = select === null && live.stale === undefined ? preparedName("r", live) : undefined;
-    const [found] = await run<PositionRow & { row: string | null }>(statement, name);
-    const position = positionOf(found);
-    return { row: found && found.row !== null ? encodeRow(found.row) : null, position, ...staleSince(shown) };
+  async #row(
+    live: LiveView,
+    key: readonly string[],
+    { group, select }: Omit<RowsFrom, "group"> & { readonly group: Pick<GroupViews, "positionSql"> },
+  ): Promise<RowAnswer> {
+    const statement = rowSql(live, key, null, positionSqlOf(group, [live]));
+    const name = live.stale === undefined && live.past === undefined ? preparedName("r", live) : undefined;
+    return rowAnswer(await select<FoundRow>(statement, name), [live]);
+  }
+
+  async #selected(
+    live: LiveView,
+    key: readonly string[],
+    members: NonNullable<RowOptions["select"]>,
+    { group, select }: RowsFrom,
+  ): Promise<RowAnswer> {
+    const shown = viewsShown(group, { view: live.name, select: members });
+    const statement = rowSql(withRelations(group, live), key, members, positionSqlOf(group, shown));
+    return rowAnswer(await select<FoundRow>(statement), shown);
   }
 
   async #changedKeys(live: LiveView, after: GroupPosition): Promise<ChangedKeys> {
@@ -108,6 +127,15 @@ interface ChangedKeyRow {
   readonly oldest: string;
   readonly batch: string | null;
   readonly key: readonly (string | null)[] | null;
+}
+
+interface FoundRow extends PositionRow {
+  readonly row: string | null;
+}
+
+function rowAnswer([found]: readonly FoundRow[], shown: readonly LiveView[]): RowAnswer {
+  const position = positionOf(found);
+  return { row: found && found.row !== null ? encodeRow(found.row) : null, position, ...staleSince(shown) };
 }
 
 function encodeRow(json: string): EncodedRow {

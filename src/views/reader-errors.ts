@@ -1,5 +1,6 @@
 /** What PostgreSQL said to a read, as an error of ours. */
 import { MillraceError } from "../base/errors.ts";
+import { beginsLaterState } from "./history/history-store.ts";
 
 /** An error of the server has a SQLSTATE, one of the connection has none or Node's. */
 export interface ServerError {
@@ -55,6 +56,14 @@ export function readFailed(error: unknown): MillraceError {
   if (server?.sqlState.startsWith("54")) {
     return new MillraceError("REQUEST_INVALID", `the answer is more than the store can make: ${server.message}`, {
       hint: "Select fewer columns, or fewer rows of related views with limit.",
+      cause: error,
+    });
+  }
+  if (server?.sqlState === beginsLaterState) {
+    const [view, since] = server.message.split(" ");
+    return new MillraceError("HISTORY_BEGINS_LATER", `the history of view "${view}" begins at ${since}`, {
+      hint: "Ask for a moment from then on; what was before is not kept.",
+      details: { view, since },
       cause: error,
     });
   }

@@ -12,6 +12,7 @@ import { type FindOptions, quote, type ReadOptions, type ViewDefinition } from "
 import { findIndexes, findRelation, findTables, type LiveFind } from "./find/find-columns.ts";
 import { makeExtensions } from "./find/find-extensions.ts";
 import type { GroupViews, LiveView } from "./live-view.ts";
+import { livePolicy } from "./policy/live-policy.ts";
 import { readIndexes } from "./read-indexes.ts";
 import { openReader, type ReaderLimits } from "./reader.ts";
 import { relationsOf } from "./row-relations.ts";
@@ -23,6 +24,7 @@ export interface FixtureView {
   readonly key: readonly string[];
   readonly find?: FindOptions;
   readonly reads?: ReadOptions;
+  readonly policy?: string;
 }
 
 export type FixtureRow = Readonly<Record<string, unknown>>;
@@ -100,6 +102,8 @@ export class GroupFixture implements AsyncDisposable {
     for (const sql of readIndexes({ stateTable: state, reads: view.reads ?? {} }, view.columns))
       await this.admin.query(sql);
     const indexes = await this.admin.query<{ columns: string[] }>(listIndexedColumns, [state]);
+    const policies = { own: view.policy, wanted: view.policy };
+    const policy = await livePolicy({ name, columns: view.columns }, policies, (sql) => this.admin.query(sql));
     const live = {
       name,
       version,
@@ -113,6 +117,7 @@ export class GroupFixture implements AsyncDisposable {
       indexes: indexes.rows.map((row) => row.columns),
       compiled: {} as never,
       ...(view.reads ? { reads: view.reads } : {}),
+      ...(policy ? { policy } : {}),
       ...(view.find ? { find: await this.#makeFind(name, version, names, view.find) } : {}),
     };
     this.#views.set(name, { live, state: { kind: "live" } });
@@ -219,7 +224,10 @@ export class GroupFixture implements AsyncDisposable {
 
   #view(name: string): { live: LiveView; state: ViewState } {
     const view = this.#views.get(name);
-    if (!view) throw new MillraceError("VIEW_UNKNOWN", `there is no view "${name}"`);
+    if (!view) {
+      const hint = `Views are: ${[...this.#views.keys()].join(", ")}.`;
+      throw new MillraceError("VIEW_UNKNOWN", `there is no view "${name}"`, { hint });
+    }
     return view;
   }
 

@@ -8,7 +8,7 @@
 import type { Pool, PoolClient } from "pg";
 import type { Clock, Timer } from "../base/clock.ts";
 import { MillraceError } from "../base/errors.ts";
-import { acquireReader, setLocally } from "./reader-session.ts";
+import { acquireReader, type SettingValue, setLocally } from "./reader-session.ts";
 import { Slots } from "./reader-slots.ts";
 import type { Statement } from "./row-sql.ts";
 
@@ -55,12 +55,12 @@ export class PagedReads {
 
   /**
    * Resolves with the first page read, so that what is wrong with the statement is thrown here, as the server said it.
-   * `lock` is a view that must not become another version's between the snapshot and the statement.
+   * `lock` is a view that must not become another version's between the snapshot and the statement, `settings` are its transaction's.
    */
   async open<Head extends object, Row extends object>(
     headSql: string,
     statement: Statement,
-    lock?: string,
+    { lock, settings = [] }: { readonly lock?: string | undefined; readonly settings?: readonly SettingValue[] } = {},
   ): Promise<PagedResult<Head, Row>> {
     const release = await this.#slots.acquire();
     let client: PoolClient;
@@ -79,7 +79,7 @@ export class PagedReads {
     try {
       await client.query("begin isolation level repeatable read read only");
       if (lock !== undefined) await client.query(`lock table ${lock} in access share mode`);
-      await setLocally(client, statement.parameters.settings);
+      await setLocally(client, settings);
       const { rows } = await client.query<Head>(headSql);
       const head = rows[0];
       if (!head) throw new MillraceError("STORE_UNAVAILABLE", "the store has no row for this group");

@@ -22,7 +22,10 @@ export function gapReason(from: GroupPosition, current: GroupPosition, oldestBat
   return null;
 }
 
-/** Of a statement that has one form per version of a view; at most 63 bytes, for that is what PostgreSQL keeps. */
-export function preparedName(what: string, live: LiveView): string {
-  return `${what}${live.version} ${live.hash.slice(0, 8)} ${live.name}`.slice(0, 63);
+/**
+ * Of a statement that has one form per version of a view; at most 63 bytes, for that is what PostgreSQL keeps. None where its
+ * relations are those of a policy, which may be another one.
+ */
+export function preparedName(what: string, live: LiveView): string | undefined {
+  return live.policed ? undefined : `${what}${live.version} ${live.hash.slice(0, 8)} ${live.name}`.slice(0, 63);
 }

@@ -110,7 +110,9 @@ function hintFor(sqlState: string): { hint: string } | undefined {
       };
     case "42501":
     case "25006":
-      return { hint: "Views and captured tables can be read, and nothing can be written: change the source." };
+      return {
+        hint: "Views that have no policy, and captured tables, can be read, and nothing can be written: change the source.",
+      };
     default:
       return undefined;
   }

@@ -7,6 +7,8 @@
 import type { Pool, PoolClient } from "pg";
 import { type RunStatement, suggestionsFor } from "./find/suggestions.ts";
 import type { GroupViews } from "./live-view.ts";
+import type { Caller } from "./policy/caller.ts";
+import { claimsSettings } from "./policy/policed-view.ts";
 import { errorOfRead, isAboutNames, readFailed, serverError } from "./reader-errors.ts";
 import type { PositionRow } from "./reader-position.ts";
 import { positionSqlOf, shownBy, viewsShown } from "./reader-reach.ts";
@@ -67,6 +69,11 @@ export async function totalOf(
   const [plan] = await run(plannedSql(view, query));
   const planned = plan?.["QUERY PLAN"][0].Plan["Plan Rows"] ?? 0;
   return Math.max(Math.round(planned), Number(counted ?? 0));
+}
+
+/** The planner's estimate is made of all rows of the view: who is shown some of them has those counted. */
+export function countedFor({ kind }: Caller, query: RowQuery): RowQuery {
+  return kind === "bearer" && query.count !== undefined ? { ...query, count: "exact" } : query;
 }
 
 /** As a member of an answer that has no rows; none where nothing was asked. */
@@ -134,7 +141,7 @@ export function planRead(
           ...(total === undefined ? {} : { total }),
           ...stale,
           ...suggestions,
-          ...unindexed.look(live, query),
+          ...(live.past ? {} : unindexed.look(live, query)),
         },
       };
     },
@@ -144,6 +151,8 @@ export function planRead(
 export interface ReadAllOptions {
   readonly plan: (read: SnapshotRead) => PlannedRead;
   readonly pool: Pool;
+  /** Of who reads; asked when all reads are planned. */
+  readonly claims: () => string | null;
   /** The connection of a transaction that takes longer is ended by the server. */
   readonly transactionMs: number;
   /** An error of a statement in words of the request. */
@@ -153,7 +162,7 @@ export interface ReadAllOptions {
 /** All reads in one snapshot. An error of one of them names it; a view that is being swapped is the server's own error. */
 export async function readAll(
   reads: readonly SnapshotRead[],
-  { plan, pool, transactionMs, explain }: ReadAllOptions,
+  { plan, pool, claims, transactionMs, explain }: ReadAllOptions,
 ): Promise<{ readonly head: PositionRow | undefined; readonly results: readonly SnapshotResult[] }> {
   const plans: PlannedRead[] = [];
   const results: SnapshotResult[] = [];
@@ -167,7 +176,7 @@ export async function readAll(
   const locks = new Set(plans.flatMap((one) => [...one.locks]));
   try {
     await withReader(pool, (client) =>
-      inTransaction(client, locks, transactionMs, async () => {
+      inTransaction(client, { locks, transactionMs, claims: claims() }, async () => {
         for (const one of plans) {
           running = one;
           const answer = await one.run(client);
@@ -189,11 +198,17 @@ function earlier(a: PositionRow | undefined, b: PositionRow | undefined): Positi
   return a === undefined || (b !== undefined && Number(b.batch) < Number(a.batch)) ? b : a;
 }
 
+export interface ReadTransaction {
+  readonly locks: Iterable<string>;
+  readonly transactionMs: number;
+  /** Of who reads, where a view has a policy. */
+  readonly claims: string | null;
+}
+
 /** Runs what reads several times in one snapshot, which is taken when the views stand still. */
 export async function inTransaction<T>(
   client: PoolClient,
-  locks: Iterable<string>,
-  transactionMs: number,
+  { locks, transactionMs, claims }: ReadTransaction,
   work: () => Promise<T>,
 ): Promise<T> {
   await client.query("begin isolation level repeatable read read only");
@@ -201,6 +216,7 @@ export async function inTransaction<T>(
     // Neither of the two takes the snapshot, as a setting by `set_config` would.
     await client.query(`set local transaction_timeout = ${Math.max(1, Math.floor(transactionMs))}`);
     await client.query(`lock table ${[...locks].sort().join(", ")} in access share mode`);
+    await setLocally(client, claimsSettings(claims));
     const result = await work();
     await client.query("commit");
     return result;
@@ -215,7 +231,7 @@ export async function runWithin<Row extends object>(
   client: PoolClient,
   { text, parameters }: Statement,
 ): Promise<Row[]> {
-  await setLocally(client, parameters.settings);
+  await setLocally(client, parameters.settings.values);
   return (await client.query<Row>({ text, values: [...parameters.values] })).rows;
 }
 

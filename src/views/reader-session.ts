@@ -3,7 +3,6 @@
  * PostgreSQL may have other defaults.
  */
 import type { Pool, PoolClient } from "pg";
-import type { FindSettings } from "./find/find-settings.ts";
 import { readFailed } from "./reader-errors.ts";
 
 const settings: Readonly<Record<string, string>> = {
@@ -38,9 +37,16 @@ export async function withReader<T>(pool: Pool, work: (client: PoolClient) => Pr
   }
 }
 
+/** Of a transaction, for `set_config(…, true)`. */
+export type SettingValue = readonly [name: string, value: string];
+
 /** Runs a statement; in a transaction of its own where it needs settings. */
-export async function withSettings<T>(client: PoolClient, settings: FindSettings, work: () => Promise<T>): Promise<T> {
-  if (settings.values.length === 0) return await work();
+export async function withSettings<T>(
+  client: PoolClient,
+  settings: readonly SettingValue[],
+  work: () => Promise<T>,
+): Promise<T> {
+  if (settings.length === 0) return await work();
   await client.query("begin read only");
   try {
     await setLocally(client, settings);
@@ -53,8 +59,8 @@ export async function withSettings<T>(client: PoolClient, settings: FindSettings
   }
 }
 
-export async function setLocally(client: PoolClient, { values }: FindSettings): Promise<void> {
-  for (const [name, value] of values) await client.query("select set_config($1, $2, true)", [name, value]);
+export async function setLocally(client: PoolClient, settings: readonly SettingValue[]): Promise<void> {
+  for (const [name, value] of settings) await client.query("select set_config($1, $2, true)", [name, value]);
 }
 
 /** Throws `STORE_UNAVAILABLE`. The caller releases it. */

@@ -10,28 +10,40 @@ import { invariant, MillraceError } from "../base/errors.ts";
 import type { Store } from "../store/store.ts";
 import { ChangeNet } from "./change-net.ts";
 import { type ChangeBounds, type ChangeRow, changesEachSql, changesOfSql, changesSql } from "./change-sql.ts";
+import { refusePast } from "./history/past-view.ts";
 import type { GroupViews, LiveView } from "./live-view.ts";
+import { anyone, type Caller } from "./policy/caller.ts";
+import { CallerViews, claimsSettings } from "./policy/policed-view.ts";
 import { ReadsByKey } from "./reader-by-key.ts";
 import { answersOfEach, boundedAnswer } from "./reader-changes.ts";
-import { isAboutNames, isAboutValues, isAboutWords, readFailed, serverError } from "./reader-errors.ts";
+import { isAboutNames, readFailed, serverError } from "./reader-errors.ts";
 import { explainView } from "./reader-explain.ts";
 import { PagedReads, type PageLimits } from "./reader-pages.ts";
 import { gapReason, type PositionRow, positionOf, preparedName } from "./reader-position.ts";
 import { runQuery } from "./reader-query.ts";
 import { positionSqlOf, viewsShown, viewsToWaitFor } from "./reader-reach.ts";
-import { type FoundRow, type PlanRow, pageOf, planRead, readAll, suggestionsOf, totalOf } from "./reader-reads.ts";
+import {
+  countedFor,
+  type FoundRow,
+  type PlanRow,
+  pageOf,
+  planRead,
+  readAll,
+  suggestionsOf,
+  totalOf,
+} from "./reader-reads.ts";
+import { explainRefusal } from "./reader-refusals.ts";
 import { withReader, withSettings } from "./reader-session.ts";
 import { Slots } from "./reader-slots.ts";
-import type { ValueOrigin } from "./row-filter.ts";
 import { withRelations } from "./row-relations.ts";
-import { filledRowsMax, gridTooLarge } from "./row-series.ts";
 import { rowsSql, type Statement, snapshotSql } from "./row-sql.ts";
-import { staleSince, withStale } from "./stale-view.ts";
+import { readAs, staleSince } from "./stale-view.ts";
 import { UnindexedReads } from "./unindexed-reads.ts";
 import type {
   ChangesAnswer,
   Filter,
   GroupPosition,
+  RowOptions,
   RowQuery,
   RowsAnswer,
   Selected,
@@ -93,12 +105,43 @@ interface HeadRow extends PositionRow {
   readonly oldest_batch: string;
 }
 
+/** Reads as anyone; `as` reads as somebody. */
 export function openReader(options: ReaderOptions): ViewsReader {
-  return new Reader(options);
+  const { group, store, clock, limits, rowCacheBytesMax = rowCacheBytesDefault } = options;
+  // Half of the pool is left to reads that end by themselves.
+  const slots = Math.max(1, Math.floor((store.readers.options.max ?? 10) / 2));
+  const bounds = { ...defaultReaderLimits, slots, ...limits };
+  const parts: ReaderParts = {
+    group,
+    store,
+    clock,
+    limits: bounds,
+    rowCacheBytesMax,
+    pages: new PagedReads(store.readers, clock, bounds),
+    walks: new Slots(Math.max(1, Math.floor(slots / 2))),
+    unindexed: new UnindexedReads((view) => group.info(view).rowsEstimated),
+  };
+  return new Reader(parts, anyone);
+}
+
+/** What all callers share. */
+interface ReaderParts {
+  readonly group: GroupViews;
+  readonly store: ReaderOptions["store"];
+  readonly clock: Clock;
+  readonly limits: ReaderLimits;
+  readonly pages: PagedReads;
+  readonly walks: Slots;
+  readonly rowCacheBytesMax: number;
+  readonly unindexed: UnindexedReads;
 }
 
 class Reader implements ViewsReader {
+  readonly #parts: ReaderParts;
+  readonly #caller: Caller;
   readonly #group: GroupViews;
+  /** Views to be read are had from here alone. */
+  readonly #views: CallerViews;
   readonly #store: ReaderOptions["store"];
   readonly #clock: Clock;
   readonly #limits: ReaderLimits;
@@ -107,18 +150,23 @@ class Reader implements ViewsReader {
   readonly #byKey: ReadsByKey;
   readonly #unindexed: UnindexedReads;
 
-  constructor({ group, store, clock, limits, rowCacheBytesMax = rowCacheBytesDefault }: ReaderOptions) {
-    this.#group = group;
-    this.#store = store;
-    this.#clock = clock;
-    // Half of the pool is left to reads that end by themselves.
-    const slots = Math.max(1, Math.floor((store.readers.options.max ?? 10) / 2));
-    this.#limits = { ...defaultReaderLimits, slots, ...limits };
-    this.#pages = new PagedReads(store.readers, clock, this.#limits);
-    this.#walks = new Slots(Math.max(1, Math.floor(slots / 2)));
-    const select = <Row extends object>(statement: Statement, name?: string) => this.#select<Row>(statement, name);
-    this.#byKey = new ReadsByKey({ group, select, bytesMax: rowCacheBytesMax });
-    this.#unindexed = new UnindexedReads((view) => group.info(view).rowsEstimated);
+  /** The first one keeps the rows that are read by their keys, for all of them. */
+  constructor(parts: ReaderParts, caller: Caller, byKey?: ReadsByKey) {
+    this.#parts = parts;
+    this.#caller = caller;
+    this.#group = parts.group;
+    this.#views = new CallerViews(parts.group, caller);
+    this.#store = parts.store;
+    this.#clock = parts.clock;
+    this.#limits = parts.limits;
+    this.#pages = parts.pages;
+    this.#walks = parts.walks;
+    this.#byKey = byKey ?? new ReadsByKey({ ...parts, select: this.#run, bytesMax: parts.rowCacheBytesMax });
+    this.#unindexed = parts.unindexed;
+  }
+
+  as(caller: Caller): ViewsReader {
+    return new Reader(this.#parts, caller, this.#byKey);
   }
 
   list: ViewsReader["list"] = () => this.#group.list();
@@ -126,12 +174,12 @@ class Reader implements ViewsReader {
   position: ViewsReader["position"] = (view) => this.#group.position(view);
   onChange: ViewsReader["onChange"] = (listener) => this.#group.onChange(listener);
   waitFor: ViewsReader["waitFor"] = (target, waitMs, signal, reads = []) =>
-    this.#group.waitFor(target, waitMs, signal, viewsToWaitFor(this.#group, reads));
+    this.#group.waitFor(target, waitMs, signal, viewsToWaitFor(this.#views, reads));
 
-  endsOfTopics: ViewsReader["endsOfTopics"] = (reads) => this.#group.endsOfTopics(viewsToWaitFor(this.#group, reads));
+  endsOfTopics: ViewsReader["endsOfTopics"] = (reads) => this.#group.endsOfTopics(viewsToWaitFor(this.#views, reads));
 
   sourcesOf: ViewsReader["sourcesOf"] = (reads) => [
-    ...new Set(viewsToWaitFor(this.#group, reads).flatMap((view) => this.#group.sourcesOf(view))),
+    ...new Set(viewsToWaitFor(this.#views, reads).flatMap((view) => this.#group.sourcesOf(view))),
   ];
 
   close(): void {
@@ -151,8 +199,9 @@ class Reader implements ViewsReader {
     return runQuery(shared, sql, limits, signal);
   };
 
-  async rows(view: string, query: RowQuery): Promise<RowsAnswer> {
-    const group = this.#groupFor(query.stale);
+  async rows(view: string, asked: RowQuery): Promise<RowsAnswer> {
+    const query = countedFor(this.#caller, asked);
+    const group = this.#groupFor(query);
     return this.#again(`view "${view}"`, async () => {
       const live = group.readable(view);
       const related = withRelations(group, live);
@@ -169,7 +218,7 @@ class Reader implements ViewsReader {
         ...(query.form === undefined ? {} : { columns: statement.columns }),
         ...staleSince(shown),
         ...(await suggestionsOf(related, query, found, (one) => this.#select(one))),
-        ...this.#unindexed.look(live, query),
+        ...(live.past ? {} : this.#unindexed.look(live, query)),
       };
     });
   }
@@ -180,7 +229,13 @@ class Reader implements ViewsReader {
     const { head, results } = await this.#again("a view", () =>
       readAll(reads, {
         plan: (read) =>
-          planRead(this.#groupFor("key" in read ? read.stale : read.query.stale), read, bytesMax, this.#unindexed),
+          planRead(
+            this.#groupFor("key" in read ? read : read.query),
+            "key" in read ? read : { ...read, query: countedFor(this.#caller, read.query) },
+            bytesMax,
+            this.#unindexed,
+          ),
+        claims: () => this.#views.claims(),
         pool: this.#store.readers,
         transactionMs: readAllMs,
         explain: (error, statement) => this.#explainRefusal(error, statement),
@@ -189,12 +244,13 @@ class Reader implements ViewsReader {
     return { position: this.#stated(head), results };
   }
 
-  row: ViewsReader["row"] = (view, key, select, { stale } = {}) => {
-    const options = stale ? { select, stale } : { select };
-    const readable = () => this.#group.readable(view, { stale: stale === true });
+  row: ViewsReader["row"] = (view, key, select, asked = {}) => {
+    const options = { ...asked, select };
+    const from = { group: this.#groupFor(asked), select: this.#run };
+    const readable = () => from.group.readable(view);
     return (
       this.#byKey.find(readable(), key, options) ??
-      this.#again(`view "${view}"`, () => this.#byKey.read(readable(), key, options))
+      this.#again(`view "${view}"`, () => this.#byKey.read(readable(), key, options, from))
     );
   };
 
@@ -204,6 +260,7 @@ class Reader implements ViewsReader {
       try {
         const answer = await readGraph(live, query, {
           pool: this.#store.readers,
+          claims: this.#views.claims(),
           positionSql: positionSqlOf(this.#group, [live]),
           walkMs: this.#limits.walkMs,
           edgesMax: this.#limits.walkEdgesMax,
@@ -227,7 +284,7 @@ class Reader implements ViewsReader {
   ): Promise<{ position: GroupPosition; pages: AsyncIterable<readonly string[]> }> {
     return this.#read(view, async (live) => {
       const statement = snapshotSql(live, filter, select);
-      const { head, pages } = await this.#open<{ row: string }>(live, statement, live.publicView);
+      const { head, pages } = await this.#open<{ row: string }>(live, statement, live.lock ?? live.publicView);
       return { position: this.#stated(head), pages: mapPages(pages, (rows) => rows.map((one) => one.row)) };
     });
   }
@@ -251,10 +308,14 @@ class Reader implements ViewsReader {
     from: GroupPosition,
     filters: readonly (Filter | null)[],
     select: readonly Selected[] | null = null,
+    callers: readonly Caller[] = filters.map(() => this.#caller),
   ): Promise<readonly ChangesAnswer[] | null> {
-    return this.#read(view, async (live) => {
+    return this.#again(`view "${view}"`, async () => {
+      const live = this.#group.readable(view);
+      refusePast(live);
       const positionSql = positionSqlOf(this.#group, [live]);
-      const statement = changesEachSql(live, filters, this.#changeBounds(from), positionSql, select);
+      const asked = filters.map((filter, i) => ({ filter, caller: callers[i] ?? anyone }));
+      const statement = changesEachSql(live, asked, this.#changeBounds(from), positionSql, select);
       const { rows, current, gap } = await this.#changes<ChangeRow & { readonly hits: string }>(from, statement);
       if (gap) return filters.map(() => gap);
       return rows[0]?.cut === true ? null : answersOfEach(rows, filters.length, current);
@@ -300,13 +361,18 @@ class Reader implements ViewsReader {
     });
   }
 
-  #groupFor(stale: true | undefined) {
-    return stale ? withStale(this.#group) : this.#group;
+  #groupFor({ stale, asOfMicros }: Omit<RowOptions, "select">) {
+    if (stale === undefined && asOfMicros === undefined) return this.#views;
+    return readAs(this.#views, { ...(stale && { stale }), ...(asOfMicros !== undefined && { asOfMicros }) });
   }
 
   /** Runs a read on the version that can be read now. */
   #read<T>(view: string, work: (live: LiveView) => Promise<T>): Promise<T> {
-    return this.#again(`view "${view}"`, () => work(this.#group.readable(view)));
+    return this.#again(`view "${view}"`, () => {
+      const live = this.#views.readable(view);
+      refusePast(live);
+      return work(live);
+    });
   }
 
   /** Once more when a version of `what` was swapped meanwhile. */
@@ -345,12 +411,14 @@ class Reader implements ViewsReader {
     return position;
   }
 
+  readonly #run = <Row extends object>(statement: Statement, name?: string) => this.#select<Row>(statement, name);
+
   /** A name keeps the statement prepared on each connection: only for what has one form per version of a view. */
   async #select<Row extends object>(statement: Statement, name?: string): Promise<Row[]> {
     const config = { text: statement.text, values: [...statement.parameters.values], ...(name ? { name } : {}) };
     try {
       return await withReader(this.#store.readers, async (client) => {
-        const { settings } = statement.parameters;
+        const settings = [...claimsSettings(this.#views.claims()), ...statement.parameters.settings.values];
         return (await withSettings(client, settings, () => client.query<Row>(config))).rows;
       });
     } catch (error) {
@@ -360,7 +428,8 @@ class Reader implements ViewsReader {
 
   async #open<Row extends object>(live: LiveView, statement: Statement, lock?: string) {
     try {
-      return await this.#pages.open<HeadRow, Row>(this.#headSql(live), statement, lock);
+      const settings = [...claimsSettings(this.#views.claims()), ...statement.parameters.settings.values];
+      return await this.#pages.open<HeadRow, Row>(this.#headSql(live), statement, { lock, settings });
     } catch (error) {
       throw await this.#explainRefusal(error, statement);
     }
@@ -370,58 +439,8 @@ class Reader implements ViewsReader {
     return `select p.generation, p.batch, p.oldest_batch from (${positionSqlOf(this.#group, [live])}) as p(generation, batch, oldest_batch)`;
   }
 
-  /** Which of the values could not be cast: PostgreSQL's own message does not say. */
-  async #explainRefusal(error: unknown, statement: Statement): Promise<unknown> {
-    const server = serverError(error);
-    if (!server || !(isAboutValues(server) || isAboutWords(server))) return error;
-    const { origins, values, expressions } = statement.parameters;
-    const texts = [origins.map((one) => one.value), origins.map((one) => one.type)];
-    const sql =
-      "select i::int as i, (pg_input_error_info(v, t)).message from unnest($1::text[], $2::text[]) with ordinality as u(v, t, i) " +
-      "where not pg_input_is_valid(v, t) limit 1";
-    const [bad] = await withReader(this.#store.readers, async (client) => {
-      return (await client.query<{ i: number; message: string }>(sql, texts)).rows;
-    }).catch(() => []);
-    const origin = bad && origins[bad.i - 1];
-    if (origin) return refusedValue(origin, bad.message, error);
-    if (server.sqlState === gridTooLarge) {
-      return new MillraceError("REQUEST_INVALID", `filling makes more than ${filledRowsMax} rows`, {
-        hint: "Narrow the time with a filter, or take larger buckets.",
-        cause: error,
-      });
-    }
-    if (server.sqlState === "2201B") {
-      const columns = [...new Set(expressions)].map((name) => `"${name}"`).join(", ");
-      return new MillraceError("FILTER_INVALID", `the value for column ${columns} cannot be used: ${server.message}`, {
-        cause: error,
-      });
-    }
-    if (statement.casts) {
-      return new MillraceError("CAST_FAILED", `select casts what cannot be cast: ${server.message}`, {
-        cause: error,
-        hint: "Cast to text, or leave such rows out with a filter.",
-      });
-    }
-    if (values.length === 0 || isAboutWords(server)) return error;
-    return new MillraceError("FILTER_INVALID", server.message, { cause: error });
-  }
-}
-
-function refusedValue(origin: ValueOrigin, message: string, cause: unknown): MillraceError {
-  const details = { column: origin.column, type: origin.type };
-  switch (origin.part) {
-    case "filter":
-      return new MillraceError("FILTER_INVALID", `the value for column "${origin.column}" cannot be used: ${message}`, {
-        cause,
-        details,
-      });
-    case "key":
-      return new MillraceError("KEY_INVALID", `the key's part "${origin.column}" cannot be used: ${message}`, {
-        cause,
-        details,
-      });
-    case "cursor":
-      return new MillraceError("TOKEN_INVALID", "the page's cursor is none of ours", { cause });
+  #explainRefusal(error: unknown, statement: Statement): Promise<unknown> {
+    return explainRefusal(this.#store.readers, error, statement);
   }
 }
 

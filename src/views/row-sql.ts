@@ -17,7 +17,10 @@ import type { Member } from "./row-select.ts";
 import { shownRow } from "./row-shown.ts";
 import type { Filter, RowQuery, Selected, ViewColumn } from "./view-info.ts";
 
-export type ReadableView = Pick<LiveView, "name" | "publicView" | "logTable" | "columns" | "key" | "find" | "reads"> & {
+export type ReadableView = Pick<
+  LiveView,
+  "name" | "publicView" | "lock" | "logTable" | "columns" | "key" | "find" | "reads"
+> & {
   /** Absent where no rows of other views are embedded. */
   readonly related?: RelatedView["related"];
 };

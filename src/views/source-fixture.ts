@@ -61,6 +61,8 @@ export class SourceFixture {
   readonly #engine: Engine;
   readonly #producer: TransactionalProducer;
   tables: readonly TableShape[];
+  /** When transactions are committed from now on. */
+  atMs = 0;
   #lsn = 0x1000000;
   #number = 0;
 
@@ -102,7 +104,7 @@ export class SourceFixture {
 
   async chunk(id: string, rows: readonly FixtureChange[], rowsEstimated = rows.length): Promise<void> {
     const event = (frontier: Frontier): TransactionEvent[] => [
-      { status: "SNAPSHOT_CHUNK", id, ts_ms: 0, frontier, rows: rows.length, rowsEstimated },
+      { status: "SNAPSHOT_CHUNK", id, ts_ms: this.atMs, frontier, rows: rows.length, rowsEstimated },
     ];
     await this.#write(rows, event, true, "r");
   }
@@ -126,7 +128,7 @@ export class SourceFixture {
       this.#lsn += lsnStep;
       const id = `${++this.#number}:${this.#lsn}`;
       const frontier = await this.#rows(log, changes, "c", id);
-      events.push({ status: "BEGIN", id, ts_ms: 0 }, this.#end(id, changes.length, frontier));
+      events.push({ status: "BEGIN", id, ts_ms: this.atMs }, this.#end(id, changes.length, frontier));
     }
     await this.#append(log, `${this.name}.transaction`, events.map(eventRecord));
     await log.commit();
@@ -148,7 +150,7 @@ export class SourceFixture {
   }
 
   #end(id: string, count: number, frontier: Frontier): TransactionEvent {
-    return { status: "END", id, ts_ms: 0, event_count: count, data_collections: [], frontier, lsn: this.lsn };
+    return { status: "END", id, ts_ms: this.atMs, event_count: count, data_collections: [], frontier, lsn: this.lsn };
   }
 
   async #write(

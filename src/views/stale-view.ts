@@ -3,7 +3,7 @@
  * of. It is read only where that is asked for, and by its own table: the public view may become another version's at any time.
  */
 import type { StoredStale } from "./bookkeeping.ts";
-import type { GroupViews, LiveView } from "./live-view.ts";
+import type { GroupViews, LiveView, ReadableOptions } from "./live-view.ts";
 
 export function staleView(live: LiveView, { generation, batch, sinceMs }: StoredStale): LiveView {
   const { key, compiled, stateTable, publicView } = live;
@@ -24,11 +24,11 @@ export function storedStale({ version, stale }: LiveView): StoredStale | undefin
 
 type ReadGroup = Pick<GroupViews, "positionSql" | "readable" | "relations">;
 
-/** The group for a read that takes the last good states of views that failed. */
-export function withStale(group: ReadGroup): ReadGroup {
+/** The group for a read that takes the last good states of views that failed, or the rows of a moment. */
+export function readAs(group: ReadGroup, options: ReadableOptions): ReadGroup {
   return {
     positionSql: group.positionSql,
-    readable: (view) => group.readable(view, { stale: true }),
+    readable: (view) => group.readable(view, options),
     relations: (view) => group.relations(view),
   };
 }

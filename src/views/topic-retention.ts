@@ -3,7 +3,7 @@
  * has to say that it is meant. Found from definitions alone, before anything is kept or thrown away for them.
  */
 import { MillraceError } from "../base/errors.ts";
-import type { ViewDefinition } from "../catalog/definitions.ts";
+import { isOnlyCopy, type ViewDefinition } from "../catalog/definitions.ts";
 import type { TopicRetentions } from "../catalog/topic-retentions.ts";
 import { loadParser, SourceText } from "./compile/source-text.ts";
 import { topicsNamed } from "./compile/topic-names.ts";
@@ -24,7 +24,7 @@ export async function retentionErrors(
 
 /** Of a view that names such a topic itself; what it reads of other views is theirs to say. `loadParser` must have resolved. */
 export function retentionError(view: ViewDefinition, retentions: TopicRetentions): MillraceError | null {
-  if (view.history === "store") return null;
+  if (isOnlyCopy(view)) return null;
   const source = parsed(view);
   const expiring = source && topicsNamed(source.statement).find(({ name }) => retentions.has(name));
   if (!expiring) return null;

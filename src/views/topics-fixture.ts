@@ -16,11 +16,13 @@ export function tableOf(definition: Parameters<typeof topicTable>[0]): TableShap
 export interface Message {
   readonly key?: string;
   readonly value: unknown;
+  readonly timestamp?: number;
 }
 
 export async function publish(fixture: ViewsFixture, to: string, ...messages: readonly Message[]) {
   const info = fixture.engine.topic(to) ?? (await fixture.engine.createTopic(to, {}));
-  const records = messages.map(({ key = null, value }, i) => ({
+  const records = messages.map(({ key = null, value, ...rest }, i) => ({
+    ...rest,
     partition: i % info.settings.partitions,
     key: key === null ? null : Buffer.from(key),
     value: value === null ? null : Buffer.from(typeof value === "string" ? value : JSON.stringify(value)),

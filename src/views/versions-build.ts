@@ -55,7 +55,10 @@ export function swapIn(view: CompiledView, { readerRole, replace }: SwapOptions)
     ...(whole === undefined ? [] : [whole.readable]),
     ...(replace ? [`drop view if exists ${publicView} cascade`] : []),
     view.publicView,
-    `grant select on ${publicView} to ${quote(readerRole)}`,
+    // A view that is replaced keeps its rights.
+    ...(view.policy === undefined
+      ? [`grant select on ${publicView} to ${quote(readerRole)}`]
+      : [`revoke all on ${publicView} from ${quote(readerRole)}`]),
   ].map((sql) => ({ sql, owner: ownerOf.build(view.name), fresh: true }));
 }
 
@@ -107,9 +110,9 @@ export const listColumns =
   "from pg_attribute a left join pg_attribute s on s.attrelid = to_regclass($2) and s.attname = a.attname and s.attnum > 0 " +
   "where a.attrelid = to_regclass($1) and a.attnum > 0 and not a.attisdropped order by a.attnum";
 
-/** B-tree indexes of a table that are over columns alone and hold every row. */
+/** Indexes of a table that find rows by columns alone and hold every row; those for any length among them (`wide-indexes.ts`). */
 export const listIndexedColumns =
   "select array(select a.attname::text from unnest(i.indkey::smallint[]) with ordinality as k(attnum, n) " +
   "join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum where k.n <= i.indnkeyatts order by k.n) as columns " +
   "from pg_index i join pg_class c on c.oid = i.indexrelid join pg_am m on m.oid = c.relam " +
-  "where i.indrelid = to_regclass($1) and m.amname = 'btree' and i.indpred is null and i.indexprs is null and i.indisvalid";
+  "where i.indrelid = to_regclass($1) and m.amname in ('btree', 'hash', 'spgist') and i.indpred is null and i.indexprs is null and i.indisvalid";

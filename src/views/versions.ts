@@ -55,6 +55,8 @@ export interface VersionRequest {
   compiledBefore(row: VersionRow): CompiledView | undefined;
   /** What happens to views that are not defined any more. */
   readonly removed: "drop" | "keep";
+  /** Those that another group has by now go all the same. */
+  readonly elsewhere?: (view: string) => boolean;
   /** Sources whose tables are not known yet: a view of an unknown table waits for them. */
   readonly sourcesUnknown: readonly string[];
   compile(request: CompileRequest): Promise<CompiledView>;
@@ -71,7 +73,8 @@ export async function planVersions(request: VersionRequest): Promise<VersionPlan
   for (const [name, rows] of byName) {
     if (names.has(name)) continue;
     const latest = rows.findLast((row) => row.state !== "retired");
-    if (request.removed === "keep" && latest) wanted.push({ definition: latest.definition, defined: false });
+    if (request.removed === "keep" && latest && !request.elsewhere?.(name))
+      wanted.push({ definition: latest.definition, defined: false });
     else drop.push(name);
   }
   await loadParser();
@@ -152,7 +155,9 @@ async function recompile(request: VersionRequest, row: VersionRow): Promise<Plan
 
 /** A table that nobody knows may be one that its source has not told of yet. */
 function stateWithout(error: MillraceError, sourcesUnknown: readonly string[]): PlannedState {
-  const waits = error.code === "VIEW_UNKNOWN_TABLE" && sourcesUnknown.length > 0;
+  // So may a history, which begins when its view is live.
+  const isAwaited = sourcesUnknown.length > 0 || error.details.history !== undefined;
+  const waits = error.code === "VIEW_UNKNOWN_TABLE" && isAwaited;
   return waits ? { kind: "building" } : { kind: "failed", error };
 }
 

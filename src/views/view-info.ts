@@ -1,8 +1,9 @@
 /** What the doors see of views: state, reading, changes. The implementation is the group's (`group.ts`, `reader.ts`). */
 import type { MillraceError } from "../base/errors.ts";
-import type { FindOptions, ReadOptions, ViewReference } from "../catalog/definitions.ts";
+import type { FindOptions, ReadOptions, ViewReference, ViewWindow } from "../catalog/definitions.ts";
 import type { ViewClass } from "./compiled-view.ts";
 import type { FindFilter, FindQuery } from "./find/find-query.ts";
+import type { Caller } from "./policy/caller.ts";
 import type { GraphAnswer, GraphQuery } from "./walk/graph-query.ts";
 
 /** How far a version is that cannot be read yet. Rows are estimates where they can be known at all. */
@@ -49,12 +50,22 @@ export interface ViewInfo {
   readonly find?: FindOptions;
   /** How it is read beside as rows; absent when it is not. */
   readonly reads?: ReadOptions;
+  /** Which rows callers are shown; absent where everybody is shown all of them. */
+  readonly policy?: string;
+  /** Absent in `main`. */
+  readonly group?: string;
   /** Rows of other views that belong to its own; absent when it refers to none. */
   readonly references?: readonly ViewReference[];
   /** Of a view that is recomputed whole: how often at most, and whether something that it reads has changed since. */
   readonly refresh?: { readonly everyMs: number; readonly behind: boolean };
   /** Of a view that may read topics whose records the log lets go: the store is the only copy of those. */
   readonly history?: "store";
+  /** Of a view that keeps the versions of its rows: how they are read as rows, and how long; null for ever. */
+  readonly versions?: { readonly name: string; readonly keepMs: number | null };
+  /** Of a view whose rows belong to windows that end, and of that of its late events. */
+  readonly window?: ViewWindow;
+  /** Of the topics with a watermark that it reads: up to when the events of all partitions have come, null before that is known. */
+  readonly watermarks?: readonly { readonly topic: string; readonly atMs: number | null }[];
   readonly state: ViewState;
   /** PostgreSQL's estimate. */
   readonly rowsEstimated: number;
@@ -64,6 +75,8 @@ export interface ViewInfo {
 
 /** Where a reader stands in a group: the generation grows when change rows before it cannot be continued. */
 export interface GroupPosition {
+  /** Absent in `main`. */
+  readonly group?: string;
   readonly generation: number;
   readonly batch: number;
 }
@@ -202,6 +215,8 @@ export interface RowQuery {
   readonly count?: CountKind;
   /** Takes the last good state of views that failed. */
   readonly stale?: true;
+  /** Microseconds from 1970: takes the rows that were valid then, of views that keep a history. */
+  readonly asOfMicros?: number;
   /** Rows are arrays of texts and nulls, in the order of `columns`, instead of objects. */
   readonly form?: "cells";
 }
@@ -260,6 +275,8 @@ export type SnapshotRead =
 export interface RowOptions {
   readonly select: readonly Selected[] | null;
   readonly stale?: true;
+  /** As that of rows. */
+  readonly asOfMicros?: number;
 }
 
 /** `row` is the JSON text of one row, or null when there is no such row. */
@@ -276,6 +293,8 @@ export interface SnapshotAnswer {
 
 /** Since the start; a miss is an answer that the store gave. */
 export interface RowCacheFigures {
+  /** Absent in `main`. */
+  readonly group?: string;
   readonly view: string;
   readonly hits: number;
   readonly misses: number;
@@ -314,6 +333,8 @@ export type ChangesAnswer =
   | { readonly outcome: "gap"; readonly reason: string; readonly current: GroupPosition };
 
 export interface Views {
+  /** The same views, as somebody is shown them. Without it they are anyone's: one with a policy is refused, `CALLER_UNKNOWN`. */
+  as(caller: Caller): Views;
   list(): ViewInfo[];
   /** Throws `VIEW_UNKNOWN`. */
   info(view: string): ViewInfo;
@@ -326,7 +347,7 @@ export interface Views {
     view: string,
     key: readonly string[],
     select: RowOptions["select"],
-    options?: Pick<RowOptions, "stale">,
+    options?: Omit<RowOptions, "select">,
   ): RowAnswer | Promise<RowAnswer>;
   /** Several reads in one snapshot. Throws what they throw alone, with `read` in the details: which one. */
   readAll(reads: readonly SnapshotRead[]): Promise<SnapshotAnswer>;
@@ -367,11 +388,12 @@ export interface Views {
   sourcesOf(reads: readonly ViewRead[]): readonly string[];
   /** Where the topics that they read end by now, committed records only. */
   endsOfTopics(reads: readonly ViewRead[]): Promise<readonly WaitTarget[]>;
-  /** A read-only statement with the shared role, for `views query`; `more` where its rows were cut. The signal ends it. */
+  /** A read-only statement with the shared role, for `views query`; `more` where its rows were cut. The signal ends it. Throws `VIEW_GROUP_UNKNOWN`. */
   query(
     sql: string,
     limits: { readonly rowsMax: number; readonly timeoutMs: number },
     signal?: AbortSignal,
+    group?: string,
   ): Promise<{ columns: string[]; rows: unknown[][]; more?: true }>;
 }
 
@@ -395,15 +417,17 @@ export type WaitTarget =
 
 /** What `openReader` answers: the doors need `Views`, feeds also read batches that are too large for one answer. */
 export interface ViewsReader extends Views {
+  as(caller: Caller): ViewsReader;
   /**
-   * As `changesSince` for several filters, which must be known to be right: one look at each change for all of them, and
-   * the answers in their order. Null when they are too much for one answer.
+   * As `changesSince` for several filters, which must be known to be right, each for the caller of its place: one look at each
+   * change for all of them, and the answers in their order. Null when they are too much for one answer.
    */
   changesSinceEach(
     view: string,
     from: GroupPosition,
     filters: readonly (Filter | null)[],
     select?: readonly Selected[] | null,
+    callers?: readonly Caller[],
   ): Promise<readonly ChangesAnswer[] | null>;
   /** All changes of one batch by pages, from one snapshot; null when it is no longer kept, or of another generation. */
   changesOf(

@@ -8,7 +8,7 @@ const rule = { member: "at", form: "date-time", latenessMs: 30_000 } as const;
 /** The watermark before each record, all written at noon. */
 function watermarks(...values: readonly (string | null)[]): (string | null)[] {
   const times: EventTimes = { latestMs: null };
-  return values.map((json) => passRecord(times, rule, { timestamp: noonMs, json }));
+  return values.map((json) => passRecord(times, rule, { offset: 0, headers: [], timestamp: noonMs, json }));
 }
 
 const at = (time: string) => JSON.stringify({ at: `2026-03-01T${time}` });
@@ -53,9 +53,52 @@ test("a count from 1970 is a time by the schema", () => {
   ] as const) {
     const times: EventTimes = { latestMs: null };
     const pass = (told: unknown) =>
-      passRecord(times, { ...rule, form }, { timestamp: noonMs, json: JSON.stringify({ at: told }) });
+      passRecord(
+        times,
+        { ...rule, form },
+        { offset: 0, headers: [], timestamp: noonMs, json: JSON.stringify({ at: told }) },
+      );
     pass((noonMs - 60_000) * factor);
     assert.equal(pass(String((noonMs - 30_000) * factor)), "2026-03-01T11:58:30.000Z");
     for (const told of ["9".repeat(20), 1e300, "soon", null]) assert.equal(pass(told), "2026-03-01T11:59:00.000Z");
   }
+});
+
+test("a record of a year that the store does not read moves nothing", () => {
+  const times: EventTimes = { latestMs: null };
+  const far = 8_640_000_000_000_000;
+  const told = [{ key: "millrace-watermark", value: Buffer.from(String(far)) }];
+  const record = { offset: 0, headers: told, timestamp: far, json: JSON.stringify({ at: far }) };
+  assert.equal(passRecord(times, { ...rule, form: "epoch-ms" }, record), null);
+  assert.equal(times.latestMs, null);
+});
+
+test("what a producer says of its watermark counts for the records behind, up to when it was written", () => {
+  const told = [
+    ["2026-03-01T10:00:00Z", "2026-03-01T10:00:00.000Z"],
+    [String(noonMs - 5), new Date(noonMs - 5).toISOString()],
+    ["2126-01-01T00:00:00Z", new Date(noonMs).toISOString()],
+    ["soon", null],
+    ["1e3", null],
+    ["", null],
+  ] as const;
+  for (const [value, wanted] of told) {
+    const times: EventTimes = { latestMs: null };
+    const headers = [{ key: "millrace-watermark", value: Buffer.from(value) }];
+    passRecord(times, rule, { offset: 0, headers, timestamp: noonMs, json: null });
+    assert.equal(passRecord(times, rule, { offset: 1, headers: [], timestamp: noonMs, json: null }), wanted, value);
+  }
+});
+
+test("a mark counts for the records from its offset on", () => {
+  const times: EventTimes = { latestMs: null };
+  const marks = [
+    { offset: 1, ms: noonMs - 60_000 },
+    { offset: 3, ms: noonMs },
+  ];
+  const seen = [0, 1, 2, 3].map((offset) =>
+    passRecord(times, rule, { offset, headers: [], timestamp: noonMs, json: null }, marks),
+  );
+  const [first, second] = marks.map(({ ms }) => new Date(ms).toISOString());
+  assert.deepEqual(seen, [null, first, first, second]);
 });

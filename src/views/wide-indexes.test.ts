@@ -30,6 +30,10 @@ const views: readonly ViewDefinition[] = [
   viewOf("leads", "select n.id, t.lead from shop.notes n join shop.teams t on t.team = n.team"),
   viewOf("shown", "select distinct team, note from shop.notes"),
   {
+    ...viewOf("traced", "select team, max(id) as latest from shop.notes group by team"),
+    history: { kind: "history", view: "traced", keepMs: null, store: false },
+  },
+  {
     ...viewOf("top", "select team, count(*) as n from shop.notes group by team order by 2 desc, 1 limit 5"),
     refreshMs: 1,
   },
@@ -161,6 +165,7 @@ test("an index that was widened is still used, and still keeps keys apart", asyn
       await assert.rejects(twice, /duplicate key|conflicting key/, view);
     }
     assert.match(await plan("select * from shop.notes where team = 'x'"), /Index/);
+    assert.match(await plan(`select * from views."traced.history" where team = 'x'`), /Index/);
   } finally {
     client.release();
   }

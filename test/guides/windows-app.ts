@@ -81,15 +81,6 @@ export const overdue = view(
       and not exists (select from ${payments} p where p.order = o.id)`,
 );
 
-export const closed = view(
-  "closed",
-  sql`
-    select date_bin('1 minute', at, '2000-01-01') as minute, count(*) as orders
-    from ${orders}
-    where at < date_trunc('minute', now() - interval '30 seconds')
-    group by 1`,
-);
-
 export const clicks = topic("clicks", {
   schema: {
     type: "object",
@@ -102,16 +93,15 @@ export const clicks = topic("clicks", {
 export const clicksPerMinute = view(
   "clicks_per_minute",
   sql`
-    select date_bin('1 minute', at, '2000-01-01') as minute, count(*) as clicks
-    from ${clicks}
-    where (date_bin('1 minute', at, '2000-01-01') + interval '1 minute' <= _watermark) is not true
-    group by 1`,
+    select date_bin('1 minute', at, '2000-01-01') + interval '1 minute' as ends, count(*) as clicks
+    from ${clicks} group by 1`,
+  { window: { ends: "ends" }, emit: "final" },
 );
 
-export const lateClicks = view(
-  "late_clicks",
+export const clicksSoFar = view(
+  "clicks_so_far",
   sql`
-    select _partition, _offset, page, at, _watermark
-    from ${clicks}
-    where date_bin('1 minute', at, '2000-01-01') + interval '1 minute' <= _watermark`,
+    select date_bin('1 minute', at, '2000-01-01') + interval '1 minute' as ends, page, count(*) as clicks
+    from ${clicks} group by 1, 2`,
+  { window: { ends: "ends", grace: "2m" } },
 );

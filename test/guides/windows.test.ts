@@ -28,7 +28,7 @@ test("the guide's requests answer what it says that they answer, for events in w
     }
   }
   const reader = openReader({ group, store: { readers: fixture.pool }, clock: systemClock });
-  const requests = [...guide.matchAll(/^GET \/v1\/views\/(\w+)\?(\S+)\n(\[.*\])$/gm)];
+  const requests = [...guide.matchAll(/^GET \/v1\/views\/([\w.]+)\?(\S+)\n(\[.*\])$/gm)];
   assert.equal(requests.length, guide.split("\nGET ").length - 1);
   for (const [whole, view = "", query = "", answer = ""] of requests) {
     const { rows } = await reader.rows(view, parseRowQuery(parseQueryString(query), { rowsMax: 10_000 }));

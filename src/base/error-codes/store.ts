@@ -53,6 +53,12 @@ export const storeCodes = {
     about: "The store has seen more of the log than there is.",
   },
   STORE_OF_ANOTHER_LOG: { http: 503, exit: 3, action: "call-operator", about: "The store was built from another log." },
+  STORE_OF_ANOTHER_GROUP: {
+    http: 503,
+    exit: 3,
+    action: "fix-setup",
+    about: "The database that a group of views was given is another group's.",
+  },
   QUERY_INVALID: {
     http: 400,
     exit: 1,

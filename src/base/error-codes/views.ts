@@ -53,6 +53,12 @@ export const viewCodes = {
     action: "fix-request",
     about: "The view has no key, so no row of it can be named: its rows are read with filters.",
   },
+  VIEW_WINDOW_INVALID: {
+    http: 400,
+    exit: 2,
+    action: "fix-setup",
+    about: "The view's window does not end by the time of one topic's events; the hint says what would help.",
+  },
   VIEW_UNSUPPORTED: {
     http: 400,
     exit: 2,
@@ -71,6 +77,43 @@ export const viewCodes = {
     action: "fix-request",
     about: "The read searches in a way that the view's definition has no option for; the hint names the option.",
   },
+  VIEW_POLICY_INVALID: {
+    http: 400,
+    exit: 2,
+    action: "fix-setup",
+    about: "The view's policy is no condition over its columns and a caller's claims; the caret shows where.",
+  },
+  VIEW_POLICY_MISSING: {
+    http: 400,
+    exit: 2,
+    action: "fix-setup",
+    about: "The view reads one that has a policy, and says neither its own nor that it has none.",
+  },
+  CALLER_UNKNOWN: {
+    http: 401,
+    exit: 3,
+    action: "fix-request",
+    about: "The view shows each caller other rows, and the request does not say by a token whose they are.",
+  },
+  CALLER_TOKEN_INVALID: {
+    http: 401,
+    exit: 3,
+    action: "fix-request",
+    about: "The caller's token is not signed as it is to be, is for somebody else, or holds no longer.",
+  },
+  CALLER_TOKEN_EXPIRED: {
+    http: 401,
+    exit: 3,
+    action: "fix-request",
+    about:
+      "A live feed has ended because the caller's token does not hold any longer; a new one goes on from the last id.",
+  },
+  CALLER_REFUSED: {
+    http: 403,
+    exit: 3,
+    action: "fix-request",
+    about: "A caller's token lets nobody do this: it is for rows of views that have a policy.",
+  },
   NODE_INVALID: {
     http: 400,
     exit: 1,
@@ -82,6 +125,26 @@ export const viewCodes = {
     exit: 1,
     action: "fix-request",
     about: "A cheapest path was asked for, and an edge has a negative weight; a filter can leave such edges out.",
+  },
+  VIEW_GROUP_UNKNOWN: { http: 404, exit: 2, action: "fix-request", about: "There is no group of views of this name." },
+  VIEW_OF_ANOTHER_GROUP: {
+    http: 400,
+    exit: 2,
+    action: "fix-setup",
+    about: "A view reads or refers to a view of another group: what that one has, it can read by a topic.",
+  },
+  READ_ACROSS_GROUPS: {
+    http: 400,
+    exit: 1,
+    action: "fix-request",
+    about: "Reads that want one snapshot are of views of several groups, which have none together.",
+  },
+  HISTORY_BEGINS_LATER: {
+    http: 400,
+    exit: 1,
+    action: "fix-request",
+    about:
+      "A view was to be read as of a moment that its history does not reach back to; details say since when it is there.",
   },
   VIEW_CYCLE: { http: 400, exit: 2, action: "fix-setup", about: "Views read each other in a circle." },
   VIEW_TOPIC_RETENTION: {

@@ -53,9 +53,10 @@ export interface TopicOptions<S = unknown> {
   /**
    * Events have a time of their own: the member of their values that it is in, and how much later than others one may come
    * (`30s`; `0s` when left out). Views find with each event how far the times before it had come, in `_watermark`. The member
-   * is a moment by the schema; without one it is in the form of RFC 3339.
+   * is a moment by the schema; without one it is in the form of RFC 3339. A partition without a record for the time of `idle`
+   * (`5m` when left out, or `never`) does not hold back windows that wait for all partitions.
    */
-  readonly watermark?: { readonly time: string; readonly lateness?: string };
+  readonly watermark?: { readonly time: string; readonly lateness?: string; readonly idle?: string };
   /** The key of a value that is published: a member of it, or a function. */
   readonly key?: string | ((value: ValueIn<S>) => string);
 }
@@ -227,16 +228,27 @@ function readWatermark(
       hint: 'Write watermark: { time: "at", lateness: "30s" }.',
     });
   }
-  refuseUnknown(`the watermark of ${named}`, watermark, ["time", "lateness"]);
+  refuseUnknown(`the watermark of ${named}`, watermark, ["time", "lateness", "idle"]);
   if (cleanup !== "delete") {
     throw new MillraceError("DEFINITION_INVALID", `${named} has a watermark and is compacted`, {
       hint: "The last value of a key has no place among the others. Leave one of both out.",
     });
   }
-  const { time, lateness = "0s" } = watermark;
+  const { time, lateness = "0s", idle } = watermark;
   return Object.freeze({
     ...timeMember(named, schema, time),
     latenessMs: inDefinition(named, () => parseDurationMs(lateness, "lateness")),
+    ...(idle === undefined ? {} : { idleMs: inDefinition(named, () => unlessNone(idle, "never", "idle", idleMs)) }),
+  });
+}
+
+const idleMsMin = 1_000;
+
+function idleMs(idle: unknown, name: string): number {
+  const ms = parseDurationMs(idle, name);
+  if (ms >= idleMsMin) return ms;
+  throw new MillraceError("SETTING_INVALID", `${name} is ${JSON.stringify(idle)}`, {
+    hint: 'It is a duration of 1s or more, such as "5m", or "never".',
   });
 }
 

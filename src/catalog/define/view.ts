@@ -1,7 +1,10 @@
 /** `view(…)` and the `sql` that it is made of. */
 import { MillraceError } from "../../base/errors.ts";
 import { type FindOptions, type FindOptionsInput, findOptionNames, findOptions } from "./find-options.ts";
+import { type GroupInput, groupOption } from "./group.ts";
+import { type HistoryOption, historyOption, type ViewHistory } from "./history-option.ts";
 import { checkName, identifierBytesMax, mirrorName, quote, refuseUnknown } from "./names.ts";
+import { policyOption } from "./policy-option.ts";
 import type { TableReference } from "./postgres.ts";
 import { type PublishInput, type Publishing, publishOption } from "./publish-option.ts";
 import { type ReadOptions, type ReadOptionsInput, readOptionNames, readOptions } from "./read-options.ts";
@@ -9,9 +12,15 @@ import { refreshOption } from "./refresh-option.ts";
 import type { TopicDefinition } from "./topic.ts";
 import { type ViewReference, type ViewReferenceInput, viewReferences } from "./view-references.ts";
 import type { WebhookDefinition } from "./webhook.ts";
+import { type ViewWindow, type WindowInput, windowOption } from "./window-option.ts";
 
-/** What a view's SQL refers to: `${shop.orders}`, `${orderCards}`, `${payments}`, `${stripe}`. */
-export type SqlReference = TableReference | ViewDefinition | TopicDefinition<never, unknown> | WebhookDefinition;
+/** What a view's SQL refers to: `${shop.orders}`, `${orderCards}`, `${rates.history}`, `${payments}`, `${stripe}`. */
+export type SqlReference =
+  | TableReference
+  | ViewDefinition
+  | ViewHistory
+  | TopicDefinition<never, unknown>
+  | WebhookDefinition;
 
 export interface SqlText {
   readonly kind: "sql";
@@ -38,10 +47,18 @@ export interface ViewDefinition {
   readonly references?: readonly ViewReference[];
   /** Absent when it is only to be kept with each change. */
   readonly refreshMs?: number;
-  /** The store may be the only copy of what the log has let go; absent when it may not. */
-  readonly history?: "store";
+  /** Versions of its rows are kept, or the store may be the only copy of what the log has let go; absent when neither. */
+  readonly history?: "store" | ViewHistory;
   /** Absent when it is not published. */
   readonly publish?: Publishing;
+  /** Which rows a caller is shown: a condition, or null where its author says that there is none; absent where nothing is said. */
+  readonly policy?: string | null;
+  /** Absent when its rows do not belong to windows that end. */
+  readonly window?: ViewWindow;
+  /** Of the view of events that came too late for the window: the SQL is that of the view with the window. */
+  readonly late?: true;
+  /** Absent in `main`. */
+  readonly group?: string;
 }
 
 /** SQL with references to tables, topics and views; any other value is refused, for a definition has no parameters. */
@@ -73,6 +90,8 @@ function spelledOf(to: SqlReference | null | undefined): string | null {
       return `${quote(to.source)}.${quote(mirrorName(to.schema, to.table))}`;
     case "view":
       return `views.${quote(to.name)}`;
+    case "history":
+      return `views.${quote(`${to.view}.history`)}`;
     case "topic":
     case "webhook":
       return `topics.${quote(tableName(to.name))}`;
@@ -100,9 +119,10 @@ export interface ViewOptions extends FindOptionsInput, ReadOptionsInput {
   readonly refresh?: string;
   /**
    * `"store"`: the view may read topics whose records the log lets go after a time. What is gone from the log then is only
-   * in the store, which has to be backed up: it cannot be rebuilt.
+   * in the store, which has to be backed up: it cannot be rebuilt. `true`, or `{ keep: "400d" }`: each row's versions are kept,
+   * with the time from which and up to which they were valid, for reads `as_of` a time, and for SQL as `${rates.history}`.
    */
-  readonly history?: "store";
+  readonly history?: HistoryOption;
   /**
    * Rows of other views that belong to a row, by name: `{ customer: { view: "customers", on: { customer_id: "id" } } }`.
    * Reads embed them (`?select=id,customer(name)`), and from the other side (`customers?select=id,orders(id)`).
@@ -113,9 +133,38 @@ export interface ViewOptions extends FindOptionsInput, ReadOptionsInput {
    * the row is gone. A name, or a definition with partitions and a schema. Only this view writes the topic.
    */
   readonly publish?: PublishInput;
+  /**
+   * Which rows a caller is shown: a condition over the view's columns and the claims of the caller's token,
+   * `"customer_id = claim('sub')"`. It holds for every read over HTTP and for live feeds. A view that reads one with a policy
+   * says its own, or null: it shows what it shows to everybody.
+   */
+  readonly policy?: string | null;
+  /**
+   * The column that is the end of a row's window. An event of the topic that the window is made of, which comes when that has
+   * passed (by the topic's watermark, and `grace` later), is not counted: it is a row of the view `<name>.late`.
+   */
+  readonly window?: WindowInput;
+  /** With a window: `"final"` shows a row once, when its window is over, and never changes it; `"updates"` from its first event on. */
+  readonly emit?: "updates" | "final";
+  /**
+   * Which group keeps it (`main` when left out). A view reads, refers to and is embedded in views of its own group; what
+   * another group's view has it reads by the topic that one is published to.
+   */
+  readonly group?: GroupInput;
+}
+
+/** A view that keeps the versions of its rows. */
+export interface ViewWithHistory extends ViewDefinition {
+  readonly history: ViewHistory;
 }
 
 /** A query that is kept up to date. */
+export function view(
+  name: string,
+  query: SqlText,
+  options: ViewOptions & { readonly history: Exclude<HistoryOption, "store"> },
+): ViewWithHistory;
+export function view(name: string, query: SqlText, options?: ViewOptions): ViewDefinition;
 export function view(name: string, query: SqlText, options: ViewOptions = {}): ViewDefinition {
   checkName("view", name);
   if (query?.kind !== "sql") {
@@ -127,12 +176,18 @@ export function view(name: string, query: SqlText, options: ViewOptions = {}): V
     "refresh",
     "history",
     "publish",
+    "policy",
+    "window",
+    "emit",
+    "group",
     ...findOptionNames,
     ...readOptionNames,
   ]);
   const key = options.key === undefined ? null : typeof options.key === "string" ? [options.key] : [...options.key];
   const find = findOptions(name, options);
   const reads = readOptions(name, options);
+  const window = windowOption(name, options.window, options.emit);
+  const group = options.group === undefined ? null : groupOption(name, options.group);
   return Object.freeze({
     kind: "view",
     name,
@@ -144,13 +199,8 @@ export function view(name: string, query: SqlText, options: ViewOptions = {}): V
     ...(options.refresh === undefined ? {} : { refreshMs: refreshOption(name, options.refresh) }),
     ...(options.history === undefined ? {} : { history: historyOption(name, options.history) }),
     ...(options.publish === undefined ? {} : { publish: publishOption(name, options.publish) }),
-  });
-}
-
-function historyOption(view: string, history: unknown): "store" {
-  if (history === "store") return history;
-  throw new MillraceError("DEFINITION_INVALID", `view "${view}": history is ${JSON.stringify(history)}`, {
-    hint: 'It is "store", or left out.',
-    details: { view, option: "history" },
+    ...(options.policy === undefined ? {} : { policy: policyOption(name, options.policy) }),
+    ...(window === null ? {} : { window }),
+    ...(group === null ? {} : { group }),
   });
 }

@@ -8,6 +8,8 @@ import { loadDefinitions } from "../load-module.ts";
 import { printNumber } from "../quantity.ts";
 import { readSchemaFile, schemaPaths } from "../schema-file.ts";
 
+const noSchema = { tables: [], views: [] };
+
 export const checkCommand: CommandModule = (program, context) => {
   program
     .command("check [app.ts]")
@@ -23,7 +25,7 @@ async function check(file: string, json: boolean, context: CommandContext): Prom
   settingsIn(dirname(path));
   const definitions = await loadDefinitions(path, clock);
   const { sources, webhooks, topics, views } = arrange(definitions);
-  const tables = sources.length > 0 ? readSchemaFile(schemaPaths(path).schema).tables : [];
+  const { tables, views: known } = sources.length > 0 ? readSchemaFile(schemaPaths(path).schema) : noSchema;
   if (!knowsTables(tables, sources)) {
     throw new MillraceError(
       "SCHEMA_STALE",
@@ -33,13 +35,13 @@ async function check(file: string, json: boolean, context: CommandContext): Prom
       },
     );
   }
-  const checked = await checkViews(definitions, tables);
+  const checked = await checkViews(definitions, tables, known);
   if (json) printJson(terminal, { items: checked.map(resultJson), next: null });
   for (const { view, class: kind, key, error, warnings } of checked) {
     if (error !== null) context.fail(printFailure(terminal, error));
     else if (!json)
       terminal.print(
-        `${terminal.style("green", "ok")}  view ${view} (${kind}, ${key === null ? "no key: rows may be equal" : `key ${key.join(", ") || "none: one row"}`})`,
+        `${terminal.style("green", "ok")}  view ${view} (${kind ?? "not checked"}, ${key === null ? "no key: rows may be equal" : `key ${key.join(", ") || "none: one row"}`})`,
       );
     if (!json) for (const text of warnings) terminal.print(`    ${terminal.style("yellow", "warning")}  ${text}`);
   }

@@ -6,6 +6,7 @@ import { silentDiagnostics } from "../../base/diagnostics.ts";
 import { MillraceError } from "../../base/errors.ts";
 import { systemRandom } from "../../base/random.ts";
 import { realDisk } from "../../base/real-disk.ts";
+import type { GroupDefinition } from "../../catalog/definitions.ts";
 import { descriptorsMax } from "../../descriptors.ts";
 import { checkCluster } from "../../engine/cluster/cluster-checks.ts";
 import { clusterOptionsOf } from "../../ground.ts";
@@ -17,6 +18,7 @@ import { serverAccount } from "../../store/account.ts";
 import { findBinaries } from "../../store/binaries.ts";
 import { openOwnServer } from "../../store/own-server.ts";
 import { choosePort } from "../../store/port.ts";
+import { storeErrorOf } from "../../views/group-unit.ts";
 import { type CommandContext, type CommandModule, printJson, settingsIn } from "../command.ts";
 import { type Finding, finding, ok, printFindings, warning } from "../findings.ts";
 import { loadDefinitions } from "../load-module.ts";
@@ -102,14 +104,17 @@ async function lookAtLog(
 
 async function definitions(module: string, clock: CommandContext["clock"]): Promise<Finding[]> {
   let sources: Finding[] = [];
+  let stores: Finding[] = [];
   const loaded = await finding("definitions", async () => {
     const found = await loadDefinitions(module, clock);
     const databases = found.filter((one) => one.kind === "source");
     sources = (await Promise.all(databases.map(lookAtDefinition))).flat();
-    const views = found.length - databases.length;
+    const groups = found.filter((one) => one.kind === "group");
+    stores = await Promise.all(groups.map((group) => groupStore(group, clock)));
+    const views = found.length - databases.length - groups.length;
     return ok("definitions", `${module}: ${printNumber(databases.length, "source")}, ${printNumber(views, "view")}`);
   });
-  return [loaded, ...sources];
+  return [loaded, ...stores, ...sources];
 }
 
 /** The version of Node.js is checked before anything else of Millrace is read. */
@@ -203,6 +208,20 @@ async function embeddedStore(settings: Settings): Promise<Finding> {
     diagnostics: silentDiagnostics,
   });
   return ok("store", `embedded PostgreSQL ${version} (${dirname(postgres)})`);
+}
+
+/** One that is beside the store of `main` is found with that. */
+async function groupStore(group: GroupDefinition, clock: CommandContext["clock"]): Promise<Finding> {
+  const what = `store of ${group.name}`;
+  const { store } = group;
+  if (store === null) return ok(what, "a database of its own beside that of group main");
+  return await finding(what, async () => {
+    try {
+      return { ...(await ownStore(store, clock)), what };
+    } catch (error) {
+      throw storeErrorOf(group, MillraceError.from(error));
+    }
+  });
 }
 
 async function ownStore(url: string, clock: CommandContext["clock"]): Promise<Finding> {

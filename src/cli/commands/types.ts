@@ -49,7 +49,7 @@ async function refuseStale(definitions: readonly Definition[], schema: SchemaFil
     throw new MillraceError("SCHEMA_STALE", `millrace-schema.json ${what}`, { hint });
   };
   if (!knowsTables(schema.tables, definitions)) refuse(`lacks tables that ${file} names`);
-  for (const { view, hash, error } of await checkViews(definitions, schema.tables)) {
+  for (const { view, hash, error } of await checkViews(definitions, schema.tables, schema.views)) {
     if (error !== null) throw error;
     const known = schema.views.find(({ name }) => name === view);
     if (known === undefined) refuse(`lacks view "${view}"`);

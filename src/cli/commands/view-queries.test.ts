@@ -17,6 +17,8 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 
 const store = { host: "127.0.0.1", port: 4432, database: "millrace", user: "millrace_reader", password: "p/w" };
 
+const groupStores = { reports: { ...store, port: 5432, database: "reports" } };
+
 async function millrace(
   server: ScriptedServer | null,
   args: readonly string[],
@@ -24,7 +26,7 @@ async function millrace(
 ): Promise<{ out: string; errors: string }> {
   const running = join(folder, ".millrace", "running.json");
   rmSync(running, { force: true });
-  if (server) writeFileSync(running, JSON.stringify({ addresses: { http: server.url }, store }));
+  if (server) writeFileSync(running, JSON.stringify({ addresses: { http: server.url }, store, groupStores }));
   const said = { out: "", errors: "" };
   const streamOf = (name: "out" | "errors") => {
     const write = (chunk: unknown, _encoding: string, done: () => void) => {
@@ -60,6 +62,21 @@ test("a query's rows are a table, JSON or CSV, and a cut answer is said on the s
   const asJson = await millrace(server, ["query", "select 1", "--json"]);
   assert.deepEqual(JSON.parse(asJson.out), { ...answer, more: true });
   assert.deepEqual(JSON.parse(server.asked[1]?.body ?? ""), { sql: "select 1", limit: 2 });
+});
+
+test("a query asks the group that is named, and the address is that of its store", async () => {
+  await using server = await ScriptedServer.open();
+  server.answers(json(answer));
+  await millrace(server, ["query", "select 1", "--group", "reports"]);
+  assert.deepEqual(JSON.parse(server.asked[0]?.body ?? ""), { sql: "select 1", limit: 1000, group: "reports" });
+  const url = await millrace(server, ["url", "--group", "reports"]);
+  assert.equal(url.out, "postgres://millrace_reader:p%2Fw@127.0.0.1:5432/reports\n");
+  for (const group of ["repots", "constructor"]) {
+    await assert.rejects(millrace(server, ["url", "--group", group]), {
+      code: "VIEW_GROUP_UNKNOWN",
+      hint: /^There are main, reports;/,
+    });
+  }
 });
 
 test("what is wrong with a query or its options is told by code", async () => {

@@ -1,5 +1,5 @@
 import { MillraceError } from "../../base/errors.ts";
-import type { FindOptions, ReadOptions } from "../../catalog/definitions.ts";
+import { type FindOptions, mainGroup, type ReadOptions } from "../../catalog/definitions.ts";
 import type { BuildProgress } from "../../views/view-info.ts";
 import type { List, PublishingAnswer, ViewAnswer } from "../answers.ts";
 import { segment } from "../answers.ts";
@@ -8,10 +8,13 @@ import { printFacts } from "../facts.ts";
 import { printCount } from "../quantity.ts";
 import { printable, printTable } from "../table.ts";
 import { viewQueryCommands } from "./view-queries.ts";
+import { viewRebuildCommand } from "./view-rebuild.ts";
 
 export const viewsCommand: CommandModule = (program, context) => {
   const { terminal } = context;
-  const views = program.command("views").description("queries that are kept up to date: list, show, explain, query");
+  const views = program
+    .command("views")
+    .description("queries that are kept up to date: list, show, explain, rebuild, query");
   views
     .command("list")
     .description("all views with their states")
@@ -20,25 +23,31 @@ export const viewsCommand: CommandModule = (program, context) => {
       const answer = await apiOf(context).get("/v1/views");
       if (json) return printJson(terminal, answer);
       const { items } = answer as List<ViewAnswer>;
+      const isGrouped = items.some(({ group }) => group !== undefined && group !== mainGroup);
       const isPublished = items.some(({ publishing }) => publishing !== undefined);
+      const isPoliced = items.some(({ policy }) => policy !== undefined);
       printTable(
         terminal,
         [
           { title: "view" },
+          ...(isGrouped ? [{ title: "group" }] : []),
           { title: "class" },
           { title: "key" },
           { title: "rows (about)", align: "right" },
           { title: "changes", align: "right" },
           ...(isPublished ? [{ title: "topic" }] : []),
+          ...(isPoliced ? [{ title: "shown to" }] : []),
           { title: "state" },
         ],
         items.map((view) => [
           view.name,
+          ...(isGrouped ? [view.group ?? mainGroup] : []),
           view.class,
           view.key === null ? "–" : view.key.join(", ") || "one row",
           printCount(Math.max(0, view.rowsEstimated)),
           printCount(view.changes),
           ...(isPublished ? [topicOf(view.publishing)] : []),
+          ...(isPoliced ? [view.policy === undefined ? "everybody" : "callers, not by SQL"] : []),
           stateOf(view),
         ]),
       );
@@ -59,6 +68,7 @@ export const viewsCommand: CommandModule = (program, context) => {
       const error = "error" in view.state ? view.state.error : null;
       printFacts(terminal, {
         view: view.name,
+        group: view.group === mainGroup ? null : (view.group ?? null),
         state: stateOf(view),
         problem: error && `${error.message} (${error.code})`,
         "what to do": error?.hint ?? null,
@@ -68,10 +78,14 @@ export const viewsCommand: CommandModule = (program, context) => {
         "read as": readAs(view.reads),
         refresh:
           view.refresh === undefined ? null : `every ${view.refresh.every}${view.refresh.behind ? ", behind now" : ""}`,
+        window: view.window === undefined ? null : windowOf(view.window),
+        watermark: watermarksOf(view.watermarks),
         history: view.history === "store" ? "in the store: of what the log has let go it is the only copy" : null,
+        versions: view.versions === undefined ? null : `in ${view.versions.name}, ${view.versions.keep ?? "for ever"}`,
         "published to": view.publishing?.topic ?? null,
         publishing: view.publishing === undefined ? null : publishingOf(view.publishing),
         "why it is not": whyNot(view.publishing),
+        "shown to callers where": view.policy?.trim() ?? null,
         rows: `about ${printCount(Math.max(0, view.rowsEstimated))}`,
       });
       terminal.print("");
@@ -89,6 +103,7 @@ export const viewsCommand: CommandModule = (program, context) => {
       const text = await apiOf(context).getText(`/v1/explain/${segment(name)}`);
       terminal.print(text.trimEnd());
     });
+  viewRebuildCommand(views, context);
   viewQueryCommands(views, context);
 };
 
@@ -102,6 +117,15 @@ export function searchedBy(find: FindOptions | undefined): string | null {
     ...(fuzzy.length > 0 ? [`what resembles ${fuzzy.join(", ")}`] : []),
     ...(geo ? [`the place (${geo.lat}, ${geo.lon})`] : []),
   ].join("; ");
+}
+
+function windowOf({ ends, grace, emit }: NonNullable<ViewAnswer["window"]>): string {
+  return `ends by ${ends}${grace === "0ms" ? "" : `, ${grace} of grace`}; rows are shown ${emit === "final" ? "when it is over" : "from the first event on"}`;
+}
+
+function watermarksOf(watermarks: ViewAnswer["watermarks"] = []): string | null {
+  const told = watermarks.map(({ topic, at }) => `${topic} ${at ?? "not known yet"}`);
+  return told.length === 0 ? null : told.join(", ");
 }
 
 /** What its rows are, beside rows. */

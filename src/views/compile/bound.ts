@@ -26,8 +26,8 @@ export type Hole =
   | { readonly kind: "column"; readonly occurrence: Occurrence; readonly column: string }
   | { readonly kind: "function"; readonly of: RowsFunction; readonly column: string }
   | { readonly kind: "opaque" }
-  /** Where the group's clock stands. */
-  | { readonly kind: "clock" }
+  /** Where the group's clock stands; with a topic, where its watermark does. */
+  | { readonly kind: "clock"; readonly topic?: string }
   | { readonly kind: "group"; readonly index: number }
   | { readonly kind: "aggregate"; readonly index: number };
 

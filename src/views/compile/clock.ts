@@ -3,18 +3,38 @@
  * between two; `millrace.now_before()` is where it stood before the batch that moved it.
  */
 import type { FuncCall, Node, SQLValueFunction, TypeCast } from "@pgsql/types";
-import { type Bound, compose, isConstant } from "./bound.ts";
+import { type Bound, compose, type Hole, isConstant } from "./bound.ts";
 import { locationOf } from "./clauses.ts";
-import { bindExpression, type ExpressionPlace, functionName, nameOf, operatorName, refuse } from "./expression.ts";
+import {
+  bindExpression,
+  type ExpressionPlace,
+  functionName,
+  nameOf,
+  operatorName,
+  quoteLiteral,
+  refuse,
+} from "./expression.ts";
 import type { Binding } from "./from.ts";
 import { isMoment, type SqlType, type } from "./sql-type.ts";
 
 /** What a definition's text is written anew by. */
-export type Rewriting = Pick<Binding, "source" | "replacements">;
+export type Rewriting = Pick<Binding, "source" | "mirrors" | "replacements">;
 
 /** As a subquery: the server asks once per statement, and not for each row. */
 export const clockNow = "(select millrace.now())";
 export const clockBefore = "(select millrace.now_before())";
+
+/** Where a clock is asked: as it stands, as it stood before the batch that moved it, or in words for people. */
+export type ClockSide = "now" | "before" | "words";
+
+type ClockHole = Extract<Hole, { kind: "clock" }>;
+
+export function printClock({ topic }: ClockHole, side: ClockSide): string {
+  if (topic === undefined) return side === "now" ? clockNow : side === "before" ? clockBefore : "now()";
+  const name = side === "before" ? "watermark_before" : "watermark";
+  const call = `millrace.${name}(${quoteLiteral(topic)})`;
+  return side === "words" ? call : `(select ${call})`;
+}
 
 /** Functions that tell when the transaction or statement began: within a batch, the same moment. */
 const clockFunctions = new Set(["now", "transaction_timestamp", "statement_timestamp"]);
@@ -56,6 +76,10 @@ export function clockItself(node: Node, binding: Rewriting): Moment | null {
     const { funcname = [], location } = node.FuncCall;
     return clockAs("timestamptz", location, 1 + 2 * funcname.length, binding);
   }
+  if ("FuncCall" in node) {
+    const topic = watermarkAsked(node.FuncCall);
+    if (topic !== null) return watermarkAs(topic, node.FuncCall.location, binding);
+  }
   if ("SQLValueFunction" in node) {
     const as = clockWord(node.SQLValueFunction);
     if (as !== null) return clockAs(as, node.SQLValueFunction.location, 1, binding);
@@ -71,6 +95,34 @@ function isClockCall(call: FuncCall): boolean {
     call.over === undefined
   );
 }
+
+/** The topic of `millrace.watermark('orders')`; null for every other call. */
+export function watermarkAsked({ funcname = [], args = [], over }: FuncCall): string | null {
+  const [topic, ...more] = args;
+  if (funcname.map(nameOf).join(".") !== "millrace.watermark" || more.length > 0 || over !== undefined) return null;
+  return topic !== undefined && "A_Const" in topic ? (topic.A_Const.sval?.sval ?? null) : null;
+}
+
+/** Where the watermark of a topic stands, in a comparison with what the topic's rows have. Throws `VIEW_UNSUPPORTED`. */
+function watermarkAs(topic: string, at: number | undefined, { source, mirrors, replacements }: Rewriting): Moment {
+  const known = mirrors.some(({ shape }) => shape.topic === topic && shape.watermark !== undefined);
+  if (!known) {
+    throw refuse({ source }, `topic "${topic}" has no watermark`, at, 'Define it with watermark: { time: "at" }.');
+  }
+  const hole: Hole = { kind: "clock", topic };
+  const words = source.words();
+  const first = words.findIndex((token) => token.start === at);
+  const last = words[first + watermarkTokens - 1];
+  if (at !== undefined && first >= 0 && last !== undefined)
+    replacements.set(at, { end: last.end, text: printClock(hole, "now") });
+  return {
+    bound: { parts: [hole], key: `watermark ${topic}`, type: type("timestamptz"), notNull: false },
+    nextStep: null,
+  };
+}
+
+/** `millrace`, `.`, `watermark`, `(`, the name, `)`. */
+const watermarkTokens = 6;
 
 /** Whether a name is PostgreSQL's own. */
 function isOwn(names: readonly Node[] = []): boolean {
@@ -100,6 +152,7 @@ export function asksClock(node: Node | undefined): boolean {
   for (let next = open.pop(); next !== undefined || open.length > 0; next = open.pop()) {
     if (typeof next !== "object" || next === null) continue;
     if ("FuncCall" in next && isClockCall(next.FuncCall as FuncCall)) return true;
+    if ("FuncCall" in next && watermarkAsked(next.FuncCall as FuncCall) !== null) return true;
     if ("SQLValueFunction" in next && clockWord(next.SQLValueFunction as SQLValueFunction) !== null) return true;
     open.push(...Object.values(next));
   }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { ErrorCode } from "../../base/error-codes.ts";
 import { MillraceError } from "../../base/errors.ts";
-import { sql, view } from "../../catalog/definitions.ts";
+import { sql, type ViewDefinition, view } from "../../catalog/definitions.ts";
 import { compileViewSync, loadParser } from "../compile.ts";
 import type { CompiledView, MirrorBinding } from "../compiled-view.ts";
 
@@ -37,8 +37,9 @@ export function compiled(
   text: string,
   mirrors: readonly MirrorBinding[],
   key: readonly string[] | null = null,
+  views: readonly ViewDefinition[] = [],
 ): CompiledView {
-  return compileViewSync({ view: { ...view("v", { ...sql``, text }), key }, mirrors, version: 1 });
+  return compileViewSync({ view: { ...view("v", { ...sql``, text }), key }, mirrors, views, version: 1 });
 }
 
 /** Asserts that it is refused with this code, in these words. */
@@ -48,9 +49,10 @@ export function refused(
   says: RegExp,
   mirrors: readonly MirrorBinding[],
   key: readonly string[] | null = null,
+  views: readonly ViewDefinition[] = [],
 ): void {
   assert.throws(
-    () => compiled(text, mirrors, key),
+    () => compiled(text, mirrors, key, views),
     (error) => {
       assert.ok(MillraceError.is(error), `not a MillraceError: ${error}`);
       assert.equal(error.code, code, error.message);

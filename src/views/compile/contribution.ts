@@ -5,7 +5,7 @@
 import { quote } from "../../catalog/definitions.ts";
 import { weightColumn } from "../compiled-view.ts";
 import { type Bound, type Conjunct, columnsOf, type Hole, type Occurrence, print } from "./bound.ts";
-import { clockNow } from "./clock.ts";
+import { type ClockSide, printClock } from "./clock.ts";
 import { joinOrder } from "./join-order.ts";
 import type { Plan, PlanGroup, Slot } from "./plan.ts";
 import { hasEquality, hasOneSpelling, parseType } from "./sql-type.ts";
@@ -15,8 +15,8 @@ import { flippedRows } from "./temporal.ts";
 /** Which rows of its mirror an occurrence stands for in a term: `flipped` are those that time lets in or out. */
 export type Rows = "mirror" | "delta" | "mirror less delta" | "flipped";
 
-/** The clock that a condition is asked by in a term, as SQL; null where the rows have been asked already. */
-export type ClockOf = (condition: Conjunct) => string | null;
+/** The clock that a condition is asked by in a term; null where the rows have been asked already. */
+export type ClockOf = (condition: Conjunct) => ClockSide | null;
 
 export const deltaTable = (mirrorId: number) => `pg_temp."d_${mirrorId}"`;
 
@@ -27,16 +27,16 @@ export function printContribution(
   b: number,
   first: Occurrence | undefined,
   rows: (one: Occurrence) => Rows,
-  clockOf: ClockOf = () => clockNow,
+  clockOf: ClockOf = () => "now",
 ): string {
   const branch = plan.branches[b];
   if (branch === undefined) throw new Error("no such branch");
   const aliases = new Map(branch.occurrences.map((occurrence, i) => [occurrence, `t${i}`]));
-  const hole = (one: Hole, clock: string) => {
-    if (one.kind === "clock") return clock;
+  const hole = (one: Hole, clock: ClockSide) => {
+    if (one.kind === "clock") return printClock(one, clock);
     return one.kind === "column" ? `${aliases.get(one.occurrence)}.${quote(one.column)}` : "";
   };
-  const printed = (bound: Bound, clock = clockNow) => print(bound, (one) => hole(one, clock));
+  const printed = (bound: Bound, clock: ClockSide = "now") => print(bound, (one) => hole(one, clock));
   const weights = branch.occurrences
     .filter((one) => rows(one) !== "mirror")
     .map((one) => `${aliases.get(one)}.${weightName}`);
@@ -132,7 +132,7 @@ function printSlot(slot: Slot, input: SlotInputs["names"][number]): string {
 interface Printing {
   readonly rows: (one: Occurrence) => Rows;
   readonly aliases: ReadonlyMap<Occurrence, string>;
-  readonly printed: (bound: Bound, clock?: string) => string;
+  readonly printed: (bound: Bound, clock?: ClockSide) => string;
   readonly clockOf: ClockOf;
 }
 

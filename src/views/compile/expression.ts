@@ -163,7 +163,7 @@ export function quoteLiteral(text: string): string {
     : `'${text.replaceAll("'", "''")}'`;
 }
 
-const castableTypes = new Set(
+export const castableTypes: ReadonlySet<string> = new Set(
   (
     "bool int2 int4 int8 numeric float4 float8 text varchar bpchar uuid bytea json jsonb date time timetz timestamp timestamptz " +
     "interval inet cidr macaddr macaddr8 bit varbit tsvector tsquery int4range int8range numrange daterange tsrange tstzrange"
@@ -205,7 +205,7 @@ function castSpecials(to: SqlType, from: SqlType, arg: Bound): SqlType {
   return to;
 }
 
-function readTypeName(typeName: TypeName | undefined, place: ExpressionPlace): { text: string; type: SqlType } {
+export function readTypeName(typeName: TypeName | undefined, place: ExpressionPlace): { text: string; type: SqlType } {
   const names = (typeName?.names ?? []).map(nameOf);
   const name = names.at(-1) ?? "";
   const known = castableTypes.has(name) && (names.length === 1 || names[0] === "pg_catalog");

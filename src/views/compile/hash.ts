@@ -1,6 +1,6 @@
 /** The identity of a compiled view: another hash means that its state must be built again. */
 import { createHash } from "node:crypto";
-import type { ViewDefinition } from "../../catalog/definitions.ts";
+import { type ViewDefinition, versionsOf } from "../../catalog/definitions.ts";
 import { pinnedSession } from "../../store/session.ts";
 import type { MirrorBinding } from "../compiled-view.ts";
 import { referringColumns } from "./references.ts";
@@ -37,7 +37,10 @@ export function viewHash(
     key: view.key,
     find: view.find,
     reads: view.reads,
+    policy: view.policy ?? undefined,
     referring,
+    // How long versions are kept is no reason to begin anew.
+    versions: versionsOf(view) === null ? undefined : true,
     words,
     shapes,
     hidden,

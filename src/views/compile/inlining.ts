@@ -3,7 +3,8 @@
  * view is a query over tables, one batch brings all views to the same prefix, and no version waits for that of another.
  */
 import { MillraceError } from "../../base/errors.ts";
-import { quote, type ViewDefinition } from "../../catalog/definitions.ts";
+import { quote, type ViewDefinition, versionsOf } from "../../catalog/definitions.ts";
+import { viewOfHistory } from "./history-name.ts";
 import { nearestName } from "./nearest.ts";
 import { shortList } from "./scope.ts";
 import { type Piece, SourceText } from "./source-text.ts";
@@ -19,14 +20,23 @@ interface Reference {
 export class Inlining {
   readonly #views: ReadonlyMap<string, ViewDefinition>;
   readonly #check: (view: ViewDefinition, source: SourceText) => void;
+  readonly #finish: (view: ViewDefinition, source: SourceText) => SourceText;
   /** Queries of views that are read, without other views in them. */
   readonly #sources = new Map<string, SourceText>();
   readonly #open: string[] = [];
 
-  /** `check` throws what is wrong with a view that is read, in the words of its own definition. */
-  constructor(views: readonly ViewDefinition[], check: (view: ViewDefinition, source: SourceText) => void) {
+  /**
+   * `check` throws what is wrong with a view that is read, in the words of its own definition; `finish` makes its query of
+   * what is written and the options that say more of it.
+   */
+  constructor(
+    views: readonly ViewDefinition[],
+    check: (view: ViewDefinition, source: SourceText) => void,
+    finish: (view: ViewDefinition, source: SourceText) => SourceText = (_, source) => source,
+  ) {
     this.#views = new Map(views.map((view) => [view.name, view]));
     this.#check = check;
+    this.#finish = finish;
   }
 
   /** Names of the views whose queries stand in what was asked for, at any depth. */
@@ -37,12 +47,27 @@ export class Inlining {
   /** Throws `VIEW_SQL_INVALID`, `VIEW_UNSUPPORTED`, `VIEW_UNKNOWN_TABLE`, `VIEW_CYCLE`, and what `check` throws. */
   sourceOf(view: ViewDefinition): SourceText {
     const own = new SourceText(view.name, view.sql.text);
-    const references = referencesIn(own.statement);
-    if (references.length === 0) return own;
+    const [versions, references] = partition(referencesIn(own.statement), ({ name }) => viewOfHistory(name) !== null);
+    for (const one of versions) this.#checkHistory(one, own);
+    if (references.length === 0) return this.#finish(view, own);
     this.#open.push(view.name);
     const pieces = piecesOf(own, references, (reference) => this.#text(reference, own));
     this.#open.pop();
-    return new SourceText(view.name, own.text, pieces);
+    return this.#finish(view, new SourceText(view.name, own.text, pieces));
+  }
+
+  /** The versions of a view's rows are a table, which stands where it is named. */
+  #checkHistory({ name, at, as }: Reference, reader: SourceText): void {
+    if (as === "qualifier") return;
+    const of = viewOfHistory(name) ?? "";
+    const view = this.#views.get(of);
+    if (view === undefined) throw this.#unknown(of, at, reader);
+    if (versionsOf(view) !== null) return;
+    throw reader.refusal("VIEW_UNKNOWN_TABLE", `view "${of}" keeps no history`, {
+      at,
+      hint: `Let it keep the versions of its rows: view("${of}", …, { history: true }).`,
+      details: { table: `views.${name}` },
+    });
   }
 
   #text({ name, at, as }: Reference, reader: SourceText): string {
@@ -61,20 +86,7 @@ export class Inlining {
 
   #read(name: string, at: number, reader: SourceText): SourceText {
     const view = this.#views.get(name);
-    if (view === undefined) {
-      const others = [...this.#views.keys()].filter((one) => one !== reader.view);
-      const nearest = nearestName(name, others);
-      throw reader.refusal("VIEW_UNKNOWN_TABLE", `no view is called "${name}"`, {
-        at,
-        hint:
-          nearest !== null
-            ? `Did you mean "${nearest}"?`
-            : others.length === 0
-              ? "Export it from the module."
-              : `Views are ${shortList(others)}.`,
-        details: { table: `views.${name}`, ...(nearest === null ? {} : { nearest }) },
-      });
-    }
+    if (view === undefined) throw this.#unknown(name, at, reader);
     if (this.#open.includes(name)) {
       throw reader.refusal("VIEW_CYCLE", `it reads view "${name}", which reads itself`, {
         at,
@@ -91,18 +103,34 @@ export class Inlining {
       throw reader.refusal(cause.code, `it reads view "${name}", which cannot be kept: ${reason}`, {
         at,
         ...(cause.hint === undefined ? {} : { hint: cause.hint }),
+        ...(typeof cause.details.history === "string" ? { details: { history: cause.details.history } } : {}),
       });
     }
   }
+
+  #unknown(name: string, at: number, reader: SourceText): MillraceError {
+    const others = [...this.#views.keys()].filter((one) => one !== reader.view);
+    const nearest = nearestName(name, others);
+    return reader.refusal("VIEW_UNKNOWN_TABLE", `no view is called "${name}"`, {
+      at,
+      hint:
+        nearest !== null
+          ? `Did you mean "${nearest}"?`
+          : others.length === 0
+            ? "Export it from the module."
+            : `Views are ${shortList(others)}.`,
+      details: { table: `views.${name}`, ...(nearest === null ? {} : { nearest }) },
+    });
+  }
 }
 
-/** All views that a view reads, and those that they read, in the order of their names. */
+/** All views that a view reads, them or their histories, and those that they read, in the order of their names. */
 export function viewsBelow(view: ViewDefinition, views: readonly ViewDefinition[]): ViewDefinition[] {
   const byName = new Map(views.map((one) => [one.name, one]));
   const below = new Map<string, ViewDefinition>();
   const open = [view];
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
-    for (const name of viewsRead(next)) {
+    for (const name of [...viewsRead(next), ...historiesRead(next)]) {
       const found = byName.get(name);
       if (found === undefined || below.has(name)) continue;
       below.set(name, found);
@@ -118,8 +146,21 @@ export function viewsBelow(view: ViewDefinition, views: readonly ViewDefinition[
  */
 export function viewsRead(view: ViewDefinition): string[] {
   const { statement } = new SourceText(view.name, view.sql.text);
-  const tables = referencesIn(statement).filter(({ as }) => as !== "qualifier");
+  const tables = referencesIn(statement).filter(({ name, as }) => as !== "qualifier" && viewOfHistory(name) === null);
   return [...new Set(tables.map(({ name }) => name))];
+}
+
+/** The same of views whose history it reads, by `${other.history}` or as `views."other.history"`. */
+export function historiesRead(view: ViewDefinition): string[] {
+  const { statement } = new SourceText(view.name, view.sql.text);
+  const read = referencesIn(statement).flatMap(({ name, as }) =>
+    as === "qualifier" ? [] : (viewOfHistory(name) ?? []),
+  );
+  return [...new Set(read)];
+}
+
+function partition<T>(all: readonly T[], isFirst: (one: T) => boolean): [T[], T[]] {
+  return [all.filter(isFirst), all.filter((one) => !isFirst(one))];
 }
 
 function piecesOf(source: SourceText, references: readonly Reference[], textOf: (one: Reference) => string): Piece[] {

@@ -1,5 +1,6 @@
 /** Which columns identify a row of a view: functional dependencies from primary keys, equalities and constants. */
 import type { ViewDefinition } from "../../catalog/definitions.ts";
+import { isAsOf, validFrom } from "./as-of.ts";
 import { type Bound, type ColumnHole, columnsOf, isConstant, type Occurrence, plainColumn } from "./bound.ts";
 import type { Binding } from "./from.ts";
 import { nearestName } from "./nearest.ts";
@@ -91,6 +92,9 @@ function whatWouldHelp(plan: Plan, key: readonly number[]): string {
     const keyless = plan.branches
       .flatMap((branch) => branch.occurrences)
       .find(({ mirror }) => mirror.shape.key === null);
+    const history = keyless?.mirror.shape.history;
+    if (keyless !== undefined && history !== undefined)
+      return `Of "${tableLabel(keyless.mirror)}" select (and name in key) ${[...history.key, validFrom].join(", ")}, or join it as of a moment: by ${history.key.join(", ")}, with _valid_from <= at and (_valid_to is null or at < _valid_to).`;
     if (keyless !== undefined)
       return `"${tableLabel(keyless.mirror)}" has no primary key, so its rows can be double: group by columns and add count(*).`;
     if (plan.branches.length > 1)
@@ -215,7 +219,13 @@ function closure(plan: Plan, b: number, key: readonly number[]): { groups: Set<n
     }
     for (const occurrence of branch.occurrences) {
       const { shape } = occurrence.mirror;
-      if (shape.key?.every((column) => columns.has(id(occurrence, column))) !== true) continue;
+      const isGiven = (key: readonly string[]) => key.every((column) => columns.has(id(occurrence, column)));
+      const isRow = shape.key !== null && isGiven(shape.key);
+      const isVersion =
+        shape.history !== undefined &&
+        isGiven(shape.history.key) &&
+        (isGiven([validFrom]) || isAsOf(branch, occurrence, known));
+      if (!isRow && !isVersion) continue;
       rows.add(occurrence);
       for (const column of shape.columns) columns.add(id(occurrence, column.name));
     }

@@ -6,7 +6,7 @@ import { quote } from "../../catalog/definitions.ts";
 import { printContribution } from "./contribution.ts";
 import { content, contentHash, copy, createMultiset, numbered } from "./multiset.ts";
 import { hiddenPrefix, type Plan } from "./plan.ts";
-import { createLog, type StateNames, type StateSql, stateTables } from "./state.ts";
+import { createLog, deltaRows, deltaRowsName, type StateNames, type StateSql, stateTables } from "./state.ts";
 
 export function makeMultisetState(plan: Plan, names: StateNames): StateSql {
   const { stateTable, logTable, deltaName, deltaTable, dropRows } = stateTables(names);
@@ -19,6 +19,7 @@ export function makeMultisetState(plan: Plan, names: StateNames): StateSql {
     publicNames,
   );
   const columns = [...publicNames, content, copy].join(", ");
+  const tables = { stateTable, logTable, publicNames, weight };
   return {
     stateTable,
     logTable,
@@ -38,7 +39,9 @@ export function makeMultisetState(plan: Plan, names: StateNames): StateSql {
     ],
     clear: [`delete from ${deltaTable}`],
     recompute: [],
-    merge: (batch) => printMerge({ stateTable, logTable, deltaTable, publicNames, weight }, batch),
+    merge: (batch) => `with ${printMerge({ ...tables, deltaTable }, batch)}`,
+    mergeRows: (batch, contributed) =>
+      `with ${deltaRows([...publicNames, weight], contributed)}${printMerge({ ...tables, deltaTable: deltaRowsName }, batch)}`,
   };
 }
 
@@ -53,13 +56,14 @@ interface MergeNames {
   readonly weight: string;
 }
 
+/** What follows `with`. */
 function printMerge({ stateTable, logTable, deltaTable, publicNames, weight }: MergeNames, batch: string): string {
   const list = publicNames.join(", ");
   const each = (alias: string) => publicNames.map((name) => `${alias}.${name}`).join(", ");
   const any = publicNames.map((name) => `any_value(d.${name}) as ${name}`).join(", ");
   const last = `select coalesce(max(v.${copy}), 0) as ${stood} from ${stateTable} v where v.${content} = n.${content}`;
   return [
-    `with net as (select ${any}, d.${content}, sum(d.${weight})::bigint as ${weight}`,
+    `net as (select ${any}, d.${content}, sum(d.${weight})::bigint as ${weight}`,
     `from (select d.*, ${contentHash(publicNames.map((name) => `d.${name}`))} as ${content} from ${deltaTable} d) d`,
     `group by d.${content} having sum(d.${weight}) <> 0),`,
     `counted as (select n.*, l.${stood}, l.${stood} + n.${weight} as ${stands} from net n cross join lateral (${last}) l),`,

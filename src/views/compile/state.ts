@@ -25,6 +25,7 @@ export interface StateSql {
   readonly clear: readonly string[];
   readonly recompute: readonly string[];
   readonly merge: (batch: string) => string;
+  readonly mergeRows?: (batch: string, rows: string) => string;
 }
 
 /** Names of the tables of a version, quoted; temporary ones are made by their bare name. */
@@ -49,12 +50,13 @@ export function makeState(plan: Plan, key: readonly number[], names: StateNames)
   const nullable = key.some((index) => plan.groups[index]?.notNull !== true);
   const keyColumns = keyNames(plan, key);
   const shown = plan.having === null ? null : quote(shownColumn);
+  const tables = { stateTable, logTable, keyTable, nullable };
   return {
     stateTable,
     logTable,
     deltaTable,
     deltaTarget: `${deltaTable} (${columns.join(", ")})`,
-    create: createStatements(plan, { stateTable, logTable, keyTable, keyColumns, nullable, publicNames, names }),
+    create: createStatements(plan, { ...tables, keyColumns, publicNames, names }),
     drop: [
       ...(plan.multiset ? [dropRows] : []),
       `drop table if exists ${logTable}`,
@@ -68,8 +70,18 @@ export function makeState(plan: Plan, key: readonly number[], names: StateNames)
     ],
     clear: [`delete from ${deltaTable}`],
     recompute: [],
-    merge: (batch) => printMerge(plan, key, { stateTable, logTable, keyTable, deltaTable, nullable }, batch),
+    merge: (batch) => `with ${printMerge(plan, key, { ...tables, deltaTable }, batch)}`,
+    mergeRows: (batch, rows) =>
+      `with ${deltaRows(columns, rows)}${printMerge(plan, key, { ...tables, deltaTable: deltaRowsName }, batch)}`,
   };
+}
+
+/** Contributions that stand in no table. */
+export const deltaRowsName = quote("_millrace_delta");
+
+/** For the beginning of `with`; in the columns of the delta table. */
+export function deltaRows(columns: readonly string[], rows: string): string {
+  return `${deltaRowsName} (${columns.join(", ")}) as (${rows}),\n`;
 }
 
 function keyNames(plan: Plan, key: readonly number[]): string[] {
@@ -207,6 +219,7 @@ export function createLog(stateTable: string, logTable: string, publicNames: rea
 
 const arrived = quote("_millrace_arrived");
 
+/** What follows `with`. */
 function printMerge(
   plan: Plan,
   key: readonly number[],
@@ -235,7 +248,7 @@ function printMerge(
   const shown =
     plan.having === null ? [] : [`old.${quote(shownColumn)} as oshown`, `new.${quote(shownColumn)} as nshown`];
   return [
-    `with ${printNet(plan, key, described, tables.deltaTable)},`,
+    `${printNet(plan, key, described, tables.deltaTable)},`,
     `changed as (merge into ${tables.stateTable} v using net d on ${sameKey("v", "d", keyNames(plan, key), tables)}`,
     ...(plan.grouped ? [`when matched and ${gone} then delete`] : []),
     `when matched then update set ${update.map(({ name, sql }) => `${name} = ${sql}`).join(", ")}`,

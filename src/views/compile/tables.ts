@@ -3,6 +3,7 @@ import type { RangeVar } from "@pgsql/types";
 import { mirrorName, quote } from "../../catalog/definitions.ts";
 import { topicsSource } from "../../catalog/topic-table.ts";
 import type { MirrorBinding } from "../compiled-view.ts";
+import { historyName, viewOfHistory } from "./history-name.ts";
 import { nearestName } from "./nearest.ts";
 import { shortList } from "./scope.ts";
 import type { SourceText } from "./source-text.ts";
@@ -14,8 +15,9 @@ export interface NamedTable {
   readonly path: readonly string[];
 }
 
-/** As messages name a table: `shop.orders`, `shop.audit.events`. */
+/** As messages name a table: `shop.orders`, `shop.audit.events`, `views.rates.history`. */
 export function tableLabel(mirror: MirrorBinding): string {
+  if (mirror.shape.history !== undefined) return `views.${historyName(mirror.shape.history.view)}`;
   return `${mirror.shape.source}.${mirrorName(mirror.shape.schema, mirror.shape.table)}`;
 }
 
@@ -44,6 +46,7 @@ export function resolveTable(name: RangeVar, mirrors: readonly MirrorBinding[], 
 
 function means(parts: readonly string[], { shape }: MirrorBinding): boolean {
   const [a, b, c] = parts;
+  if (shape.history !== undefined) return parts.length === 2 && a === "views" && b === historyName(shape.history.view);
   if (parts.length === 3) return a === shape.source && b === shape.schema && c === shape.table;
   if (parts.length === 2) {
     return (
@@ -64,7 +67,15 @@ function unknownTable(
 ) {
   const written = parts.join(".");
   if (parts.length > 1 && parts[0] === topicsSource) return unknownTopic(parts.slice(1).join("."), mirrors, source, at);
-  const captured = mirrors.filter(({ shape }) => shape.records === undefined);
+  const viewRead = parts.length === 2 && parts[0] === "views" ? viewOfHistory(parts[1] ?? "") : null;
+  if (viewRead !== null) {
+    return source.refusal("VIEW_UNKNOWN_TABLE", `the history of view "${viewRead}" is not known yet`, {
+      at,
+      hint: `It begins when view "${viewRead}" is live for the first time.`,
+      details: { table: written, history: viewRead },
+    });
+  }
+  const captured = mirrors.filter(({ shape }) => shape.records === undefined && shape.history === undefined);
   const labels = captured.map(tableLabel);
   const spellings = parts.length > 1 ? labels : captured.map(({ shape }) => shape.table);
   const topic = mirrors.find(({ shape }) => shape.records !== undefined && shape.table === written);

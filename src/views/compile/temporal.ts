@@ -17,7 +17,8 @@ import {
   print,
 } from "./bound.ts";
 import { locationOf } from "./clauses.ts";
-import { asksClock, bindMoment, clockBefore, clockNow, type Moment, type Rewriting } from "./clock.ts";
+import { asksClock, bindMoment, type ClockSide, clockNow, type Moment, printClock, type Rewriting } from "./clock.ts";
+import { type Drift, driftOf, intervalSlack } from "./drift.ts";
 import { bindExpression, type ExpressionPlace, operatorName, refuse } from "./expression.ts";
 import { clockHint } from "./function-list.ts";
 import { isMoment, type } from "./sql-type.ts";
@@ -33,6 +34,8 @@ export interface TimeFilter {
   readonly added: { readonly operator: string; readonly interval: Bound } | null;
   /** What it is compared with. */
   readonly moment: Moment;
+  /** Of what is compared with a watermark: how far from the column it can be. */
+  readonly drift?: Drift;
 }
 
 export interface TemporalPlace {
@@ -107,12 +110,31 @@ function filterOf(node: Node, value: Bound, moment: Moment, { place, tables }: T
     );
   }
   const { occurrence } = first;
+  if (topicOf(moment) !== null) return byWatermark(node, occurrence, moment, place);
   const plain = plainColumn(value);
   if (plain !== null) return { occurrence, column: plain.column, added: null, moment };
   const shifted = shiftOf(node, place);
   const column = shifted === null ? null : plainColumn(shifted.of);
   if (shifted === null || column === null) return { occurrence, column: null, added: null, moment };
   return { occurrence, column: column.column, added: shifted, moment };
+}
+
+/** The topic whose watermark it is; null for the group's clock. */
+export function topicOf({ bound }: Moment): string | null {
+  const hole = bound.parts.find((part) => typeof part !== "string" && part.kind === "clock");
+  return typeof hole === "object" && hole.kind === "clock" ? (hole.topic ?? null) : null;
+}
+
+/** A watermark moves with each batch: the rows of a move are found by an index, or not at all. */
+function byWatermark(node: Node, occurrence: Occurrence, moment: Moment, place: ExpressionPlace): TimeFilter {
+  const drift = driftOf(node, place);
+  if (drift !== null) return { occurrence, column: drift.column, added: null, moment, drift };
+  throw refuse(
+    place,
+    "how far it is from a column of time is not known",
+    locationOf(node),
+    "Compute it from one column of time by date_bin, date_trunc, at time zone and constant intervals.",
+  );
 }
 
 /** An expression with a constant interval added or taken away. */
@@ -144,49 +166,49 @@ export function flippedRows(filters: readonly Conjunct[], columns: readonly stri
   const [first] = filters;
   if (first?.time === undefined) throw new Error("no filter by time");
   const weight = quote(weightColumn);
-  const passes = (clock: string) =>
+  const passes = (clock: ClockSide) =>
     `((${filters.map(({ bound }) => printAt(bound, clock)).join(" and ")}) is true)::integer`;
   const listed = columns.map((column) => `, ${column}`).join("");
   const ranges = filters.map(({ time }) => (time === undefined ? null : printRange(time)));
   const where = ranges.includes(null) ? "" : ` where ${ranges.join(" or ")}`;
-  return `(select f.* from (select ${passes(clockNow)} - ${passes(clockBefore)} as ${weight}${listed} from ${mirrorTable(first.time.occurrence.mirror)} m${where}) f where f.${weight} <> 0)`;
+  return `(select f.* from (select ${passes("now")} - ${passes("before")} as ${weight}${listed} from ${mirrorTable(first.time.occurrence.mirror)} m${where}) f where f.${weight} <> 0)`;
 }
 
 /** An expression over the columns of one table. */
-function printAt(bound: Bound, clock: string, column = (name: string) => `m.${quote(name)}`): string {
+function printAt(bound: Bound, clock: ClockSide, column = (name: string) => `m.${quote(name)}`): string {
   return print(bound, (hole) => {
-    if (hole.kind === "clock") return clock;
+    if (hole.kind === "clock") return printClock(hole, clock);
     return hole.kind === "column" ? column(hole.column) : "";
   });
 }
 
-/** Months have no length: one that is added and taken away again may lead a few days aside. */
-function slackOf(interval: string): string {
-  return `(case when pg_catalog."date_trunc"('month', ${interval}) = interval '0' then interval '0' else interval '4 days' end)`;
-}
-
 /** Holds for every row whose answer differs between the two moments. */
-function printRange({ column, added, moment }: TimeFilter): string | null {
+function printRange({ column, added, moment, drift }: TimeFilter): string | null {
   if (column === null) return null;
-  const ends = [clockBefore, clockNow].map((clock) => printAt(moment.bound, clock)).join(", ");
+  if (drift !== undefined) {
+    // A watermark that was not there before lets in all that is before the one that is.
+    const from = `coalesce(${printAt(moment.bound, "before")}, '-infinity')`;
+    return `(m.${quote(column)} >= ${from} - ${drift.most} and m.${quote(column)} <= ${printAt(moment.bound, "now")} - ${drift.least})`;
+  }
+  const ends = (["before", "now"] as const).map((clock) => printAt(moment.bound, clock)).join(", ");
   const [low, high] = [`least(${ends})`, `greatest(${ends})`];
   if (added === null) return `(m.${quote(column)} between ${low} and ${high})`;
-  const interval = printAt(added.interval, clockNow);
+  const interval = printAt(added.interval, "now");
   const back = `${added.operator === "+" ? "-" : "+"} ${interval}`;
-  return `(m.${quote(column)} between ${low} ${back} - ${slackOf(interval)} and ${high} ${back} + ${slackOf(interval)})`;
+  return `(m.${quote(column)} between ${low} ${back} - ${intervalSlack(interval)} and ${high} ${back} + ${intervalSlack(interval)})`;
 }
 
 /** SQL for the moment at which the filter may let a row in or out next, NULL for never; without an index, the next minute. */
 function nextFlip({ occurrence, column, added, moment }: TimeFilter): string {
   if (column === null) return `(pg_catalog."date_trunc"('minute', ${clockNow}) + interval '1 minute')`;
-  if (moment.nextStep !== null) return printAt(moment.nextStep, clockNow);
-  const at = printAt(moment.bound, clockNow);
+  if (moment.nextStep !== null) return printAt(moment.nextStep, "now");
+  const at = printAt(moment.bound, "now");
   const value = `m.${quote(column)}`;
   const next = (first: string, where: string) =>
     `(select ${clockNow} + (${first} - ${at}) from ${mirrorTable(occurrence.mirror)} m where ${where})`;
   if (added === null) return next(`min(${value})`, `${value} >= ${at}`);
-  const interval = printAt(added.interval, clockNow);
-  const low = `${at} ${added.operator === "+" ? "-" : "+"} ${interval} - ${slackOf(interval)}`;
+  const interval = printAt(added.interval, "now");
+  const low = `${at} ${added.operator === "+" ? "-" : "+"} ${interval} - ${intervalSlack(interval)}`;
   const moved = (of: string) => `${of} ${added.operator} ${interval}`;
   return next(moved(`min(${value})`), `${value} >= ${low} and ${moved(value)} >= ${at}`);
 }
@@ -198,7 +220,9 @@ export function clockOf(
 ): { readonly clock?: ViewClock } {
   const filters = conjuncts.flatMap(({ time }) => time ?? []);
   if (filters.length === 0) return {};
-  return { clock: { terms: [...new Set(terms())], flips: [...new Set(filters.map(nextFlip))] } };
+  const topics = [...new Set(filters.flatMap(({ moment }) => topicOf(moment) ?? []))];
+  const flips = [...new Set(filters.filter(({ moment }) => topicOf(moment) === null).map(nextFlip))];
+  return { clock: { terms: [...new Set(terms())], flips, topics } };
 }
 
 /** An index for each column that is compared with the clock. */
@@ -210,7 +234,7 @@ export function indexesByTime(conjuncts: readonly Conjunct[]): { mirrorId: numbe
 
 /** In words, for explanations. */
 export function timeWords({ bound }: Conjunct, { occurrence, column }: TimeFilter): string {
-  const condition = printAt(bound, "now()", (name) => `${occurrence.alias}.${name}`);
+  const condition = printAt(bound, "words", (name) => `${occurrence.alias}.${name}`);
   const label = tableLabel(occurrence.mirror);
   const found =
     column === null ? `${label} is read whole, once a minute` : `found by an index of ${label} on (${column})`;

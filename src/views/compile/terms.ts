@@ -6,7 +6,6 @@
  */
 import type { DeltaTerm } from "../compiled-view.ts";
 import type { Occurrence } from "./bound.ts";
-import { clockBefore, clockNow } from "./clock.ts";
 import { type ClockOf, printContribution, type Rows } from "./contribution.ts";
 import type { Plan } from "./plan.ts";
 import { timeFilters } from "./temporal.ts";
@@ -29,9 +28,10 @@ export function makeTerms(plan: Plan, target: string): Term[] {
         if (one === occurrence) return "delta";
         return place === "after" && later.includes(one) ? "mirror less delta" : "mirror";
       };
-      const sql = `insert into ${target}\n${printContribution(plan, b, occurrence, rows)}`;
+      const contributed = printContribution(plan, b, occurrence, rows);
+      const sql = `insert into ${target}\n${contributed}`;
       const selfJoin = place === "after" && later.length > 0 ? { selfJoin: true as const } : {};
-      return { mirrorId: occurrence.mirror.id, place, sql, ...selfJoin, branch: b, occurrence };
+      return { mirrorId: occurrence.mirror.id, place, sql, rows: contributed, ...selfJoin, branch: b, occurrence };
     }),
   );
   const ordered = [...terms].sort((a, b) => a.mirrorId - b.mirrorId || rank(a) - rank(b));
@@ -48,9 +48,9 @@ export function makeClockTerms(plan: Plan, target: string): string[] {
       const place = occurrences.indexOf(occurrence);
       const rows = (one: Occurrence): Rows => (one === occurrence ? "flipped" : "mirror");
       const clockOf: ClockOf = ({ time }) => {
-        if (time === undefined) return clockNow;
+        if (time === undefined) return "now";
         if (time.occurrence === occurrence) return null;
-        return occurrences.indexOf(time.occurrence) < place ? clockNow : clockBefore;
+        return occurrences.indexOf(time.occurrence) < place ? "now" : "before";
       };
       return `insert into ${target}\n${printContribution(plan, b, occurrence, rows, clockOf)}`;
     }),

@@ -86,6 +86,7 @@ export function compileWhole({ view, version, source, mirrors, everyMs }: WholeR
           clock: {
             terms: [`insert into ${deltaTarget} select true`],
             flips: [`(${clockNow} + interval '${everyMs} ms')`],
+            topics: [],
           },
         }
       : {}),

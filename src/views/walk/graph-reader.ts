@@ -17,6 +17,8 @@ import { reach, shortestPath } from "./walk.ts";
 
 export interface GraphReadOptions {
   readonly pool: Pool;
+  /** Of who reads, where the view has a policy. */
+  readonly claims: string | null;
   /** A select of the group's position, as `GroupViews` has it. */
   readonly positionSql: string;
   /** The connection of a walk that takes longer is ended by the server. */
@@ -42,7 +44,11 @@ export async function readGraph(
   const read = new GraphRead(graphOf(view), options);
   try {
     return await withReader(options.pool, (client) =>
-      inTransaction(client, [view.publicView], options.walkMs, () => read.answer(query, client)),
+      inTransaction(
+        client,
+        { locks: [view.lock ?? view.publicView], transactionMs: options.walkMs, claims: options.claims },
+        () => read.answer(query, client),
+      ),
     );
   } catch (error) {
     throw read.running === null ? error : await options.explain(error, read.running);

@@ -5,7 +5,8 @@
 import type { SelectStmt } from "@pgsql/types";
 import type { ViewDefinition } from "../../../catalog/definitions.ts";
 import type { CompiledView, MirrorBinding } from "../../compiled-view.ts";
-import { type Bound, type Occurrence, plainColumn } from "../bound.ts";
+import { probedAsOf } from "../as-of.ts";
+import { type Bound, type Conjunct, type Occurrence, plainColumn } from "../bound.ts";
 import { locationOf } from "../clauses.ts";
 import { refuse } from "../expression.ts";
 import { viewHash } from "../hash.ts";
@@ -15,11 +16,14 @@ import { checkNames } from "../plan.ts";
 import { shortList } from "../scope.ts";
 import type { SourceText } from "../source-text.ts";
 import { hasEquality } from "../sql-type.ts";
+import { stateTables } from "../state.ts";
 import { tableLabel } from "../tables.ts";
 import { clockOf, indexesByTime } from "../temporal.ts";
 import { isOpaque, tooMany, Untraceable } from "./alternative.ts";
 import { explainKeyed } from "./explain-keyed.ts";
+import type { Among, Restricted } from "./gathered.ts";
 import { hiddenKey } from "./hidden-key.ts";
+import { nearRows } from "./near-rows.ts";
 import { printClockWays, printWay } from "./print-ways.ts";
 import { bindQuery } from "./queries.ts";
 import { queryParts } from "./set-parts.ts";
@@ -38,8 +42,8 @@ export interface KeyedRequest {
   readonly mirrors: readonly MirrorBinding[];
 }
 
-/** Throws as `compileView` does, and `Untraceable`. */
-export function compileKeyed({ view, version, source, mirrors }: KeyedRequest): CompiledView {
+/** The query bound, with what its parts share. */
+export function bindWhole({ source, mirrors }: Pick<KeyedRequest, "source" | "mirrors">) {
   let queries = 0;
   // A CTE is bound wherever it is read: CTEs that read each other twice would be bound without end.
   const bindOne: TracedBinding["bindQuery"] = (select, context) => {
@@ -50,8 +54,14 @@ export function compileKeyed({ view, version, source, mirrors }: KeyedRequest): 
   refuseOrder(source.statement, binding);
   const bind = (select: SelectStmt, into = binding) =>
     bindOne(select, { binding: into, ctes: new Map(), outer: [], path: "q", depth: 0 });
-  const plain = bind(source.statement);
-  checkNames(plain.names, binding);
+  const query = bind(source.statement);
+  checkNames(query.names, binding);
+  return { query, binding, bind };
+}
+
+/** Throws as `compileView` does, and `Untraceable`. */
+export function compileKeyed({ view, version, source, mirrors }: KeyedRequest): CompiledView {
+  const { query: plain, binding, bind } = bindWhole({ source, mirrors });
   const keyless = view.key === null && derivedKey(plain) === null;
   const hidden =
     keyless || chooseTraceKey(plain, null) === null
@@ -67,12 +77,18 @@ export function compileKeyed({ view, version, source, mirrors }: KeyedRequest): 
   const names = rowKey?.map((i) => query.names[i] ?? "") ?? null;
   const traceKey = traced.positions.map((i) => ({ name: query.names[i] ?? "", nullable: traced.nullable(i) }));
   const written = { ...binding, replacements: new Map([...binding.replacements, ...(hidden?.replacements ?? [])]) };
+  const { deltaTable } = stateTables({ view: view.name, version });
+  const near = nearRows(query, traced.positions, binding, deltaTable);
+  const restricted = (among: Among): Restricted => {
+    const inside = query.restricted(traced.positions, among);
+    return { ...inside, replacements: new Map([...inside.replacements, ...(near?.replacements ?? [])]) };
+  };
   const { deltaTarget, ...state } = makeKeyedState(
     {
       names: query.names,
       shown: plain.names,
       required,
-      query: queryParts(source.statement, query.names, written, (among) => query.restricted(traced.positions, among)),
+      query: queryParts(source.statement, query.names, written, restricted),
       rowKey: names,
       traceKey,
     },
@@ -94,7 +110,7 @@ export function compileKeyed({ view, version, source, mirrors }: KeyedRequest): 
       traced.ways.flatMap(({ conjuncts }) => conjuncts),
       () => traced.ways.flatMap((way) => printClockWays(way, deltaTarget)),
     ),
-    mirrorIndexes: indexesOf(query, traced),
+    mirrorIndexes: [...indexesOf(query, traced), ...(near === null ? [] : [near.index])],
     scans: scansOf(traced),
     explanation: explainKeyed({
       rowKey: names,
@@ -163,15 +179,15 @@ export function tablesUsed(query: TracedQuery, { used, mirrors }: TracedBinding)
 /** What the ways probe, and what the query for some keys probes: its key's own columns, and the joins from there. */
 function indexesOf(query: TracedQuery, { positions, ways }: TraceKey): ProbedIndex[] {
   const found: ProbedIndex[] = [];
-  const probe = (steps: readonly JoinStep[]) => {
+  const probe = (steps: readonly JoinStep[], conjuncts: readonly Conjunct[]) => {
     for (const { occurrence, probes, byPrimaryKey } of steps) {
       if (probes.length > 0 && !byPrimaryKey)
-        found.push({ mirrorId: occurrence.mirror.id, columns: [...probes].sort() });
+        found.push({ mirrorId: occurrence.mirror.id, columns: probedAsOf(occurrence, probes, conjuncts) });
     }
   };
   for (const way of ways) {
     found.push(...indexesByTime(way.conjuncts));
-    probe(way.steps);
+    probe(way.steps, way.conjuncts);
   }
   for (const alternative of query.alternatives) {
     const conjuncts = alternative.conjuncts.filter(({ bound }) => !isOpaque(bound) && !readsFunction(bound));
@@ -183,7 +199,8 @@ function indexesOf(query: TracedQuery, { positions, ways }: TraceKey): ProbedInd
     }
     for (const [occurrence, columns] of byTable) {
       found.push({ mirrorId: occurrence.mirror.id, columns });
-      if (alternative.occurrences.includes(occurrence)) probe(joinOrder({ ...alternative, conjuncts }, occurrence));
+      if (alternative.occurrences.includes(occurrence))
+        probe(joinOrder({ ...alternative, conjuncts }, occurrence), conjuncts);
     }
   }
   return found;

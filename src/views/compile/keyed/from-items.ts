@@ -1,5 +1,6 @@
 /** FROM of a query that is recomputed by key, as alternatives: tables, subqueries, functions, and joins of every kind. */
 import type { JoinExpr, Node, RangeFunction, RangeSubselect, RangeVar } from "@pgsql/types";
+import { validFrom, versionsTold } from "../as-of.ts";
 import { type Bound, type Conjunct, compose, listed, plainColumn, printedSize, type RowsFunction } from "../bound.ts";
 import { locationOf } from "../clauses.ts";
 import { functionName, nameOf, refuse } from "../expression.ts";
@@ -114,7 +115,9 @@ function bindNamed(name: RangeVar, context: QueryContext): TracedFrom {
   const keyed = withKeys(scope, path);
   const keys = keyed.visible.map((column) => column.bound.key);
   const key = occurrence?.mirror.shape.key?.map((column) => `#${path}.${column}`) ?? null;
-  const source: RowSource = { columns: keys, determinedBy: (known) => key?.every(known) === true };
+  const version = occurrence?.mirror.shape.history && [...occurrence.mirror.shape.history.key, validFrom];
+  const tells = [key, version?.map((column) => `#${path}.${column}`)];
+  const source: RowSource = { columns: keys, determinedBy: (known) => tells.some((one) => one?.every(known) === true) };
   const alternative: Alternative = { ...nothing, scope: keyed, occurrences, drivers: occurrences };
   return { alternatives: [alternative], facts: { ...nothingKnown(), sources: [source] } };
 }
@@ -394,6 +397,9 @@ function metByUsing(scope: Scope, conjuncts: readonly Conjunct[], using: readonl
 
 function learn(facts: RowFacts, conjuncts: readonly Conjunct[], left: RowFacts, right: RowFacts, kind: string): void {
   if (kind === "JOIN_FULL") return;
+  const met = kind === "JOIN_INNER" ? [left, right] : [kind === "JOIN_LEFT" ? right : left];
+  const columns = new Set(met.flatMap(({ sources }) => sources.flatMap((source) => source.columns)));
+  facts.implications.push(...versionsTold(conjuncts, (column) => columns.has(column)));
   for (const { equal } of conjuncts) {
     if (equal === null) continue;
     const [a, b] = [equal[0].key, equal[1].key];

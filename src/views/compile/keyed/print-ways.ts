@@ -2,7 +2,7 @@
 import { quote } from "../../../catalog/definitions.ts";
 import { type DeltaTerm, weightColumn } from "../../compiled-view.ts";
 import { type Bound, columnsOf, type Hole, type Occurrence, print } from "../bound.ts";
-import { clockNow } from "../clock.ts";
+import { printClock } from "../clock.ts";
 import { deltaTable } from "../contribution.ts";
 import { hasOneSpelling, parseType } from "../sql-type.ts";
 import { mirrorTable } from "../tables.ts";
@@ -43,7 +43,7 @@ function printKeys(way: Way, target: string, driven: string, rows: (one: Occurre
   const hole = (one: Hole): string => {
     if (one.kind === "column") return `${aliases.get(one.occurrence)}.${quote(one.column)}`;
     if (one.kind === "function") return `${aliases.get(one.of)}.${one.column}`;
-    if (one.kind === "clock") return clockNow;
+    if (one.kind === "clock") return printClock(one, "now");
     throw new Error("what cannot be traced stands in a way");
   };
   const printed = (bound: Bound) => print(bound, hole);

@@ -4,6 +4,7 @@
  * that value: every column of a plain query; group expressions; what all windows are partitioned by; DISTINCT ON.
  */
 import type { CommonTableExpr, Node, SelectStmt, WindowDef } from "@pgsql/types";
+import { versionsTold } from "../as-of.ts";
 import type { Bound } from "../bound.ts";
 import { locationOf } from "../clauses.ts";
 import { nameOf, refuse } from "../expression.ts";
@@ -193,7 +194,7 @@ class Block {
     const keys = first.outputs.map((output) => output.key);
     const facts = {
       sources: from.facts.sources,
-      implications: from.facts.implications,
+      implications: [...from.facts.implications, ...versionsTold(first.where)],
       equalities: [
         ...from.facts.equalities,
         ...first.where.flatMap(({ equal }) =>

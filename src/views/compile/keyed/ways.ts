@@ -142,6 +142,6 @@ function sameParts(a: Bound, b: Bound | undefined): boolean {
     if (part.kind === "column" && other.kind === "column") return same(part, other);
     if (part.kind === "function" && other.kind === "function")
       return part.of === other.of && part.column === other.column;
-    return part.kind === "clock" && other.kind === "clock";
+    return part.kind === "clock" && other.kind === "clock" && part.topic === other.topic;
   });
 }

@@ -1,0 +1,43 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { systemClock } from "../../src/base/clock.ts";
+import { VirtualClock } from "../../src/base/virtual-clock.ts";
+import { arrange, collectDefinitions } from "../../src/catalog/collect.ts";
+import { topicTables } from "../../src/catalog/topic-table.ts";
+import { parseQueryString } from "../../src/http/query-string.ts";
+import { parseRowQuery } from "../../src/http/row-query.ts";
+import { ViewsFixture } from "../../src/views/group-fixture.ts";
+import { openReader } from "../../src/views/reader.ts";
+import { publish, settled } from "../../src/views/topics-fixture.ts";
+import * as app from "./history-app.ts";
+
+test("the guide's requests answer what it says that they answer", async () => {
+  await using fixture = await ViewsFixture.open();
+  const definitions = arrange(collectDefinitions(app));
+  const guide = readFileSync(new URL("../../docs/guide/history.md", import.meta.url), "utf8");
+  for (const { name, settings } of definitions.topics) await fixture.engine.createTopic(name, settings);
+  const clock = new VirtualClock(Date.UTC(2026, 0, 1));
+  const group = await fixture.group(definitions.views, { topics: topicTables(definitions), clock });
+  await settled(fixture, group);
+  clock.advance(Date.UTC(2026, 5, 1) - clock.now());
+  for (const [, to = "", events = ""] of guide.matchAll(/\/v1\/topics\/(\w+) .*-d '(\[[^']*\])'/g)) {
+    const given: readonly { value: unknown; key?: string; timestamp?: string }[] = JSON.parse(events);
+    for (const { timestamp, ...event } of given) {
+      await publish(fixture, to, { ...event, ...(timestamp ? { timestamp: Date.parse(timestamp) } : {}) });
+    }
+    await settled(fixture, group, to);
+  }
+  const reader = openReader({ group, store: { readers: fixture.pool }, clock: systemClock });
+  const requests = [...guide.matchAll(/^GET \/v1\/views\/([\w.]+)\?(\S+)\n(\[.*\])$/gm)];
+  assert.equal(requests.length, guide.split("\nGET ").length - 1);
+  for (const [whole, view = "", query = "", answer = ""] of requests) {
+    const { rows } = await reader.rows(view, parseRowQuery(parseQueryString(query), { rowsMax: 10_000 }));
+    assert.deepEqual(
+      rows.map((row) => JSON.parse(row)),
+      JSON.parse(answer),
+      whole,
+    );
+  }
+  reader.close();
+});
