@@ -5,6 +5,7 @@
  * in the same one.
  */
 import type { Timer } from "../../base/clock.ts";
+import { quote } from "../../catalog/definitions.ts";
 import { type Changed, ownerOf, planHistoryChange, recordBatch, writesChanges } from "../applier-batch.ts";
 import type { PipelineStatement, StatementResult } from "../applier-pipeline.ts";
 import { forgetTable, type MirrorRow, writeFilled, writeTable, writeVersion } from "../bookkeeping.ts";
@@ -14,7 +15,7 @@ import type { GroupState } from "../group-state.ts";
 import { versionsOver } from "../group-topics.ts";
 import type { Retention } from "../retention.ts";
 import type { ViewColumn } from "../view-info.ts";
-import { bringToView, type Followed } from "./history-changes.ts";
+import { bringToView, type Followed, rowsOf } from "./history-changes.ts";
 import { beginHistory, forgetHistory, momentOf } from "./history-store.ts";
 import {
   addedColumns,
@@ -103,7 +104,7 @@ async function planAnew(
   // The mirror's id is needed behind it: it is what the last of these answers.
   const statements: PipelineStatement[] = [
     ...[...make, grantHistory(view, readerRole)].map((sql) => ({ sql, fresh: true })),
-    ...(kept ? [] : [beginHistory(view.name, atMs)]),
+    ...(kept ? [] : [beginHistory(view.name, atMs, rowsOf(view, view.publicColumns.map(quote)))]),
     ...bringToView({ view, mirror: { id: mirror?.id ?? 0, shape } }, kept ? atMs : null),
     ...retired.map((row) => writeVersion(group, row)),
     writeTable(group, shape),

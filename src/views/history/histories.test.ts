@@ -51,6 +51,28 @@ test("each change of a row closes its version and opens the next at the time of 
   ]);
 });
 
+test("the history of a view that had no rows begins with its first change, whenever that was", async () => {
+  await using fixture = await ViewsFixture.open();
+  const shop = await fixture.source("shop", [rates]);
+  // After its rows, as a view is that is defined today and gets events of before.
+  shop.atMs = noon + minute;
+  await shop.snapshot([]);
+  const group = await fixture.group([ratesView]);
+  await live(group);
+  shop.atMs = noon;
+  await shop.commit(rate("AT", "20"));
+  await fixture.settled(group);
+  shop.atMs = noon - minute;
+  await shop.commit({ table: rates, update: ["AT", "21"] });
+  await fixture.settled(group);
+  assert.deepEqual(await fixture.rows(versions), [
+    '{"country":"AT","rate":"20.00","from":"2026-03-01 12:00:00+00","to":"2026-03-01 12:00:00.000001+00"}',
+    '{"country":"AT","rate":"21.00","from":"2026-03-01 12:00:00.000001+00","to":null}',
+  ]);
+  const since = "select since::text from millrace.histories";
+  assert.deepEqual(await fixture.rows(since), ['{"since":"2026-03-01 12:00:00+00"}']);
+});
+
 const taxes = view(
   "taxes",
   sql`select s.id, s.amount * r.rate / 100 as tax from shop.sales s join ${ratesView.history} r

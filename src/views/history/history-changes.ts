@@ -9,7 +9,7 @@ import type { PipelineStatement } from "../applier-pipeline.ts";
 import { validFrom, validTo } from "../compile/as-of.ts";
 import { type CompiledView, hiddenKey, weightColumn } from "../compiled-view.ts";
 import { deltaTable, type Mirror } from "../mirror.ts";
-import { changedAt, momentOf } from "./history-store.ts";
+import { changedAt, momentOf, movedTo } from "./history-store.ts";
 import { hashOfKey, historyTable, keyHash, nextVersion, rowColumns } from "./history-table.ts";
 
 /** Why versions change. */
@@ -89,7 +89,7 @@ function nextMoment(view: string): string {
 
 function moveTime(view: string, at: string, where: string): PipelineStatement {
   return {
-    sql: `update millrace.histories set at = greatest($1::timestamptz, at + interval '1 microsecond') where view = '${view}' and ${where}`,
+    sql: `update millrace.histories set ${movedTo("greatest($1::timestamptz, at + interval '1 microsecond')")} where view = '${view}' and ${where}`,
     values: [at],
   };
 }
@@ -145,7 +145,7 @@ function images({ id, shape }: Mirror): { readonly target: string; readonly colu
 }
 
 /** What the version of the view shows. */
-function rowsOf({ publicView }: CompiledView, columns: readonly string[]): string {
+export function rowsOf({ publicView }: CompiledView, columns: readonly string[]): string {
   const rows = publicView.replace(/^create or replace view .*? as (?=select )/, "");
   return `select ${columns.map((name) => `r.${name}`).join(", ")} from (${rows}) r`;
 }

@@ -4,7 +4,7 @@ import type { PipelineStatement } from "../applier-pipeline.ts";
 /** SQLSTATE by which `millrace.history_reaches` refuses a moment; its message is the view, a space, and since when it is there. */
 export const beginsLaterState = "MR001";
 
-/** `since`: from then on no version is missing. `at`: the time of the view's last change, which no later one is before. */
+/** `since`: from then on no version is missing. `at`: the time of the view's last change, which no later one is before; the epoch where nothing was there yet. */
 export const historySchema: readonly string[] = [
   "create table if not exists millrace.histories (view text primary key, since timestamptz not null, at timestamptz not null) with (fillfactor = 30)",
   "create or replace function millrace.history_reaches(of_view text, moment timestamptz) returns boolean language plpgsql stable as $$ " +
@@ -27,15 +27,22 @@ export function momentOf(ms: number): string {
 
 const momentMsMax = Date.UTC(9999, 0);
 
-export function beginHistory(view: string, atMs: number): PipelineStatement {
+/** `rows` is a select of what the view shows. Where that is nothing, the history begins with the first change. */
+export function beginHistory(view: string, atMs: number, rows: string): PipelineStatement {
   return {
     sql:
-      "insert into millrace.histories (view, since, at) values ($1, $2::timestamptz, $2::timestamptz) " +
+      "insert into millrace.histories (view, since, at) " +
+      `select $1, $2::timestamptz, case when exists (${rows}) then $2::timestamptz else 'epoch' end ` +
       "on conflict (view) do update set since = greatest(excluded.since, histories.at + interval '1 microsecond'), " +
       "at = greatest(excluded.since, histories.at + interval '1 microsecond')",
     values: [view, momentOf(atMs)],
     fresh: true,
   };
+}
+
+/** The assignments that move the time of a view's last change to `moment`, an expression. */
+export function movedTo(moment: string): string {
+  return `at = ${moment}, since = case when at = 'epoch' then least(since, ${moment}) else since end`;
 }
 
 export function forgetHistory(view: string): PipelineStatement {
