@@ -24,6 +24,11 @@ export function rowsRelation({ name, version }: { readonly name: string; readonl
   return `millrace.${quote(`${name}__${version}_rows`)}`;
 }
 
+/** What the version shows, as a select of its own tables. */
+export function shownRows({ publicView }: Pick<CompiledView, "publicView">): string {
+  return publicView.replace(/^create or replace view .*? as (?=select )/, "");
+}
+
 export interface MirrorBinding {
   readonly id: number;
   readonly shape: TableShape;

@@ -3,15 +3,15 @@
  * of. It is read only where that is asked for, and by its own table: the public view may become another version's at any time.
  */
 import type { StoredStale } from "./bookkeeping.ts";
+import { shownRows } from "./compiled-view.ts";
 import type { GroupViews, LiveView, ReadableOptions } from "./live-view.ts";
 
 export function staleView(live: LiveView, { generation, batch, sinceMs }: StoredStale): LiveView {
   const { key, compiled, stateTable, publicView } = live;
-  const rows = compiled.publicView.replace(/^create or replace view .*? as (?=select )/, "");
   return {
     ...live,
     // Without a key what is read is the version's own already.
-    publicView: key === null ? publicView : `(${rows})`,
+    publicView: key === null ? publicView : `(${shownRows(compiled)})`,
     lock: stateTable,
     stale: { position: { generation, batch }, sinceMs },
   };

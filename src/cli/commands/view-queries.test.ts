@@ -2,13 +2,12 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Writable } from "node:stream";
 import { after, test } from "node:test";
 import { Command } from "commander";
 import { json, problem, ScriptedServer } from "../../../client/test/scripted-server.ts";
 import { VirtualClock } from "../../base/virtual-clock.ts";
+import { collectedTerminal } from "../collected-terminal.fixture.ts";
 import type { CommandContext } from "../command.ts";
-import { openTerminal } from "../terminal.ts";
 import { storeUrl, viewQueryCommands } from "./view-queries.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "millrace-query-"));
@@ -27,15 +26,7 @@ async function millrace(
   const running = join(folder, ".millrace", "running.json");
   rmSync(running, { force: true });
   if (server) writeFileSync(running, JSON.stringify({ addresses: { http: server.url }, store, groupStores }));
-  const said = { out: "", errors: "" };
-  const streamOf = (name: "out" | "errors") => {
-    const write = (chunk: unknown, _encoding: string, done: () => void) => {
-      said[name] += String(chunk);
-      done();
-    };
-    return Object.assign(new Writable({ write }), { isTTY: screen });
-  };
-  const terminal = openTerminal({ out: streamOf("out"), errors: streamOf("errors") }, () => true);
+  const { terminal, said } = collectedTerminal(screen);
   const program = new Command();
   viewQueryCommands(program, { terminal, clock, directory: folder } as unknown as CommandContext);
   await program.parseAsync(["node", "millrace", ...args]);

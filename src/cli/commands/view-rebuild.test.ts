@@ -2,12 +2,11 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Writable } from "node:stream";
 import { after, test } from "node:test";
 import { Command } from "commander";
 import { json, problem, ScriptedServer } from "../../../client/test/scripted-server.ts";
+import { collectedTerminal } from "../collected-terminal.fixture.ts";
 import type { CommandContext } from "../command.ts";
-import { openTerminal } from "../terminal.ts";
 import { viewRebuildCommand } from "./view-rebuild.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "millrace-rebuild-"));
@@ -19,15 +18,7 @@ const clock = { sleep: async () => {} };
 
 async function rebuild(server: ScriptedServer, ...args: readonly string[]): Promise<{ out: string; errors: string }> {
   writeFileSync(join(folder, ".millrace", "running.json"), JSON.stringify({ addresses: { http: server.url } }));
-  const said = { out: "", errors: "" };
-  const streamOf = (name: "out" | "errors") => {
-    const write = (chunk: unknown, _encoding: string, done: () => void) => {
-      said[name] += String(chunk);
-      done();
-    };
-    return Object.assign(new Writable({ write }), { isTTY: false });
-  };
-  const terminal = openTerminal({ out: streamOf("out"), errors: streamOf("errors") }, () => true);
+  const { terminal, said } = collectedTerminal();
   const program = new Command();
   viewRebuildCommand(program, { terminal, clock, directory: folder } as unknown as CommandContext);
   await program.parseAsync(["node", "millrace", "rebuild", ...args]);

@@ -7,7 +7,7 @@
 import { quote } from "../../catalog/definitions.ts";
 import type { PipelineStatement } from "../applier-pipeline.ts";
 import { validFrom, validTo } from "../compile/as-of.ts";
-import { type CompiledView, hiddenKey, weightColumn } from "../compiled-view.ts";
+import { type CompiledView, hiddenKey, shownRows, weightColumn } from "../compiled-view.ts";
 import { deltaTable, type Mirror } from "../mirror.ts";
 import { changedAt, momentOf, movedTo } from "./history-store.ts";
 import { hashOfKey, historyTable, keyHash, nextVersion, rowColumns } from "./history-table.ts";
@@ -145,9 +145,8 @@ function images({ id, shape }: Mirror): { readonly target: string; readonly colu
 }
 
 /** What the version of the view shows. */
-export function rowsOf({ publicView }: CompiledView, columns: readonly string[]): string {
-  const rows = publicView.replace(/^create or replace view .*? as (?=select )/, "");
-  return `select ${columns.map((name) => `r.${name}`).join(", ")} from (${rows}) r`;
+export function rowsOf(view: CompiledView, columns: readonly string[]): string {
+  return `select ${columns.map((name) => `r.${name}`).join(", ")} from (${shownRows(view)}) r`;
 }
 
 /** By their binary images, as rows of mirrors are compared. */
