@@ -181,7 +181,7 @@ function sharedRights(reader: string): string {
 export async function lockBeside(client: Client, name: string, shared: string): Promise<void> {
   await client.query(
     `select pg_terminate_backend(pid) from pg_locks join pg_stat_activity using (pid)
-      where locktype = 'advisory' and objsubid = 1 and usename = $2
+      where locktype = 'advisory' and objsubid = 1 and usename = $2 and usename <> current_user
         and ((classid::bigint << 32) | objid::bigint) = hashtext($1)::bigint`,
     [name, shared],
   );

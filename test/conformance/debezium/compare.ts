@@ -103,8 +103,10 @@ function flat({ key, value, headers }: EventText, sameness: Sameness): Map<strin
   const fields = new Map<string, string>();
   const add = (path: string, token: JsonToken) => {
     if (token.kind !== "object" || !parts.has(path)) {
+      // Debezium's order of the tables is that of a Java map, and where a message is among them it is by chance.
+      const text = path === "value.data_collections" ? textOf(sorted(token)) : textOf(token);
       // Debezium prints an object of its program in the place of a name.
-      fields.set(path, textOf(token).replace(/(LogicalDecodingMessageId)@[0-9a-f]+/g, "$1@"));
+      fields.set(path, text.replace(/(LogicalDecodingMessageId)@[0-9a-f]+/g, "$1@"));
       return;
     }
     // Two keys are one only when their members stand in the same order.
@@ -159,6 +161,12 @@ function textOf(token: JsonToken): string {
     case "object":
       return `{${[...token.members].map(([name, member]) => `${JSON.stringify(name)}:${textOf(member)}`).join(",")}}`;
   }
+}
+
+function sorted(token: JsonToken): JsonToken {
+  if (token.kind !== "array") return token;
+  const items = token.items.toSorted((a, b) => (textOf(a) < textOf(b) ? -1 : 1));
+  return { kind: "array", items };
 }
 
 function numberText(text: string): string {
