@@ -86,6 +86,29 @@ export function cleanupSuite(engineTest: EngineTest): void {
   );
 
   engineTest(
+    "what a reader of this program has not read is kept for as long again, and not longer",
+    async (engine, { clock }) => {
+      await engine.createTopic("t", { retentionMs: hourMs, segmentBytesMax: 1024 });
+      await fill(engine, "t", 40);
+      const reader = { name: "a reader", at: 20, nextOffset: (topic: string) => (topic === "t" ? reader.at : null) };
+      const letGo = engine.holdRetention(reader);
+      await eventually(clock, async () => (await engine.offsets("t", 0)).logStart > 0);
+      await clock.advance(hourMs / 4);
+      const { logStart } = await engine.offsets("t", 0);
+      assert.ok(logStart > 10 && logStart <= 20, `${logStart}`);
+      reader.at = 30;
+      await eventually(clock, async () => (await engine.offsets("t", 0)).logStart > 20);
+      letGo();
+      await eventually(clock, async () => (await engine.offsets("t", 0)).logStart === 40);
+      await fill(engine, "t", 20, 40);
+      engine.holdRetention(reader);
+      // Two hours are gone before it has read anything more.
+      await eventually(clock, async () => (await engine.offsets("t", 0)).logStart === 60);
+    },
+    ["virtual time"],
+  );
+
+  engineTest(
     "retention that is set later holds for what is there, and a topic without one keeps everything",
     async (engine, { clock }) => {
       await engine.createTopic("t", { segmentBytesMax: 1024 });

@@ -269,6 +269,14 @@ export interface Transaction {
   abort(): Promise<void>;
 }
 
+/** A reader of this program, which goes on from where it has come to. */
+export interface RetentionHolder {
+  /** For those who look into it. */
+  readonly name: string;
+  /** The next offset that it reads; null where it does not read the partition. Asked whenever records would be retired. */
+  nextOffset(topic: string, partition: number): number | null;
+}
+
 export interface Engine {
   /** A UUID made with the log; positions carry it, so that another log is recognised. */
   readonly logId: string;
@@ -328,6 +336,11 @@ export interface Engine {
    * it. Throws `SETTING_INVALID`.
    */
   setQuota(kind: "produce" | "fetch", clientId: string | null, bytesPerSecond: number | undefined): Answer<void>;
+  /**
+   * What the holder has not read is kept twice as long as the topic's retention says, and twice as much of it. Answers how to
+   * end it. A cluster retires what it retires.
+   */
+  holdRetention(holder: RetentionHolder): () => void;
   /** Bytes on disk of one topic. */
   sizeBytes(topic: string): Answer<number>;
   close(): Promise<void>;

@@ -24,6 +24,7 @@ import {
   readBatchHeader,
 } from "../records/batch-header.ts";
 import { Checkpointer } from "./checkpointer.ts";
+import { type RetentionHolder, RetentionHolders } from "./cleaner/retention-holders.ts";
 import { DiskReserve } from "./disk-reserve.ts";
 import { FilePool } from "./file-pool.ts";
 import { Journal } from "./journal.ts";
@@ -86,6 +87,7 @@ export class Log {
   readonly #catalogue: TopicCatalogue;
   readonly #topics: Topics;
   readonly #reserve: DiskReserve;
+  readonly #holders: RetentionHolders;
   #journal: Journal | undefined;
   #coordinator: TransactionCoordinator | undefined;
   #checkpointer: Checkpointer | undefined;
@@ -105,6 +107,7 @@ export class Log {
     this.#catalogue = catalogue;
     this.#topics = new Topics(context, options.directory, options.random, catalogue);
     this.#reserve = new DiskReserve(context, options.directory);
+    this.#holders = new RetentionHolders(context.diagnostics);
   }
 
   /** Throws `LOG_FORMAT_NEWER`, and `LOG_DAMAGED` when the catalogue or the journal cannot be read; a damaged partition does not stop the others. */
@@ -277,6 +280,11 @@ export class Log {
     return this.#topics.partitionsOf(topic).reduce((sum, partition) => sum + partition.sizeBytes, 0);
   }
 
+  /** As `Engine.holdRetention`. */
+  holdRetention(holder: RetentionHolder): () => void {
+    return this.#holders.add(holder);
+  }
+
   /** Makes everything durable in segments, and lets the next start begin here. */
   checkpoint(): Promise<void> {
     this.#checkpointing ??= this.#change(() => this.#writeCheckpoint()).finally(() => {
@@ -337,6 +345,7 @@ export class Log {
       transactions: this.#coordinator,
       transactionsOffset: () => this.#checkpointer?.last?.transactionsOffset ?? 0,
       reserve: this.#reserve,
+      holders: this.#holders,
     });
   }
 

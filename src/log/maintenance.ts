@@ -10,6 +10,7 @@ import { headerFault } from "../records/batch-validator.ts";
 import { cleanSegments } from "./cleaner/clean-segments.ts";
 import { type CleaningPlan, dirtiest, planCleaning } from "./cleaner/cleaning-plan.ts";
 import { planRetention } from "./cleaner/retention.ts";
+import type { RetentionHolders } from "./cleaner/retention-holders.ts";
 import type { DiskReserve } from "./disk-reserve.ts";
 import type { LogContext } from "./log-context.ts";
 import type { Partition } from "./partition.ts";
@@ -33,6 +34,7 @@ export interface MaintainedLog {
   /** Decisions from here on may still be needed by a start. */
   readonly transactionsOffset: () => number;
   readonly reserve: DiskReserve;
+  readonly holders: RetentionHolders;
 }
 
 interface Candidate {
@@ -111,6 +113,7 @@ export class Maintenance {
   }
 
   async #retain(): Promise<void> {
+    const { holders } = this.#log;
     for (const { topic, partition } of this.#served()) {
       const { settings } = topic;
       // What is only in memory is in no segment that could be closed.
@@ -123,7 +126,9 @@ export class Maintenance {
         nowMs: this.#context.clock.now(),
         logStart: partition.logStart,
         lastStable: partition.lastStable,
+        heldFrom: holders.heldFrom(topic.name, partition.place.partition),
       });
+      holders.tell(topic.name, partition.place.partition, plan);
       if (plan.count === 0) continue;
       // By its offset: others may retire or compact segments meanwhile.
       await partition.retire((segments[plan.count] as { baseOffset: number }).baseOffset);

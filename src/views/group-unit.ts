@@ -12,6 +12,7 @@ import type { Store } from "../store/store.ts";
 import { AbsentGroupReader } from "./absent-group.ts";
 import { type Group, type GroupCondition, type GroupOptions, type GroupSource, isFinal, openGroup } from "./group.ts";
 import { openReader } from "./reader.ts";
+import { holdUnread } from "./unread.ts";
 import type { ViewsReader } from "./view-info.ts";
 
 /** What a group is to keep. */
@@ -44,6 +45,7 @@ export class GroupUnit {
   readonly #options: GroupUnitOptions;
   readonly #closing = new AbortController();
   readonly #absent: ViewsReader;
+  readonly #letGo: () => void;
   #work: GroupWork;
   #open: OpenUnit | null = null;
   /** Why it is not open. */
@@ -59,6 +61,12 @@ export class GroupUnit {
     this.#absent = new AbsentGroupReader(
       () => this.#work.definitions,
       () => this.#problem,
+    );
+    this.#letGo = holdUnread(
+      options.engine,
+      name,
+      () => this.group,
+      () => this.#work.topics,
     );
   }
 
@@ -97,6 +105,7 @@ export class GroupUnit {
   async close(): Promise<void> {
     this.#closing.abort(new MillraceError("SHUTTING_DOWN", "the view group is closing"));
     await this.#running;
+    this.#letGo();
     if (!this.#open) return;
     const { reader, group, store } = this.#open;
     reader.close();

@@ -239,6 +239,11 @@ export class Group implements GroupViews {
     return this.#state.lsn(source);
   }
 
+  /** Of a partition, as its store has it; null where no view reads it. */
+  nextOffset(topic: string, partition: number): number | null {
+    return this.#state.offset(topic, partition);
+  }
+
   schemaFile(): SchemaFile {
     return this.#state.schemaFile();
   }

@@ -14,6 +14,7 @@ import { groupOf, ownerOf } from "./group-borders.ts";
 import { GroupUnit, type GroupUnitOptions, type GroupWork } from "./group-unit.ts";
 import { GroupsReader } from "./groups-reader.ts";
 import { openReader } from "./reader.ts";
+import { holdUnread } from "./unread.ts";
 import type { GroupPosition, ViewsReader } from "./view-info.ts";
 
 /** What the definitions say. */
@@ -45,15 +46,26 @@ export async function openGroups(options: GroupsOptions): Promise<Groups> {
   const { work, openStore: _, rowCacheBytesMax, told, ...rest } = options;
   const places = new Map(placesOf(work.views));
   tellOfLeft(options);
+  const held: { group: Group | null } = { group: null };
+  const letGo = holdUnread(
+    options.engine,
+    mainGroup,
+    () => held.group,
+    () => work.topics,
+  );
   const group = await openGroup({
     ...rest,
     ...workOf(mainGroup, work),
     name: mainGroup,
     told: told?.(mainGroup) ?? null,
     elsewhere: isElsewhere(mainGroup, places),
+  }).catch((error) => {
+    letGo();
+    throw error;
   });
+  held.group = group;
   const reader = openReader({ group, store: options.store, clock: options.clock, rowCacheBytesMax });
-  const groups = new Groups(options, places, { group, reader, store: options.store });
+  const groups = new Groups(options, places, { group, reader, store: options.store, letGo });
   const tried = new AbortController();
   const waited = options.clock.sleep(firstTriesMs, tried.signal).catch(() => {});
   await Promise.race([groups.start(), waited]);
@@ -65,6 +77,8 @@ interface MainGroup {
   readonly group: Group;
   readonly reader: ViewsReader;
   readonly store: Store;
+  /** Ends that the log keeps for it what it has not read. */
+  letGo(): void;
 }
 
 export class Groups {
@@ -161,6 +175,7 @@ export class Groups {
 
   async stop(): Promise<void> {
     this.reader.close();
+    this.#main.letGo();
     await Promise.all([...[...this.#units.values()].map((unit) => unit.close()), this.#main.group.close()]);
   }
 

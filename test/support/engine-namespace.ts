@@ -8,6 +8,7 @@ import type {
   Engine,
   PlacedBatch,
   ReadRequest,
+  RetentionHolder,
   TopicInfo,
   Transaction,
   TransactionalProducer,
@@ -209,6 +210,14 @@ class NamespacedEngine implements Engine {
 
   setQuota(...args: Parameters<Engine["setQuota"]>) {
     return this.#engine.setQuota(...args);
+  }
+
+  holdRetention(holder: RetentionHolder) {
+    const names = this.#names;
+    return this.#engine.holdRetention({
+      name: holder.name,
+      nextOffset: (topic, partition) => (names.has(topic) ? holder.nextOffset(names.plain(topic), partition) : null),
+    });
   }
 
   sizeBytes(topic: string) {

@@ -273,6 +273,10 @@ class ClusterEngine implements Engine {
     }
   }
 
+  holdRetention(): () => void {
+    return () => {};
+  }
+
   sizeBytes(topic: string): Promise<number> {
     return this.#ask(() => this.#topics.sizeBytes(topic));
   }

@@ -13,6 +13,7 @@ import type {
   ProducerInfo,
   ReadRequest,
   ReadResult,
+  RetentionHolder,
   TopicConfigs,
   TopicInfo,
   TopicSettings,
@@ -248,6 +249,10 @@ export class EmbeddedEngine implements Engine {
 
   #used(kind: "produce" | "fetch", clientId: string | undefined, bytes: number): number {
     return clientId === undefined ? 0 : this.#quotas.record(kind, clientId, bytes);
+  }
+
+  holdRetention(holder: RetentionHolder): () => void {
+    return this.#log.holdRetention(holder);
   }
 
   sizeBytes(topic: string): number {

@@ -17,7 +17,15 @@ type Settings = RetentionState["settings"];
 function plan(of: readonly RetainedSegment[], settings: Partial<Settings>, more: Partial<RetentionState> = {}) {
   const all = { cleanup: "delete", retentionMs: null, retentionBytes: null, ...settings } as const;
   const lastStable = (of.at(-1) as RetainedSegment).endOffset;
-  return planRetention({ segments: of, settings: all, nowMs: 10_000, logStart: 0, lastStable, ...more });
+  return planRetention({
+    segments: of,
+    settings: all,
+    nowMs: 10_000,
+    logStart: 0,
+    lastStable,
+    heldFrom: null,
+    ...more,
+  });
 }
 
 test("without limits nothing is retired", () => {
@@ -66,6 +74,7 @@ test("the active segment is never retired", () => {
       nowMs: 1,
       logStart: 0,
       lastStable: 0,
+      heldFrom: null,
     }).count,
     0,
   );
@@ -100,5 +109,30 @@ test("each rule goes on where the one before it ended", () => {
     belowLogStart: 1,
     bySize: 1,
     byTime: 2,
+    held: 0,
+    losesHeld: false,
   });
+});
+
+test("what is held stays for as long again", () => {
+  const four = segments(7999, 8000, 8500, 0);
+  const held = (heldFrom: number) => plan(four, { retentionMs: 1000 }, { heldFrom });
+  assert.deepEqual(held(300), { count: 3, belowLogStart: 0, bySize: 0, byTime: 3, held: 0, losesHeld: false });
+  assert.deepEqual(held(200), { count: 2, belowLogStart: 0, bySize: 0, byTime: 2, held: 1, losesHeld: false });
+  assert.deepEqual(held(199), { count: 1, belowLogStart: 0, bySize: 0, byTime: 1, held: 2, losesHeld: false });
+  assert.deepEqual(held(99), { count: 1, belowLogStart: 0, bySize: 0, byTime: 1, held: 2, losesHeld: true });
+});
+
+test("what is held stays while no more than twice the size is there", () => {
+  const five = segments(1, 2, 3, 4, 5);
+  const held = (heldFrom: number) => plan(five, { retentionBytes: 2000 }, { heldFrom });
+  assert.equal(held(300).count, 3);
+  assert.deepEqual(held(150), { count: 1, belowLogStart: 0, bySize: 1, byTime: 0, held: 2, losesHeld: false });
+  assert.deepEqual(held(0), { count: 1, belowLogStart: 0, bySize: 1, byTime: 0, held: 2, losesHeld: true });
+});
+
+test("what is below the log's start is held by nobody", () => {
+  const three = segments(1, 1, 1);
+  const { count, losesHeld } = plan(three, { retentionMs: 1_000_000 }, { heldFrom: 0, logStart: 200 });
+  assert.deepEqual({ count, losesHeld }, { count: 2, losesHeld: false });
 });

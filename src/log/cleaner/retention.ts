@@ -5,6 +5,8 @@
  * A segment's age is that of its largest timestamp. One in the future keeps its segment, and with it all later ones, until
  * that time has come and `retentionMs` passed. A segment without timestamps (-1) has the age of its last write; where that
  * is not known, its age retires nothing.
+ *
+ * What a reader of this program has not read yet is held: for it the time and the size are twice those of the settings.
  */
 export interface RetainedSegment {
   readonly baseOffset: number;
@@ -34,7 +36,12 @@ export interface RetentionState {
    * open transaction has written.
    */
   readonly lastStable: number;
+  /** Records from here on are held; null where nobody holds any. */
+  readonly heldFrom: number | null;
 }
+
+/** Of time and size, of what is held. */
+const heldTimes = 2;
 
 export interface RetentionPlan {
   /** Leading segments to retire. */
@@ -43,9 +50,26 @@ export interface RetentionPlan {
   readonly belowLogStart: number;
   readonly bySize: number;
   readonly byTime: number;
+  /** Segments that stay only because they are held. */
+  readonly held: number;
+  /** True when records are among those to retire that were held in vain. */
+  readonly losesHeld: boolean;
 }
 
-export function planRetention({ segments, settings, nowMs, logStart, lastStable }: RetentionState): RetentionPlan {
+export function planRetention(state: RetentionState): RetentionPlan {
+  const plan = planWith(state, state.heldFrom);
+  const unheld = state.heldFrom === null ? plan : planWith(state, null);
+  const last = state.segments[plan.count - 1];
+  const losesHeld =
+    state.heldFrom !== null && last !== undefined && plan.count > plan.belowLogStart && last.endOffset > state.heldFrom;
+  return { ...plan, held: unheld.count - plan.count, losesHeld };
+}
+
+type Counts = Omit<RetentionPlan, "held" | "losesHeld">;
+
+function planWith(state: RetentionState, heldFrom: number | null): Counts {
+  const { segments, settings, nowMs, logStart, lastStable } = state;
+  const timesOf = ({ endOffset }: RetainedSegment) => (heldFrom !== null && endOffset > heldFrom ? heldTimes : 1);
   let count = 0;
   const retireWhile = (expired: (segment: RetainedSegment) => boolean): number => {
     const before = count;
@@ -62,11 +86,11 @@ export function planRetention({ segments, settings, nowMs, logStart, lastStable 
   let bySize = 0;
   const { retentionBytes, retentionMs } = settings;
   if (retentionBytes !== null) {
-    let overBytes = -retentionBytes;
-    for (let i = count; i < segments.length; i++) overBytes += (segments[i] as RetainedSegment).sizeBytes;
+    let leftBytes = 0;
+    for (let i = count; i < segments.length; i++) leftBytes += (segments[i] as RetainedSegment).sizeBytes;
     bySize = retireWhile((segment) => {
-      overBytes -= segment.sizeBytes;
-      return overBytes >= 0;
+      leftBytes -= segment.sizeBytes;
+      return leftBytes >= retentionBytes * timesOf(segment);
     });
   }
 
@@ -74,7 +98,7 @@ export function planRetention({ segments, settings, nowMs, logStart, lastStable 
   if (retentionMs !== null) {
     byTime = retireWhile((segment) => {
       const newestMs = segment.maxTimestamp >= 0 ? segment.maxTimestamp : segment.writtenMs;
-      return newestMs !== undefined && nowMs - newestMs > retentionMs;
+      return newestMs !== undefined && nowMs - newestMs > retentionMs * timesOf(segment);
     });
   }
   return { count, belowLogStart, bySize, byTime };
