@@ -1,6 +1,7 @@
 /** What a failed batch, or a failed build, means: whose fault it is, and what is to be done. Pure. */
 import { MillraceError } from "../base/errors.ts";
 import { printDuration } from "../base/units.ts";
+import { storeFailure } from "../store/failure.ts";
 import { PipelineError } from "./applier-pipeline.ts";
 import type { StoredError } from "./bookkeeping.ts";
 import { serverError } from "./reader-errors.ts";
@@ -36,6 +37,14 @@ export function classifyFailure(error: unknown): Failure {
   if (owner === "view" || owner === "build") return { kind: owner, view: name, error: stored };
   if (owner === "mirror") return { kind: "mirror", mirrorId: Number(name), error: stored };
   return { kind: "store" };
+}
+
+/** Why a group is opened again: `STORE_UNAVAILABLE`, `STORE_DISK_FULL`, `STORE_NOT_PERMITTED`, `QUERY_TIMEOUT`; else a bug. */
+export function storeTrouble(error: unknown): MillraceError {
+  const cause = storeFailure(error instanceof PipelineError ? error.cause : error);
+  const { sqlState, message } = serverError(cause) ?? { sqlState: "", message: "" };
+  if (!storeClasses.has(sqlState.slice(0, 2))) return MillraceError.from(cause);
+  return new MillraceError("STORE_UNAVAILABLE", `the store cannot go on: ${message}`, { cause });
 }
 
 export type BuildFailure =

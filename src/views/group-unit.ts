@@ -10,6 +10,7 @@ import type { GroupDefinition, ViewDefinition } from "../catalog/definitions.ts"
 import type { TableShape } from "../schema/table-shape.ts";
 import type { Store } from "../store/store.ts";
 import { AbsentGroupReader } from "./absent-group.ts";
+import { storeTrouble } from "./applier-failure.ts";
 import { type Group, type GroupCondition, type GroupOptions, type GroupSource, isFinal, openGroup } from "./group.ts";
 import { openReader } from "./reader.ts";
 import { holdUnread } from "./unread.ts";
@@ -121,7 +122,7 @@ export class GroupUnit {
         await this.#tryOpen();
         break;
       } catch (cause) {
-        this.#failed(storeErrorOf(this.definition, MillraceError.from(cause)));
+        this.#failed(storeErrorOf(this.definition, storeTrouble(cause)));
         if (isFinal(this.#problem)) break;
       }
       tried();

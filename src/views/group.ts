@@ -12,6 +12,7 @@ import type { ProgressTable } from "../ownership/progress-table.ts";
 import { plainReader, type WireReader } from "../schema/registry/wire-reader.ts";
 import type { SchemaFile, TableShape } from "../schema/table-shape.ts";
 import type { Store } from "../store/store.ts";
+import { storeTrouble } from "./applier-failure.ts";
 import { compileView } from "./compile.ts";
 import type { CompiledView, CompileRequest } from "./compiled-view.ts";
 import { type ClockPace, clockPace } from "./group-clock.ts";
@@ -354,9 +355,10 @@ export class Group implements GroupViews {
       this.#state.changed();
       return;
     }
-    const error = MillraceError.from(cause);
+    const error = storeTrouble(cause);
     this.#condition = { kind: "waiting", error };
-    diagnostics.warn("the view group is opened again from the store", { reason: error.message });
+    const { code, message: reason } = error;
+    diagnostics.warn("the view group is opened again from the store", { code, reason });
     this.#state.changed();
   }
 

@@ -1,5 +1,6 @@
 /** What PostgreSQL said to a read, as an error of ours. */
 import { MillraceError } from "../base/errors.ts";
+import { storeFailure } from "../store/failure.ts";
 import { beginsLaterState } from "./history/history-store.ts";
 
 /** An error of the server has a SQLSTATE, one of the connection has none or Node's. */
@@ -43,7 +44,7 @@ export function errorOfRead({ code, message, hint, details }: MillraceError, rea
   });
 }
 
-/** `QUERY_TIMEOUT` for a statement that was cancelled, `STORE_UNAVAILABLE` for a store that is not there; a bug otherwise. */
+/** `QUERY_TIMEOUT` for a statement that was cancelled, `STORE_DISK_FULL`, `STORE_UNAVAILABLE` for a store that is not there; a bug otherwise. */
 export function readFailed(error: unknown): MillraceError {
   if (MillraceError.is(error)) return error;
   const server = serverError(error);
@@ -67,6 +68,7 @@ export function readFailed(error: unknown): MillraceError {
       cause: error,
     });
   }
+  if (server?.sqlState === "53100") return MillraceError.from(storeFailure(error));
   // Connection, resources, operator intervention, and a rollback that asks for another try.
   if (server === undefined || /^(08|53|57|58|40|55P03)/.test(server.sqlState)) {
     const why = error instanceof Error ? error.message : String(error);

@@ -15,7 +15,7 @@ describe("Kafka's own client for Java and librdkafka, while the broker and they 
   const long = process.env.MILLRACE_SOAK === "1";
   const size = long
     ? { seconds: 600, killEveryMs: 15_000, clientEveryMs: 10_000, pauseMs: 10, fillerBytesMax: 32_000 }
-    : { seconds: 30, killEveryMs: 3_500, clientEveryMs: 4_000, pauseMs: 5, fillerBytesMax: 32_000 };
+    : { seconds: 20, killEveryMs: 3_500, clientEveryMs: 4_000, pauseMs: 5, fillerBytesMax: 32_000 };
 
   test("nothing acknowledged is lost, doubled or torn, groups never go back, and read everything", async (t) => {
     const seed = Number(process.env.MILLRACE_TEST_SEED ?? Math.floor(Math.random() * 2 ** 31));

@@ -10,7 +10,7 @@ describe("pgbench on a PostgreSQL of its own, Millrace killed at random", { skip
   const long = process.env.MILLRACE_SOAK === "1";
   const { scale, seconds, killEveryMs } = long
     ? { scale: 10, seconds: 60, killEveryMs: 8_000 }
-    : { scale: 1, seconds: 25, killEveryMs: 4_000 };
+    : { scale: 1, seconds: 18, killEveryMs: 3_500 };
   for (let run = 1; run <= (long ? 10 : 1); run++) {
     test(`run ${run}: every state that readers see is balanced, and at the end views, topics and slot agree with the source`, async (t) => {
       const seed = Number(process.env.MILLRACE_TEST_SEED ?? Math.floor(Math.random() * 2 ** 31));
@@ -25,7 +25,7 @@ describe("the same on a real Kafka", { skip: skip || (kafkaMissing() ?? false) }
   const long = process.env.MILLRACE_SOAK === "1";
   const { scale, seconds, killEveryMs } = long
     ? { scale: 10, seconds: 60, killEveryMs: 8_000 }
-    : { scale: 1, seconds: 26, killEveryMs: 3_000 };
+    : { scale: 1, seconds: 18, killEveryMs: 3_000 };
 
   test("every state that readers see is balanced, and at the end views, topics and slot agree with the source", async (t) => {
     await using kafka = await startKafka();
