@@ -13,7 +13,7 @@ import { AbsentGroupReader } from "./absent-group.ts";
 import { storeTrouble } from "./applier-failure.ts";
 import { type Group, type GroupCondition, type GroupOptions, type GroupSource, isFinal, openGroup } from "./group.ts";
 import { openReader } from "./reader.ts";
-import { holdUnread } from "./unread.ts";
+import type { Unread } from "./unread.ts";
 import type { ViewsReader } from "./view-info.ts";
 
 /** What a group is to keep. */
@@ -27,6 +27,7 @@ export interface GroupUnitOptions extends Omit<GroupOptions, "name" | "store" | 
   readonly definition: GroupDefinition;
   readonly work: GroupWork;
   readonly rowCacheBytesMax: number;
+  readonly unread: Unread;
   openStore(definition: GroupDefinition): Promise<Store>;
   /** Another reader is to be asked from now on, or what the one before says has changed. */
   onChange(): void;
@@ -63,8 +64,7 @@ export class GroupUnit {
       () => this.#work.definitions,
       () => this.#problem,
     );
-    this.#letGo = holdUnread(
-      options.engine,
+    this.#letGo = options.unread.hold(
       name,
       () => this.group,
       () => this.#work.topics,
@@ -133,7 +133,7 @@ export class GroupUnit {
   }
 
   async #tryOpen(): Promise<void> {
-    const { definition, work: _, rowCacheBytesMax, openStore, onChange, ...options } = this.#options;
+    const { definition, work: _, unread: __, rowCacheBytesMax, openStore, onChange, ...options } = this.#options;
     const work = this.#work;
     const store = await openStore(definition);
     try {

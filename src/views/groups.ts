@@ -14,7 +14,7 @@ import { groupOf, ownerOf } from "./group-borders.ts";
 import { GroupUnit, type GroupUnitOptions, type GroupWork } from "./group-unit.ts";
 import { GroupsReader } from "./groups-reader.ts";
 import { openReader } from "./reader.ts";
-import { holdUnread } from "./unread.ts";
+import { Unread } from "./unread.ts";
 import type { GroupPosition, ViewsReader } from "./view-info.ts";
 
 /** What the definitions say. */
@@ -46,9 +46,9 @@ export async function openGroups(options: GroupsOptions): Promise<Groups> {
   const { work, openStore: _, rowCacheBytesMax, told, ...rest } = options;
   const places = new Map(placesOf(work.views));
   tellOfLeft(options);
+  const unread = new Unread(options);
   const held: { group: Group | null } = { group: null };
-  const letGo = holdUnread(
-    options.engine,
+  unread.hold(
     mainGroup,
     () => held.group,
     () => work.topics,
@@ -59,13 +59,13 @@ export async function openGroups(options: GroupsOptions): Promise<Groups> {
     name: mainGroup,
     told: told?.(mainGroup) ?? null,
     elsewhere: isElsewhere(mainGroup, places),
-  }).catch((error) => {
-    letGo();
+  }).catch(async (error) => {
+    await unread.close();
     throw error;
   });
   held.group = group;
   const reader = openReader({ group, store: options.store, clock: options.clock, rowCacheBytesMax });
-  const groups = new Groups(options, places, { group, reader, store: options.store, letGo });
+  const groups = new Groups(options, places, { group, reader, store: options.store }, unread);
   const tried = new AbortController();
   const waited = options.clock.sleep(firstTriesMs, tried.signal).catch(() => {});
   await Promise.race([groups.start(), waited]);
@@ -77,8 +77,6 @@ interface MainGroup {
   readonly group: Group;
   readonly reader: ViewsReader;
   readonly store: Store;
-  /** Ends that the log keeps for it what it has not read. */
-  letGo(): void;
 }
 
 export class Groups {
@@ -86,16 +84,18 @@ export class Groups {
   readonly reader: ViewsReader;
   readonly #options: GroupsOptions;
   readonly #main: MainGroup;
+  readonly #unread: Unread;
   readonly #units = new Map<string, GroupUnit>();
   readonly #listeners = new Set<() => void>();
   /** The group of each view that is defined. */
   readonly #places: Map<string, string>;
   #work: GroupsWork;
 
-  constructor(options: GroupsOptions, places: Map<string, string>, main: MainGroup) {
+  constructor(options: GroupsOptions, places: Map<string, string>, main: MainGroup, unread: Unread) {
     this.#options = options;
     this.#places = places;
     this.#main = main;
+    this.#unread = unread;
     this.#work = options.work;
     this.reader = new GroupsReader({
       clock: options.clock,
@@ -175,7 +175,7 @@ export class Groups {
 
   async stop(): Promise<void> {
     this.reader.close();
-    this.#main.letGo();
+    await this.#unread.close();
     await Promise.all([...[...this.#units.values()].map((unit) => unit.close()), this.#main.group.close()]);
   }
 
@@ -185,6 +185,7 @@ export class Groups {
     const unit = new GroupUnit({
       ...options,
       definition,
+      unread: this.#unread,
       work: workOf(name, this.#work),
       told: told?.(name) ?? null,
       elsewhere: isElsewhere(name, this.#places),

@@ -31,16 +31,21 @@ export interface SalesSize {
   readonly products: number;
 }
 
-/** 45 % inserts, 48 % updates (5 % of them to another customer), 6 % deletes, 1 % customers, 0.1 % products; keys are uniformly random. */
+/**
+ * 45 % inserts, 48 % updates (5 % of them to another customer), 6 % deletes, 1 % customers, 0.1 % products; keys are uniformly random.
+ * With other `inserts`, of a thousand changes, so many more of them are updates: with 60 there are as many orders after as before.
+ */
 export class SalesLoad {
   readonly #random: Random;
   readonly #size: SalesSize;
+  readonly #inserts: number;
   readonly #orders: string[] = [];
   #next = 1;
 
-  constructor(random: Random, size: SalesSize) {
+  constructor(random: Random, size: SalesSize, inserts = 449) {
     this.#random = random;
     this.#size = size;
+    this.#inserts = inserts;
     for (let i = 0; i < size.orders; i++) this.#orders.push(String(this.#next++));
   }
 
@@ -63,7 +68,7 @@ export class SalesLoad {
     const dice = this.#random.below(1_000);
     if (dice === 0) return { table: products, update: this.#product(1 + this.#random.below(this.#size.products)) };
     if (dice <= 10) return { table: customers, update: this.#customer(1 + this.#random.below(this.#size.customers)) };
-    if (dice < 460) {
+    if (dice <= 10 + this.#inserts) {
       const id = String(this.#next++);
       this.#orders.push(id);
       return { table: orders, insert: this.#order(id, this.#customerOf(id)) };
