@@ -13,7 +13,7 @@ import { dropMirrorStatements, setMirror } from "./group-mirrors.ts";
 import type { ViewEntry } from "./group-state.ts";
 import { forgetHistoryOf } from "./history/group-histories.ts";
 import { historyRelation, isHistory } from "./history/history-table.ts";
-import type { LiveView } from "./live-view.ts";
+import type { ColumnIndex, LiveView } from "./live-view.ts";
 import { livePolicy } from "./policy/live-policy.ts";
 import { staleView } from "./stale-view.ts";
 import { isOfTopic, skipRetired } from "./topic-places.ts";
@@ -154,7 +154,7 @@ export async function liveView(
     logTable: compiled.logTable,
     columns: columns as unknown as ViewColumn[],
     key: compiled.key,
-    indexes: indexes.map(({ columns }) => columns as string[]),
+    indexes: indexes as unknown as ColumnIndex[],
     compiled,
     ...(compiled.reads === undefined ? {} : { reads: compiled.reads }),
     ...(policy === undefined ? {} : { policy }),

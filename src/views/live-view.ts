@@ -10,6 +10,13 @@ import type { Relation } from "./row-relations.ts";
 import type { Upkeep } from "./upkeep.ts";
 import type { GroupPosition, ViewColumn, ViewInfo, WaitTarget } from "./view-info.ts";
 
+/** An index over columns, in its order. */
+export interface ColumnIndex {
+  readonly columns: readonly string[];
+  /** Only a B-tree has the rows in an order; SP-GiST finds spans of them too, a hash index single values. */
+  readonly method: "btree" | "spgist" | "hash";
+}
+
 /** One version of a view that can be read. Immutable: a rebuild or a new definition makes another one. */
 export interface LiveView {
   readonly name: string;
@@ -27,8 +34,8 @@ export interface LiveView {
   readonly columns: readonly ViewColumn[];
   /** Empty for a view of exactly one row; null where rows may be there several times. */
   readonly key: readonly string[] | null;
-  /** Columns of the state table's B-tree indexes in their order; partial ones and those of expressions are left out. */
-  readonly indexes: readonly (readonly string[])[];
+  /** Of the state table; partial ones and those of expressions are left out. */
+  readonly indexes: readonly ColumnIndex[];
   readonly compiled: CompiledView;
   /** Quoted and qualified: what a read of several views locks instead of `publicView`. */
   readonly lock?: string;

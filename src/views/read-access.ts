@@ -66,12 +66,16 @@ function isServed(view: Indexed, filter: Filter): boolean {
   }
   // An option that searches has its index; without it the read is refused.
   if (filter.kind !== "compare") return true;
-  return (lookupOf(view, filter) !== null && isFirst(view, filter)) || isGin(view, filter);
+  const lookup = lookupOf(view, filter);
+  return (lookup !== null && isFirst(view, filter, lookup)) || isGin(view, filter);
 }
 
+const methodsFor = { points: ["btree", "spgist", "hash"], span: ["btree", "spgist"], order: ["btree"] } as const;
+
 /** An index over the field, or one that begins with it. */
-function isFirst({ indexes, reads }: Indexed, { column, path }: Field): boolean {
-  if (path === undefined) return indexes.some(([first]) => first === column);
+function isFirst({ indexes, reads }: Indexed, { column, path }: Field, use: keyof typeof methodsFor): boolean {
+  const methods: readonly string[] = methodsFor[use];
+  if (path === undefined) return indexes.some((one) => one.columns[0] === column && methods.includes(one.method));
   return (reads?.indexes ?? []).some((one) => "fields" in one && isField(one.fields[0], { column, path }));
 }
 
@@ -144,7 +148,7 @@ function unservedOrder(view: Indexed, query: RowQuery): UnservedOrder | null {
   const own = nulls === null || (nulls === "first") === descending;
   const type = view.columns.find(({ name }) => name === field.column)?.type;
   if (!own || type === undefined || !isOrdered(type, field)) return { name: fieldName(field), field: null };
-  return isFirst(view, field) ? null : { name: fieldName(field), field };
+  return isFirst(view, field, "order") ? null : { name: fieldName(field), field };
 }
 
 function namesIn(filter: Filter): string[] {

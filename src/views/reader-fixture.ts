@@ -11,7 +11,7 @@ import { MillraceError } from "../base/errors.ts";
 import { type FindOptions, quote, type ReadOptions, type ViewDefinition } from "../catalog/definitions.ts";
 import { findIndexes, findRelation, findTables, type LiveFind } from "./find/find-columns.ts";
 import { makeExtensions } from "./find/find-extensions.ts";
-import type { GroupViews, LiveView } from "./live-view.ts";
+import type { ColumnIndex, GroupViews, LiveView } from "./live-view.ts";
 import { livePolicy } from "./policy/live-policy.ts";
 import { readIndexes } from "./read-indexes.ts";
 import { openReader, type ReaderLimits } from "./reader.ts";
@@ -101,7 +101,7 @@ export class GroupFixture implements AsyncDisposable {
     );
     for (const sql of readIndexes({ stateTable: state, reads: view.reads ?? {} }, view.columns))
       await this.admin.query(sql);
-    const indexes = await this.admin.query<{ columns: string[] }>(listIndexedColumns, [state]);
+    const indexes = await this.admin.query<ColumnIndex>(listIndexedColumns, [state]);
     const policies = { own: view.policy, wanted: view.policy };
     const policy = await livePolicy({ name, columns: view.columns }, policies, (sql) => this.admin.query(sql));
     const live = {
@@ -114,7 +114,7 @@ export class GroupFixture implements AsyncDisposable {
       logTable: log,
       columns: view.columns,
       key: view.key,
-      indexes: indexes.rows.map((row) => row.columns),
+      indexes: indexes.rows,
       compiled: {} as never,
       ...(view.reads ? { reads: view.reads } : {}),
       ...(policy ? { policy } : {}),

@@ -113,6 +113,6 @@ export const listColumns =
 /** Indexes of a table that find rows by columns alone and hold every row; those for any length among them (`wide-indexes.ts`). */
 export const listIndexedColumns =
   "select array(select a.attname::text from unnest(i.indkey::smallint[]) with ordinality as k(attnum, n) " +
-  "join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum where k.n <= i.indnkeyatts order by k.n) as columns " +
+  "join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum where k.n <= i.indnkeyatts order by k.n) as columns, m.amname as method " +
   "from pg_index i join pg_class c on c.oid = i.indexrelid join pg_am m on m.oid = c.relam " +
   "where i.indrelid = to_regclass($1) and m.amname in ('btree', 'hash', 'spgist') and i.indpred is null and i.indexprs is null and i.indisvalid";
