@@ -223,6 +223,49 @@ test("pipelined requests are answered in their order, one at a time", async () =
   assert.deepEqual(seen, ["begin 1", "end 1", "begin 2", "end 2", "begin 3", "end 3"]);
 });
 
+test("what is answered at once stands behind what was sent before it and takes longer", async () => {
+  const views = partial<Views>("views", {
+    query: async () => {
+      for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
+      return { columns: [], rows: [] };
+    },
+  });
+  await using door = await openTestDoor({ views });
+  const slow =
+    'POST /v1/query HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 18\r\n\r\n{"sql":"select 1"}';
+  const quick = (last = "") => `GET /healthz HTTP/1.1\r\nHost: localhost\r\n${last}\r\n`;
+  const answers = await raw(door, quick() + slow + quick() + slow + quick("Connection: close\r\n"));
+  assert.deepEqual(answers.match(/"(status|rows)"/g), ['"status"', '"rows"', '"status"', '"rows"', '"status"']);
+});
+
+test("no answer names a header twice, and one that ends its connection says so", async () => {
+  const refused = new MillraceError("STORE_UNAVAILABLE", "it is away");
+  const views = partial<Views>("views", { list: () => [], query: () => Promise.reject(refused) });
+  await using door = await openTestDoor({ views });
+  const from = "Host: localhost\r\nOrigin: http://localhost:3000\r\n";
+  const asked = [
+    [`GET /v1/views HTTP/1.1\r\n${from}Connection: close\r\n\r\n`, 200],
+    [`OPTIONS /v1/views HTTP/1.1\r\n${from}Connection: close\r\n\r\n`, 204],
+    [`BREW /v1/views HTTP/1.1\r\n${from}Connection: close\r\n\r\n`, 400],
+    [`TRACE /v1/views HTTP/1.1\r\n${from}Connection: close\r\n\r\n`, 405],
+    [`GET /v1/viewz HTTP/1.1\r\n${from}Connection: close\r\n\r\n`, 404],
+    [`GET /registry/subjectz HTTP/1.1\r\n${from}Connection: close\r\n\r\n`, 404],
+    [
+      `POST /v1/query HTTP/1.1\r\n${from}Connection: close\r\nContent-Type: application/json\r\nContent-Length: 18\r\n\r\n{"sql":"select 1"}`,
+      503,
+    ],
+    [`POST /v1/query HTTP/1.1\r\n${from}Content-Type: text/plain\r\nContent-Length: 1000000\r\n\r\n`, 415],
+  ] as const;
+  for (const [request, status] of asked) {
+    const head = (await raw(door, request)).split("\r\n\r\n", 1)[0] ?? "";
+    const [first, ...lines] = head.split("\r\n");
+    assert.match(first ?? "", new RegExp(`^HTTP/1.1 ${status} `));
+    const names = lines.map((line) => line.slice(0, line.indexOf(":")).toLowerCase());
+    assert.deepEqual(names, [...new Set(names)], request);
+    assert.match(head, /\r\nconnection: close(\r\n|$)/i, request);
+  }
+});
+
 test("a connection that pipelines more than its share is closed, and the next one is served", async () => {
   const views = partial<Views>("views", { list: () => [], query: () => new Promise(() => {}) });
   await using door = await openTestDoor({ views, settings: { limits: { pipelinedMax: 8, drainMs: 20 } } });

@@ -6,6 +6,7 @@
  * their order, one at a time; an error that nobody foresaw is told with a reference and stops nothing else.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { MillraceError } from "../base/errors.ts";
 import { listen } from "../base/listen.ts";
@@ -22,7 +23,7 @@ import { isHook, isInterface, isRegistry } from "./paths.ts";
 import { internalProblem, problemOf, rawProblem } from "./problem.ts";
 import { parseQueryString } from "./query-string.ts";
 import { registryProblemOf } from "./registry-answers.ts";
-import { type AnswerContext, writeBody, writeFeedHead } from "./reply.ts";
+import { writeBody, writeFeedHead } from "./reply.ts";
 import { Abort, type CallTools, type Exchange, RequestCall } from "./request-call.ts";
 import type { Call, Reply, Route } from "./route.ts";
 import { Router } from "./router.ts";
@@ -45,11 +46,15 @@ export async function openHttpDoor(deps: HttpDoorDependencies): Promise<HttpDoor
   return door;
 }
 
-/** One connection: the requests that it has sent and that are not answered yet. */
+/** One connection: the requests that it has sent and that are not answered yet, the first of which is being answered. */
 interface Connection {
-  last: Promise<void>;
-  readonly exchanges: Set<Exchange>;
+  readonly peer: string;
+  readonly exchanges: Exchange[];
+  /** Answers them, when none of them is being answered. */
+  readonly serve: () => void;
 }
+
+const endOfTurn = Promise.resolve();
 
 /** What is counted of requests with the same method, route and status. */
 interface Counted {
@@ -148,8 +153,9 @@ class Door implements HttpDoor {
     late.cancel();
   }
 
-  #onConnection(socket: Duplex): void {
-    const connection: Connection = { last: Promise.resolve(), exchanges: new Set() };
+  #onConnection(socket: Socket): void {
+    const exchanges: Exchange[] = [];
+    const connection = { peer: socket.remoteAddress ?? "", exchanges, serve: () => this.#serveAll(exchanges) };
     this.#connections.set(socket, connection);
     socket.once("close", () => {
       this.#connections.delete(socket);
@@ -173,56 +179,82 @@ class Door implements HttpDoor {
   /** Requests that were sent without awaiting answers (pipelined) take turns, as an append must not overtake another. */
   #enqueue(request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean): void {
     const connection = this.#connections.get(request.socket);
-    if (!connection || connection.exchanges.size >= this.#limits.pipelinedMax) {
+    if (!connection || connection.exchanges.length >= this.#limits.pipelinedMax) {
       request.socket.destroy();
       return;
     }
-    const exchange: Exchange = { request, response, awaitsContinue, abort: new Abort() };
-    connection.exchanges.add(exchange);
-    // Never in this very turn, in which Node has not seen yet whether the request has a body.
-    connection.last = connection.last.then(() => this.#serve(exchange, connection));
-  }
-
-  /** Never rejects. */
-  async #serve(exchange: Exchange, connection: Connection): Promise<void> {
-    const { request, response } = exchange;
-    if (request.socket.destroyed) {
-      connection.exchanges.delete(exchange);
-      return;
-    }
-    const startedMs = this.#deps.clock.monotonicMs();
-    const context = {
+    const waiting = connection.exchanges.push({
+      request,
+      response,
+      abort: new Abort(),
+      awaitsContinue,
       method: request.method ?? "GET",
       headers: request.headers,
-      peer: request.socket.remoteAddress ?? "",
-      gzipBytesMin: this.#limits.gzipBytesMin,
+      peer: connection.peer,
       cors: {},
-    } satisfies AnswerContext as { -readonly [K in keyof AnswerContext]: AnswerContext[K] };
-    const seen: { route: string; feed: boolean } = { route: "none", feed: false };
-    try {
-      if (!isHook(request.url ?? "/")) context.cors = this.#guard.admit(context.method, request.headers);
-      const answer = this.#answer(exchange, seen);
-      // What is in memory is answered without another turn.
-      const reply = answer instanceof Promise ? await answer : answer;
-      if (request.socket.destroyed) return;
-      if (this.#closing) response.setHeader("connection", "close");
-      if (reply.kind === "feed") {
-        seen.feed = true;
-        await this.#serveFeed(exchange, reply, context);
-      } else {
-        const writing = writeBody(response, reply, context);
-        if (writing) await writing;
+      closes: false,
+      route: "none",
+      isFeed: false,
+    });
+    // Never in this very turn, in which Node has not seen yet whether the request has a body.
+    if (waiting === 1) endOfTurn.then(connection.serve);
+  }
+
+  #serveAll(exchanges: Exchange[]): void {
+    for (let exchange = exchanges[0]; exchange !== undefined; exchange = exchanges[0]) {
+      const serving = this.#serve(exchange);
+      if (serving) {
+        serving.then(() => {
+          exchanges.shift();
+          this.#serveAll(exchanges);
+        });
+        return;
       }
-    } catch (error) {
-      await this.#answerError(exchange, error, context);
-    } finally {
-      const counted = this.#countedOf(context.method, seen.route, response.statusCode);
-      counted.requests.add();
-      if (!seen.feed) counted.seconds.observe((this.#deps.clock.monotonicMs() - startedMs) / 1000);
-      // A body that nobody read would be taken for the next request.
-      if (!request.complete && response.writableEnded && !response.destroyed) closeAfter(request, response);
-      connection.exchanges.delete(exchange);
+      exchanges.shift();
     }
+  }
+
+  /** What is in memory is answered at once, without a promise. Never throws or rejects. */
+  #serve(exchange: Exchange): Promise<void> | undefined {
+    if (exchange.request.socket.destroyed) return undefined;
+    const startedMs = this.#deps.clock.monotonicMs();
+    let answering: Promise<void> | undefined;
+    try {
+      answering = this.#answer(exchange);
+    } catch (error) {
+      answering = this.#answerError(exchange, error);
+    }
+    if (answering === undefined) {
+      this.#answered(exchange, startedMs);
+      return undefined;
+    }
+    return answering
+      .catch((error: unknown) => this.#answerError(exchange, error))
+      .then(() => this.#answered(exchange, startedMs));
+  }
+
+  #answer(exchange: Exchange): Promise<void> | undefined {
+    const { request, method, headers } = exchange;
+    if (!isHook(request.url ?? "/")) exchange.cors = this.#guard.admit(method, headers);
+    const reply = this.#reply(exchange);
+    return reply instanceof Promise ? reply.then((one) => this.#write(exchange, one)) : this.#write(exchange, reply);
+  }
+
+  #write(exchange: Exchange, reply: Reply): Promise<void> | undefined {
+    const { request, response } = exchange;
+    if (request.socket.destroyed) return undefined;
+    exchange.closes = this.#closing !== null;
+    if (reply.kind === "body") return writeBody(response, reply, exchange, this.#limits.gzipBytesMin);
+    exchange.isFeed = true;
+    return this.#serveFeed(exchange, reply);
+  }
+
+  #answered({ request, response, method, route, isFeed }: Exchange, startedMs: number): void {
+    const counted = this.#countedOf(method, route, response.statusCode);
+    counted.requests.add();
+    if (!isFeed) counted.seconds.observe((this.#deps.clock.monotonicMs() - startedMs) / 1000);
+    // A body that nobody read would be taken for the next request.
+    if (!request.complete && response.writableEnded && !response.destroyed) closeAfter(request, response);
   }
 
   #countedOf(given: string, route: string, status: number): Counted {
@@ -236,9 +268,8 @@ class Door implements HttpDoor {
     }));
   }
 
-  #answer(exchange: Exchange, seen: { route: string }): Promise<Reply> | Reply {
-    const { request } = exchange;
-    const method = request.method ?? "GET";
+  #reply(exchange: Exchange): Promise<Reply> | Reply {
+    const { request, method } = exchange;
     if (this.#closing) throw new MillraceError("SHUTTING_DOWN", "Millrace is stopping");
     if (request.rawHeaders.length / 2 > this.#limits.headerCountMax) {
       throw new MillraceError(
@@ -248,33 +279,31 @@ class Door implements HttpDoor {
     }
     const { path, search } = splitTarget(request.url ?? "/");
     if (method === "OPTIONS") return { kind: "body", status: 204, type: null, body: "", headers: this.#options(path) };
-    if (this.#deps.files === null || isInterface(path)) return this.#handle(exchange, seen, path, search);
+    if (this.#deps.files === null || isInterface(path)) return this.#handle(exchange, path, search);
     return answerFile(this.#deps.files, method, path).then((file) => {
-      if (!file) return this.#handle(exchange, seen, path, search);
-      seen.route = "console";
+      if (!file) return this.#handle(exchange, path, search);
+      exchange.route = "console";
       return file;
     });
   }
 
-  #handle(exchange: Exchange, seen: { route: string }, path: string, search: string): Promise<Reply> | Reply {
-    const { request } = exchange;
-    const method = request.method ?? "GET";
+  #handle(exchange: Exchange, path: string, search: string): Promise<Reply> | Reply {
+    const { method, headers } = exchange;
     const { route, segments } = this.#router.match(method, path);
-    seen.route = route.path;
+    exchange.route = route.path;
     const call = (caller: Caller) => {
       const query = parseQueryString(search);
       checkParameters(route, query);
-      const target = { method, headers: request.headers, segments, query, search, caller };
-      return new RequestCall(exchange, this.#callTools, target);
+      return new RequestCall(exchange, this.#callTools, { segments, query, search, caller });
     };
     if (route.callers) {
-      const known = this.#callers.of(request.headers, route);
+      const known = this.#callers.of(headers, route);
       if (known instanceof Promise) return known.then((one) => this.#handleFor(one, route, call(one.caller)));
       return known.caller.kind === "anyone"
         ? route.handle(call(known.caller))
         : this.#handleFor(known, route, call(known.caller));
     }
-    if (route.access === "key") this.#guard.authenticate(request.headers, route);
+    if (route.access === "key") this.#guard.authenticate(headers, route);
     return route.handle(call(anyone));
   }
 
@@ -301,13 +330,13 @@ class Door implements HttpDoor {
     return { allow: known ? "GET, HEAD, OPTIONS" : this.#router.allow(path) };
   }
 
-  async #serveFeed(exchange: Exchange, reply: Extract<Reply, { kind: "feed" }>, context: AnswerContext): Promise<void> {
-    const { response, abort } = exchange;
+  async #serveFeed(exchange: Exchange, reply: Extract<Reply, { kind: "feed" }>): Promise<void> {
+    const { response, abort, method } = exchange;
     const release = this.#streams.reserve();
     try {
       const feed = await reply.open(abort.signal);
-      writeFeedHead(response, context);
-      if (context.method === "HEAD") {
+      writeFeedHead(response, exchange);
+      if (method === "HEAD") {
         await feed.return?.();
         response.end();
       } else await this.#streams.serve(response, feed, reply.of);
@@ -316,7 +345,7 @@ class Door implements HttpDoor {
     }
   }
 
-  async #answerError(exchange: Exchange, thrown: unknown, context: AnswerContext): Promise<void> {
+  async #answerError(exchange: Exchange, thrown: unknown): Promise<void> {
     const { request, response } = exchange;
     if (response.headersSent || request.socket.destroyed) {
       response.destroy();
@@ -329,27 +358,16 @@ class Door implements HttpDoor {
       error = internalProblem(reference);
     }
     const form = isRegistry(splitTarget(request.url ?? "/").path) ? registryProblemOf : problemOf;
-    const { status, headers, body } = form(error, 1 + this.#deps.random.below(4));
+    const problem = form(error, 1 + this.#deps.random.below(4));
+    const { "content-type": type = "application/problem+json", ...others } = problem.headers;
+    const headers: Record<string, string> = others;
+    if (error.code === "METHOD_NOT_ALLOWED") headers.allow = String(error.details.allow);
+    if (typeof error.details.acceptEncoding === "string") headers["accept-encoding"] = error.details.acceptEncoding;
+    if (typeof error.details.contentRange === "string") headers["content-range"] = error.details.contentRange;
+    exchange.closes = this.#closing !== null || !request.complete;
+    const reply = { kind: "body", status: problem.status, type, body: problem.body, headers } as const;
     try {
-      await writeBody(
-        response,
-        {
-          kind: "body",
-          status,
-          type: headers["content-type"] ?? "application/problem+json",
-          body,
-          headers: {
-            ...headers,
-            ...(error.code === "METHOD_NOT_ALLOWED" ? { allow: String(error.details.allow) } : {}),
-            ...(typeof error.details.acceptEncoding === "string"
-              ? { "accept-encoding": error.details.acceptEncoding }
-              : {}),
-            ...(typeof error.details.contentRange === "string" ? { "content-range": error.details.contentRange } : {}),
-            ...(this.#closing || !request.complete ? { connection: "close" } : {}),
-          },
-        },
-        context,
-      );
+      await writeBody(response, reply, exchange, this.#limits.gzipBytesMin);
     } catch {
       response.destroy();
     }

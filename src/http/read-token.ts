@@ -47,9 +47,10 @@ export function waitForViews(
   reads: readonly ViewRead[],
   text = tokenTextOf(call),
 ): Promise<void> | undefined {
+  const seen = headerText(call, "millrace-seen");
+  if (text === undefined && seen === undefined) return undefined;
   if (text === now) return waitForNow(call, views, sources, waitMs, reads);
   const waits = tokensIn(text).map((token) => waitForToken(token, call, views, sources, waitMs, reads));
-  const seen = headerText(call, "millrace-seen");
   if (seen !== undefined) waits.push(waitForToken(decodeToken(seen), call, views, sources, waitMs, []));
   return waits.length <= 1 ? waits[0] : Promise.all(waits).then(() => undefined);
 }

@@ -11,57 +11,63 @@ export interface AnswerContext {
   readonly method: string;
   readonly headers: IncomingHttpHeaders;
   readonly peer: string;
-  readonly gzipBytesMin: number;
   /** Of the guard. */
   readonly cors: Readonly<Record<string, string>>;
+  /** The connection ends with the answer. */
+  readonly closes: boolean;
 }
+
+type BodyReply = Extract<Reply, { kind: "body" }>;
+
+/** Names and values in turn, as Node takes them without looking for what was set before. */
+type HeaderList = string[];
 
 /** Hands the answer to the socket: at once, or, where it is compressed first, when that is done. */
 export function writeBody(
   response: ServerResponse,
-  reply: Extract<Reply, { kind: "body" }>,
+  reply: BodyReply,
   context: AnswerContext,
+  gzipBytesMin: number,
 ): Promise<void> | undefined {
-  const headers: Record<string, string | number> = {
-    "cache-control": "no-store",
-    "x-content-type-options": "nosniff",
-    ...reply.headers,
-    ...context.cors,
-  };
-  if (reply.headers?.vary !== undefined) vary(headers, reply.headers.vary, context.cors.vary);
-  if (matches(context, headers.etag)) {
-    response.writeHead(304, headers).end();
+  const { status, type, body } = reply;
+  const isUnchanged = matches(context, reply.headers?.etag);
+  if (isUnchanged || type === null) {
+    response.writeHead(isUnchanged ? 304 : status, headersOf(reply, context)).end();
     return undefined;
   }
-  if (reply.type === null) {
-    response.writeHead(reply.status, headers).end();
-    return undefined;
-  }
-  headers["content-type"] = reply.type;
-  const bytes = Buffer.byteLength(reply.body);
-  if (gzipPays(bytes, reply.type, context)) return writeCompressed(response, reply, headers, context.method);
-  headers["content-length"] = bytes;
+  const bytes = Buffer.byteLength(body);
+  if (bytes >= gzipBytesMin && gzipPays(type, context)) return writeCompressed(response, reply, type, context);
+  const headers = headersOf(reply, context);
+  headers.push("content-type", type, "content-length", String(bytes));
   // A text goes out together with the head, in one write.
-  response.writeHead(reply.status, headers).end(context.method === "HEAD" ? undefined : reply.body);
+  response.writeHead(status, headers).end(context.method === "HEAD" ? undefined : body);
   return undefined;
 }
 
 async function writeCompressed(
   response: ServerResponse,
-  reply: Extract<Reply, { kind: "body" }>,
-  headers: Record<string, string | number>,
-  method: string,
+  reply: BodyReply,
+  type: string,
+  context: AnswerContext,
 ): Promise<void> {
-  headers["content-encoding"] = "gzip";
-  vary(headers, String(headers.vary ?? ""), "Accept-Encoding");
   const body = await compress(reply.body, { level: constants.Z_BEST_SPEED });
   if (response.destroyed) return;
-  headers["content-length"] = body.length;
-  response.writeHead(reply.status, headers).end(method === "HEAD" ? undefined : body);
+  const headers = headersOf(reply, context, "Accept-Encoding");
+  headers.push("content-type", type, "content-encoding", "gzip", "content-length", String(body.length));
+  response.writeHead(reply.status, headers).end(context.method === "HEAD" ? undefined : body);
 }
 
-function vary(headers: Record<string, string | number>, ...names: readonly (string | undefined)[]): void {
-  headers.vary = names.filter((one) => one !== undefined && one !== "").join(", ");
+/** All but those of the body; `varies` is what the answer depends on beside what the reply and the guard name. */
+function headersOf({ headers = {} }: BodyReply, { cors, closes }: AnswerContext, varies?: string): HeaderList {
+  const list: HeaderList = ["x-content-type-options", "nosniff"];
+  if (closes) list.push("connection", "close");
+  if (headers["cache-control"] === undefined) list.push("cache-control", "no-store");
+  for (const name in headers) if (name !== "vary") list.push(name, headers[name] as string);
+  for (const name in cors) if (name !== "vary") list.push(name, cors[name] as string);
+  const vary = headers.vary ?? cors.vary ?? varies;
+  if (vary !== undefined)
+    list.push("vary", [headers.vary, cors.vary, varies].filter((one) => one !== undefined).join(", "));
+  return list;
 }
 
 /** A feed's head. */
@@ -78,19 +84,16 @@ export function writeFeedHead(response: ServerResponse, context: AnswerContext):
   });
 }
 
-function matches({ method, headers }: AnswerContext, etag: string | number | undefined): boolean {
+function matches({ method, headers }: AnswerContext, etag: string | undefined): boolean {
   const wanted = headers["if-none-match"];
   if (etag === undefined || wanted === undefined || (method !== "GET" && method !== "HEAD")) return false;
   const weak = (tag: string) => tag.trim().replace(/^W\//, "");
-  return wanted.trim() === "*" || wanted.split(",").some((tag) => weak(tag) === weak(String(etag)));
+  return wanted.trim() === "*" || wanted.split(",").some((tag) => weak(tag) === weak(etag));
 }
 
 /** On this machine bytes are free and the processor is not; behind a proxy on it they are not free after all. */
-function gzipPays(bytes: number, type: string, { headers, peer, gzipBytesMin }: AnswerContext): boolean {
-  if (
-    bytes < gzipBytesMin ||
-    !/^(text\/|application\/(json|problem\+json|javascript|x-ndjson|vnd\.pgrst\.object\+json))/.test(type)
-  )
+function gzipPays(type: string, { headers, peer }: AnswerContext): boolean {
+  if (!/^(text\/|application\/(json|problem\+json|javascript|x-ndjson|vnd\.pgrst\.object\+json))/.test(type))
     return false;
   const accepted = (headers["accept-encoding"] ?? "")
     .split(",")

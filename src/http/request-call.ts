@@ -5,6 +5,7 @@ import type { Caller } from "../views/policy/caller.ts";
 import { bodyPieces } from "./body-pieces.ts";
 import type { Guard } from "./guard.ts";
 import type { QueryParameter } from "./query-string.ts";
+import type { AnswerContext } from "./reply.ts";
 import { type BodyLimits, readBody } from "./request-body.ts";
 import type { Call } from "./route.ts";
 
@@ -27,13 +28,18 @@ export class Abort {
   }
 }
 
-/** A request and its answer on their connection. */
-export interface Exchange {
+/** A request and its answer on their connection, and what is known of it so far. */
+export interface Exchange extends AnswerContext {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   /** Aborted when the peer is gone or the door closes. */
   readonly abort: Abort;
   readonly awaitsContinue: boolean;
+  cors: Readonly<Record<string, string>>;
+  closes: boolean;
+  /** Of the route's path; none before one is found. */
+  route: string;
+  isFeed: boolean;
 }
 
 /** Of the door, the same for all requests. */
@@ -54,13 +60,9 @@ export class RequestCall implements Call {
   readonly #exchange: Exchange;
   readonly #tools: CallTools;
 
-  constructor(
-    exchange: Exchange,
-    tools: CallTools,
-    target: Pick<Call, "method" | "headers" | "segments" | "query" | "search" | "caller">,
-  ) {
-    this.method = target.method;
-    this.headers = target.headers;
+  constructor(exchange: Exchange, tools: CallTools, target: Pick<Call, "segments" | "query" | "search" | "caller">) {
+    this.method = exchange.method;
+    this.headers = exchange.headers;
     this.segments = target.segments;
     this.query = target.query;
     this.search = target.search;

@@ -104,8 +104,8 @@ export function json(value: unknown, status = 200, headers?: Readonly<Record<str
 }
 
 /** JSON that is text already. */
-export function jsonText(body: string, status = 200, headers?: Readonly<Record<string, string>>): Reply {
-  return { kind: "body", status, type: "application/json", body, ...(headers ? { headers } : {}) };
+export function jsonText(body: string, status = 200, headers: Readonly<Record<string, string>> = {}): Reply {
+  return { kind: "body", status, type: "application/json", body, headers };
 }
 
 export function text(body: string, type = "text/plain; charset=utf-8"): Reply {

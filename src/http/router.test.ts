@@ -41,6 +41,40 @@ test("an empty segment is no name", () => {
   }
 });
 
+test("a path has the route of a naive search: its segments one by one, literals first", () => {
+  const paths = ["/a", "/a/b", "/a/{x}", "/{x}/b", "/a/{x}/c", "/a/b/{y}/c", "/{x}/{y}/{z}", "/{x}/b/c", "/ab/{x}"];
+  const known = new Router(paths.map((path) => route("GET", path)));
+  const naive = (segments: readonly string[]) =>
+    paths
+      .map((path) => path.slice(1).split("/"))
+      .filter(
+        (parts) =>
+          parts.length === segments.length &&
+          parts.every((part, i) => (part.startsWith("{") ? segments[i] !== "" : part === segments[i])),
+      )
+      // At the first segment where two of them differ, the literal one.
+      .sort((one, other) => {
+        const at = one.findIndex((part, i) => part.startsWith("{") !== other[i]?.startsWith("{"));
+        return at < 0 ? 0 : one[at]?.startsWith("{") ? 1 : -1;
+      })[0];
+  const segment = fc.constantFrom("a", "b", "c", "ab", "", "d");
+  fc.assert(
+    fc.property(fc.array(segment, { minLength: 1, maxLength: 5 }), (segments) => {
+      const wanted = naive(segments);
+      const path = `/${segments.join("/")}`;
+      if (!wanted) {
+        assert.throws(() => known.match("GET", path), hasCode("ROUTE_UNKNOWN"));
+        return;
+      }
+      const match = known.match("GET", path);
+      assert.equal(match.route.path, `/${wanted.join("/")}`);
+      const values = wanted.flatMap((part, i) => (part.startsWith("{") ? [[part.slice(1, -1), segments[i]]] : []));
+      assert.deepEqual(match.segments, Object.fromEntries(values));
+    }),
+    { numRuns: 500 },
+  );
+});
+
 test("any method and path is a route, ROUTE_UNKNOWN or METHOD_NOT_ALLOWED", () => {
   const segment = fc.oneof(fc.constantFrom("v1", "views", "topics", "live", "", "..", "%"), fc.string());
   fc.assert(

@@ -9,12 +9,13 @@ export interface Match {
 }
 
 interface Node {
-  readonly literals: Map<string, Node>;
+  /** Few, so that comparing costs less than hashing a text that is new with each request. */
+  readonly literals: (readonly [text: string, next: Node])[];
   parameter: Node | null;
   readonly routes: Map<string, Place>;
 }
 
-/** A route, and which segments of its path are parameters. */
+/** A route, and which segments of its path are parameters, in their order. */
 interface Place {
   readonly route: Route;
   readonly parameters: readonly { readonly name: string; readonly at: number }[];
@@ -40,8 +41,7 @@ export class Router {
 
   /** HEAD is answered by GET. Throws `ROUTE_UNKNOWN` with the nearest path, and `METHOD_NOT_ALLOWED` with `details.allow`. */
   match(method: string, path: string): Match {
-    const segments = segmentsOf(path);
-    const found = find(this.#root, segments, 0);
+    const found = find(this.#root, path, 1);
     if (!found) throw this.#unknown(path);
     const place = found.routes.get(method === "HEAD" ? "GET" : method);
     if (!place) {
@@ -51,14 +51,12 @@ export class Router {
         details: { allow },
       });
     }
-    const values: Record<string, string> = {};
-    for (const { name, at } of place.parameters) values[name] = segments[at] ?? "";
-    return { route: place.route, segments: values };
+    return { route: place.route, segments: segmentsOf(path, place) };
   }
 
   /** The value of `Allow` for a path that exists. Throws `ROUTE_UNKNOWN`. */
   allow(path: string): string {
-    const found = find(this.#root, segmentsOf(path), 0);
+    const found = find(this.#root, path, 1);
     if (!found) throw this.#unknown(path);
     return allowOf(found);
   }
@@ -85,7 +83,7 @@ export class Router {
 }
 
 function node(): Node {
-  return { literals: new Map(), parameter: null, routes: new Map() };
+  return { literals: [], parameter: null, routes: new Map() };
 }
 
 function child(parent: Node, segment: string): Node {
@@ -93,36 +91,40 @@ function child(parent: Node, segment: string): Node {
     parent.parameter ??= node();
     return parent.parameter;
   }
-  let next = parent.literals.get(segment);
-  if (!next) {
-    next = node();
-    parent.literals.set(segment, next);
-  }
+  const known = parent.literals.find(([text]) => text === segment);
+  if (known) return known[1];
+  const next = node();
+  parent.literals.push([segment, next]);
   return next;
 }
 
-/** As `split` would have it, which costs more. */
-function segmentsOf(path: string): string[] {
-  const segments: string[] = [];
-  for (let from = 1; ; ) {
-    const slash = path.indexOf("/", from);
-    if (slash < 0) {
-      segments.push(path.slice(from));
-      return segments;
-    }
-    segments.push(path.slice(from, slash));
-    from = slash + 1;
+/** `from` is where the segment begins that comes next. */
+function find(at: Node, path: string, from: number): Node | undefined {
+  const slash = path.indexOf("/", from);
+  const end = slash < 0 ? path.length : slash;
+  for (const [text, next] of at.literals) {
+    if (text.length !== end - from || !path.startsWith(text, from)) continue;
+    const found = findNext(next, path, end);
+    if (found) return found;
   }
+  return at.parameter && end > from ? findNext(at.parameter, path, end) : undefined;
 }
 
-function find(at: Node, segments: readonly string[], depth: number): Node | undefined {
-  const segment = segments[depth];
-  if (segment === undefined) return at.routes.size > 0 ? at : undefined;
-  // A look-up hashes the segment, which is new with each request.
-  const literal = at.literals.size > 0 ? at.literals.get(segment) : undefined;
-  const found = literal && find(literal, segments, depth + 1);
-  if (found) return found;
-  return at.parameter && segment !== "" ? find(at.parameter, segments, depth + 1) : undefined;
+function findNext(at: Node, path: string, end: number): Node | undefined {
+  if (end < path.length) return find(at, path, end + 1);
+  return at.routes.size > 0 ? at : undefined;
+}
+
+/** The parameters of a path that has the place's form. */
+function segmentsOf(path: string, { parameters }: Place): Record<string, string> {
+  const values: Record<string, string> = {};
+  let [from, segment] = [1, 0];
+  for (const { name, at } of parameters) {
+    for (; segment < at; segment++) from = path.indexOf("/", from) + 1;
+    const slash = path.indexOf("/", from);
+    values[name] = slash < 0 ? path.slice(from) : path.slice(from, slash);
+  }
+  return values;
 }
 
 function allowOf(found: Node): string {

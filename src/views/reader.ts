@@ -246,12 +246,11 @@ class Reader implements ViewsReader {
 
   row: ViewsReader["row"] = (view, key, select, asked = {}) => {
     const options = { ...asked, select };
-    const from = { group: this.#groupFor(asked), select: this.#run };
-    const readable = () => from.group.readable(view);
-    return (
-      this.#byKey.find(readable(), key, options) ??
-      this.#again(`view "${view}"`, () => this.#byKey.read(readable(), key, options, from))
-    );
+    const group = this.#groupFor(asked);
+    const inMemory = this.#byKey.find(group.readable(view), key, options);
+    if (inMemory) return inMemory;
+    const from = { group, select: this.#run };
+    return this.#again(`view "${view}"`, () => this.#byKey.read(group.readable(view), key, options, from));
   };
 
   graph: ViewsReader["graph"] = (view, query, signal) =>

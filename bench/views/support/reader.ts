@@ -2,6 +2,8 @@
  * Readers in a process of their own: keep connections open and ask for rows by random keys, each when the one before it on
  * its connection was answered. Written on sockets, so that it costs little beside what it measures.
  *
+ * Tells its parent when it begins to count, and then what it has counted.
+ *
  *   reader.ts <port> <path before the key> <keys> <connections> <seconds> <warm seconds>
  */
 import { connect } from "node:net";
@@ -14,9 +16,9 @@ const requests = Array.from({ length: keys }, (_, key) =>
 );
 const latenciesMs: number[] = [];
 let refused = 0;
-let answered = 0;
 const beginMs = performance.now() + warmSeconds * 1_000;
 const endMs = beginMs + seconds * 1_000;
+setTimeout(() => process.send?.("begun"), warmSeconds * 1_000);
 
 function read(): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -39,7 +41,6 @@ function read(): Promise<void> {
       waiting = waiting === null ? chunk : Buffer.concat([waiting, chunk]);
       if (!isWhole(waiting)) return;
       const nowMs = performance.now();
-      answered++;
       if (nowMs >= beginMs && nowMs < endMs) {
         if (waiting.toString("latin1", 9, 12) === "200") latenciesMs.push(nowMs - sentMs);
         else refused++;
@@ -63,7 +64,6 @@ const at = (share: number) =>
   latenciesMs[Math.min(latenciesMs.length - 1, Math.floor(latenciesMs.length * share))] ?? 0;
 process.send?.({
   refused,
-  answered,
   perSecond: latenciesMs.length / seconds,
   p50Ms: at(0.5),
   p99Ms: at(0.99),
