@@ -38,4 +38,5 @@ export type {
   TopicLiveOptions,
   TopicUpdate,
 } from "./topic.ts";
+export type { BelowQuery, TreeQuery } from "./tree.ts";
 export type { Key, Page, ViewClient } from "./view.ts";

@@ -37,6 +37,9 @@ export interface Comparison<Value> {
   /** An expression of PostgreSQL's jsonpath finds something in the column (`$.items[*] ? (@.price > 10)`), or is true of it (`$.total > 100`). */
   readonly jsonpath?: string;
   readonly jsonmatch?: string;
+  /** Patterns of PostgreSQL's ltree, in a view with the option `tree`; there `cd` and `cs` are below and above a path. */
+  readonly lquery?: string;
+  readonly ltxtquery?: string;
   /** Resembles a text, in a view with the option `fuzzy`: 30 % unless said, and for a part of the text 60 %. */
   readonly similar?: Similar;
   readonly wordSimilar?: Similar;
@@ -99,6 +102,8 @@ export interface Found {
   readonly _geohash?: string | null;
   /** Of `zoom`, as `zoom/x/y`. */
   readonly _tile?: string | null;
+  /** Of a tree: how many labels the path has. */
+  readonly _depth?: number;
   /** HTML by column, with `<mark>` around the words of `search`. */
   readonly _highlight?: Readonly<Record<string, string>>;
 }
@@ -143,7 +148,7 @@ export type Parameter = readonly [string, string];
 const operators = [
   ...(["eq", "neq", "gt", "gte", "lt", "lte", "like", "ilike", "match", "imatch", "is", "isdistinct"] as const),
   ...(["sl", "sr", "nxr", "nxl", "adj"] as const),
-  ...(["jsonpath", "jsonmatch"] as const),
+  ...(["jsonpath", "jsonmatch", "lquery", "ltxtquery"] as const),
 ];
 
 export function conditionParameters<Row>(conditions: Conditions<Row>): Parameter[] {

@@ -17,12 +17,14 @@ import {
   asOfParameter,
   conditionParameters,
   type Found,
+  type Parameter,
   pageParameters,
   type RowsQuery,
   selectParameter,
 } from "./row-query.ts";
 import type { SelectedRow } from "./selected-row.ts";
 import { jsonOf, type Transport } from "./transport.ts";
+import { type BelowQuery, type TreeQuery, treeParameters, treeSegment } from "./tree.ts";
 
 export interface Page<Row> extends ReadonlyArray<Row> {
   /** For `cursor` of the next page; null on the last one. */
@@ -61,9 +63,17 @@ export class ViewClient<Row extends object, App = unknown, Name = unknown> {
   ): Promise<Page<SelectedRow<App, Name, Select>>>;
   /** The same where the caller says what its rows have. */
   rows<Selected extends object>(query: RowsQuery<Row> & { readonly select: string }): Promise<Page<Selected>>;
-  async rows(query: RowsQuery<Row> = {}): Promise<Page<object>> {
-    const answer = await this.#transport.read(this.#path(), "views", {
-      query: pageParameters(query),
+  rows(query: RowsQuery<Row> = {}): Promise<Page<object>> {
+    return this.#page(this.#path(), pageParameters(query), query);
+  }
+
+  async #page<Shown extends object>(
+    path: string,
+    parameters: readonly Parameter[],
+    query: Pick<RowsQuery<Row>, "after" | "count" | "signal">,
+  ): Promise<Page<Shown>> {
+    const answer = await this.#transport.read(path, "views", {
+      query: parameters,
       after: query.after,
       ...(query.count === undefined ? {} : { headers: { prefer: `count=${query.count}` } }),
       ...(query.signal ? { signal: query.signal } : {}),
@@ -72,7 +82,7 @@ export class ViewClient<Row extends object, App = unknown, Name = unknown> {
     if (!Array.isArray(rows)) throw new MillraceClientError("ANSWER_INVALID", "the answer is no list of rows");
     const next = nextCursor(answer.headers.get("link"));
     const total = /\/(\d+)$/.exec(answer.headers.get("content-range") ?? "")?.[1];
-    return Object.assign(rows as object[], {
+    return Object.assign(rows as Shown[], {
       next,
       token: answer.headers.get("millrace-token"),
       total: total === undefined ? null : Number(total),
@@ -129,6 +139,37 @@ export class ViewClient<Row extends object, App = unknown, Name = unknown> {
       ["to", String(to)],
     ];
     return this.#graph("path", ends, query);
+  }
+
+  /** Rows at a path and below it, in a view with the option `tree`. */
+  below<Column extends keyof Row = keyof Row>(
+    path: string,
+    query: BelowQuery<Row, Column> = {},
+  ): Promise<Page<Pick<Row, Column> & Found>> {
+    return this.#tree(treeSegment(path), query);
+  }
+
+  /** Rows one level below a path. */
+  children<Column extends keyof Row = keyof Row>(
+    path: string,
+    query: TreeQuery<Row, Column> = {},
+  ): Promise<Page<Pick<Row, Column> & Found>> {
+    return this.#tree(`${treeSegment(path)}/children`, query);
+  }
+
+  /** Rows above a path, the uppermost first. */
+  ancestors<Column extends keyof Row = keyof Row>(
+    path: string,
+    query: TreeQuery<Row, Column> = {},
+  ): Promise<Page<Pick<Row, Column> & Found>> {
+    return this.#tree(`${treeSegment(path)}/ancestors`, query);
+  }
+
+  #tree<Shown extends object, Column extends keyof Row>(
+    path: string,
+    query: BelowQuery<Row, Column>,
+  ): Promise<Page<Shown>> {
+    return this.#page(`${this.#path()}/tree/${path}`, treeParameters(query), query);
   }
 
   async #graph<Answer>(kind: string, ends: [string, string][], query: EdgesQuery<Row>): Promise<Answer> {

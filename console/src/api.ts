@@ -35,7 +35,12 @@ export interface ViewInfo {
   readonly policy?: string;
   /** Of a view that is run again as a whole. */
   readonly refresh?: { readonly every: string; readonly behind: boolean };
-  readonly window?: { readonly ends: string; readonly grace: string; readonly emit: "updates" | "final" };
+  readonly window?: {
+    readonly ends: string;
+    readonly grace: string;
+    readonly session?: { readonly gap: string; readonly by: readonly string[] };
+    readonly emit: "updates" | "final";
+  };
   readonly watermarks?: readonly { readonly topic: string; readonly at: string | null }[];
   /** Of a view that is published to a topic. */
   readonly publishing?: {

@@ -50,7 +50,7 @@ function Details({ view }: { view: ViewInfo }) {
       ${view.group === "main" ? null : html`<${Fact} name="Group">${view.group}<//>`}
       <${Fact} name="Class">${view.class}<//>
       ${view.refresh ? html`<${Fact} name="Run again">every ${view.refresh.every}${view.refresh.behind ? ", behind now" : ""}<//>` : null}
-      ${view.window ? html`<${Fact} name="Window">ends by ${view.window.ends}, ${view.window.emit === "final" ? "shown when it is over" : "shown from its first event on"}<//>` : null}
+      ${view.window ? html`<${Fact} name="Window">${view.window.session ? `sessions by ${view.window.session.by.join(", ")} with gaps of ${view.window.session.gap}; ` : ""}ends by ${view.window.ends}, ${view.window.emit === "final" ? "shown when it is over" : "shown from its first event on"}<//>` : null}
       ${(view.watermarks ?? []).map(({ topic, at }) => html`<${Fact} key=${topic} name="Watermark"><a href="#/topics/${topic}">${topic}</a> ${at ?? "not known yet"}<//>`)}
       <${Fact} name="Key"><span class="mono">${view.key === null ? "none, rows may be equal" : view.key.join(", ") || "one row"}</span><//>
       <${Fact} name="Changes"><span class="num">${count(view.changes)}</span><//>

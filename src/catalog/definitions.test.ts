@@ -133,6 +133,10 @@ test("an option that does not exist is refused with those that do", () => {
     '{"geo": {"lat": "a"}}': /a column is named by a text/,
     '{"geo": {"lat": "a", "lng": "b"}}': /"lng", which is none/,
     '{"geo": null}': /geo cannot be used/,
+    '{"tree": []}': /tree cannot be used: it names no column/,
+    '{"tree": [5]}': /a column is named by a text/,
+    '{"tree": ["a", "a"]}': /names a column twice/,
+    '{"tree": null}': /tree cannot be used/,
   };
   for (const [options, message] of Object.entries(bad)) {
     refused("DEFINITION_INVALID", message, () => view("a", sql`select 1`, JSON.parse(options)));

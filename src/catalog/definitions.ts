@@ -54,7 +54,7 @@ export {
   type WebhookVerifier,
   webhook,
 } from "./define/webhook.ts";
-export type { ViewWindow, WindowInput } from "./define/window-option.ts";
+export type { SessionInput, ViewSession, ViewWindow, WindowInput } from "./define/window-option.ts";
 
 export type SourceDefinition = PostgresDefinition;
 export type AnyTopicDefinition = TopicDefinition<never, unknown>;

@@ -98,7 +98,12 @@ export interface ViewAnswer {
   /** Of one that is run again as a whole. */
   readonly refresh?: { readonly every: string; readonly behind: boolean };
   /** Of one whose rows belong to windows that end, and of that of its late events. */
-  readonly window?: { readonly ends: string; readonly grace: string; readonly emit: "updates" | "final" };
+  readonly window?: {
+    readonly ends: string;
+    readonly grace: string;
+    readonly session?: { readonly gap: string; readonly by: readonly string[] };
+    readonly emit: "updates" | "final";
+  };
   readonly watermarks?: readonly { readonly topic: string; readonly at: string | null }[];
   readonly state:
     | { readonly kind: "live"; readonly replacement?: BuildProgress }

@@ -15,7 +15,9 @@ interface House extends AsyncDisposable {
   readonly door: HttpDoor;
 }
 
-const order = (id: number, customer_id: number) => ({ id, customer_id, title: `order ${id}`, next: id + 1 });
+const order = (id: number, customer_id: number) => {
+  return { id, customer_id, title: `order ${id}`, next: id + 1, place: `all.${id}` };
+};
 
 /** Orders 1 and 3 are customer 7's, order 2 is customer 8's. */
 async function open(overrides: DoorOverrides = {}, policy = "customer_id = claim('sub')"): Promise<House> {
@@ -25,12 +27,14 @@ async function open(overrides: DoorOverrides = {}, policy = "customer_id = claim
     column("customer_id", "integer"),
     column("title", "text"),
     column("next", "integer"),
+    column("place", "text"),
   ];
   await fixture.createView("orders", {
     columns,
     key: ["id"],
     policy,
     reads: { graph: { from: "id", to: "next" } },
+    find: { search: null, fuzzy: [], geo: null, tree: ["place"] },
   });
   await fixture.createView("public", { columns: [column("id", "integer")], key: ["id"] });
   await fixture.commit("orders", { upsert: [order(1, 7), order(2, 8), order(3, 7)] });
@@ -79,6 +83,10 @@ const rowPaths: Readonly<Record<string, (door: HttpDoor, headers: Record<string,
   "GET /v1/views/{view}/graph/neighbours": (door, headers) => graph(door, headers, "neighbours?of=2"),
   "GET /v1/views/{view}/graph/reach": (door, headers) => graph(door, headers, "reach?of=2"),
   "GET /v1/views/{view}/graph/path": (door, headers) => graph(door, headers, "path?from=2&to=3"),
+  "GET /v1/views/{view}/tree/{path}": (door, headers) => tree(door, headers, "all"),
+  "GET /v1/views/{view}/tree/{path}/children": (door, headers) => tree(door, headers, "all/children"),
+  "GET /v1/views/{view}/tree/{path}/ancestors": async (door, headers) =>
+    (await tree(door, headers, "all.1.a/ancestors")) + (await tree(door, headers, "all.2.a/ancestors")),
   "POST /v1/read": async (door, headers) => {
     const body = JSON.stringify({ reads: [{ view: "orders" }, { view: "orders", key: 2 }] });
     return (
@@ -89,6 +97,10 @@ const rowPaths: Readonly<Record<string, (door: HttpDoor, headers: Record<string,
 
 async function graph(door: HttpDoor, headers: Record<string, string>, query: string): Promise<string> {
   return (await ask(door, `/v1/views/orders/graph/${query}`, { headers })).text;
+}
+
+async function tree(door: HttpDoor, headers: Record<string, string>, path: string): Promise<string> {
+  return (await ask(door, `/v1/views/orders/tree/${path}`, { headers })).text;
 }
 
 /** What is in an answer that shows an order of customer 8's. */

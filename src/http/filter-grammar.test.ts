@@ -120,6 +120,27 @@ test("inside parentheses an array or an object in braces is one value", () => {
   assert.throws(() => parseGroupFilter("or", `(${open})`), isFilterInvalid);
 });
 
+test("patterns of a tree are taken as they are, in parentheses also in double quotes", () => {
+  const pattern = (is: string, text: string, negated = false) => {
+    return { kind: "tree", column: "path", question: { is, text }, negated };
+  };
+  assert.deepEqual(parseColumnFilter("path", "lquery.*.a{1,2}.!b|c"), pattern("lquery", "*.a{1,2}.!b|c"));
+  assert.deepEqual(parseColumnFilter("path", "not.ltxtquery.a & !(b, c)"), pattern("ltxtquery", "a & !(b, c)", true));
+  assert.deepEqual(parseGroupFilter("or", '(path.lquery.Top.*,path.not.lquery."*{1,}.a",path.cd.Top.a)'), {
+    kind: "or",
+    negated: false,
+    of: [pattern("lquery", "Top.*"), pattern("lquery", "*{1,}.a", true), compare("path", "cd", ["Top.a"])],
+  });
+  for (const [field, text] of [
+    ["path->a", "lquery.a"],
+    ["path", "lquery"],
+    ["path", `lquery.${"a".repeat(1_001)}`],
+    ["path", `ltxtquery.${"a".repeat(1_001)}`],
+  ] as const) {
+    assert.throws(() => parseColumnFilter(field, text), isFilterInvalid, text);
+  }
+});
+
 test("an operator that is not known is refused with the one that was meant", () => {
   assert.throws(
     () => parseColumnFilter("status", "equ.paid"),

@@ -8,6 +8,7 @@
  *     in    = in.(a,b,"c,d")        is = is.null | is.not_null | is.true | is.false | is.unknown
  *     json = jsonpath.$.items[*] ? (@.price > 10) | jsonmatch.$.total > 100
  *     similar = similar.smith | similar(0.5).smith | word_similar.smith
+ *     tree = lquery.*.Astronomy.* | ltxtquery.Europe & !Transport
  *     any   = eq(any).{a,b,"c,d"}   all = like(all).{a*,*b}        fts = fts.a&b | fts(english).a&b
  *
  * A value at the top is taken to its end, as it is; inside parentheses it ends at `,` or `)` unless it stands in double
@@ -33,6 +34,8 @@ const depthMax = 16;
 const conditionsMax = 500;
 const valuesMax = 1_000;
 const similarLengthMax = 1_000;
+const treePatterns = ["lquery", "ltxtquery"] as const;
+const treePatternLengthMax = 1_000;
 /** Characters behind open braces, all of them together: what looks ahead must not be quadratic. */
 const lookedMax = 100_000;
 /** What ends a name or an operator that stands in no quotes. */
@@ -84,6 +87,8 @@ class FilterParser extends TextScanner {
     const negated = this.take("not.");
     const similar = this.#similar(field, negated, until);
     if (similar) return similar;
+    const pattern = this.#treePattern(field, negated, until);
+    if (pattern) return pattern;
     const { operator, ...modifier } = this.#operator();
     const values = this.#values(operator, modifier.quantifier !== undefined, until);
     if (until === "end") this.expectEnd();
@@ -110,6 +115,16 @@ class FilterParser extends TextScanner {
     const text = until === "end" ? this.#rest() : this.#value();
     if (text.length > similarLengthMax) throw this.invalid(`compares more than ${similarLengthMax} characters`);
     return { kind: "similar", column, text, part: found.part, threshold: found.threshold, negated };
+  }
+
+  #treePattern({ column, path }: Field, negated: boolean, until: "end" | "term"): Filter | null {
+    const is = treePatterns.find((one) => this.take(`${one}.`));
+    if (is === undefined) return null;
+    if (path) throw this.invalid(`compares a place inside a column with ${is}`, "A tree is of a whole column.");
+    const text = until === "end" ? this.#rest() : this.#value();
+    if (text.length > treePatternLengthMax)
+      throw this.invalid(`has a pattern of more than ${treePatternLengthMax} characters`);
+    return { kind: "tree", column, question: { is, text }, negated };
   }
 
   #values(operator: FilterOperator, quantifier: boolean, until: "end" | "term"): string[] {

@@ -1,5 +1,6 @@
 /** What an answer says of how it was read: `Millrace-Warning` and `Millrace-Suggestion`, lists of structured fields (RFC 9651), and `Millrace-Stale`. */
-import type { UnindexedRead } from "../views/view-info.ts";
+import type { GroupPosition, UnindexedRead } from "../views/view-info.ts";
+import { groupToken } from "./read-token.ts";
 
 /** One of the reads of an answer; `read` is its place among several. */
 export interface ReadOfAnswer {
@@ -47,4 +48,9 @@ export function structuredText(text: string): string {
     return plain ? String.fromCharCode(byte) : `%${byte.toString(16).padStart(2, "0")}`;
   });
   return `%"${bytes.join("")}"`;
+}
+
+/** What the rows show, and their tag: the same ones have the same. */
+export function readHeaders(position: GroupPosition, tag: string): Record<string, string> {
+  return { "millrace-token": groupToken(position), etag: `W/"${tag}"`, "cache-control": "no-cache" };
 }

@@ -11,6 +11,7 @@ import { json, type Route } from "./route.ts";
 import { sourceRoutes } from "./source-routes.ts";
 import { systemRoutes } from "./system-routes.ts";
 import { topicRoutes } from "./topic-routes.ts";
+import { treeRoutes } from "./tree-routes.ts";
 import { viewRebuildRoute } from "./view-rebuild.ts";
 import { viewRoutes } from "./view-routes.ts";
 
@@ -20,6 +21,7 @@ export function createRoutes(deps: HttpDoorDependencies, limits: HttpLimits): re
     ...viewRoutes(deps, limits),
     viewRebuildRoute(deps),
     ...graphRoutes(deps, limits),
+    ...treeRoutes(deps, limits),
     manyReadsRoute(deps, limits),
     ...sourceRoutes(deps),
     ...hookRoutes(deps),

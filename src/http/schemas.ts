@@ -169,6 +169,7 @@ export const components = {
       ),
       fuzzy: array(string),
       geo: nullable(object({ lat: string, lon: string })),
+      "tree?": array(string),
     }),
     "reads?": object({
       "graph?": object({ from: string, to: string, "label?": string, "weight?": string }),
@@ -194,7 +195,12 @@ export const components = {
       description: "Of a view that is run again as a whole; behind when something that it reads has changed since.",
     },
     "window?": {
-      ...object({ ends: string, grace: string, emit: { enum: ["updates", "final"] } }),
+      ...object({
+        ends: string,
+        grace: string,
+        "session?": object({ gap: string, by: array(string) }),
+        emit: { enum: ["updates", "final"] },
+      }),
       description: "Of a view whose rows belong to windows that end, and of that of its late events.",
     },
     "watermarks?": {

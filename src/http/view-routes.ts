@@ -1,23 +1,21 @@
 /** `/v1/views`, `/v1/explain` and `/v1/query`. */
-import { createHash } from "node:crypto";
 import { MillraceError } from "../base/errors.ts";
 import { printDuration } from "../base/units.ts";
 import { mainGroup } from "../catalog/definitions.ts";
 import type { PublicationInfo } from "../publish/publication-info.ts";
-import type { GroupPosition, RowAnswer, ViewInfo } from "../views/view-info.ts";
+import type { RowAnswer, ViewInfo } from "../views/view-info.ts";
 import { callerErrors, callerParameters, viewsFor } from "./callers.ts";
 import type { HttpDoorDependencies } from "./door-dependencies.ts";
 import type { HttpLimits } from "./door-settings.ts";
-import { parsePreferences } from "./preferences.ts";
 import { errorJson } from "./problem.ts";
 import { decodeSegment } from "./query-string.ts";
-import { staleHeaders, suggestionHeaders, warningHeaders } from "./read-headers.ts";
+import { readHeaders, staleHeaders } from "./read-headers.ts";
 import { afterParameters, groupToken, waitForViews } from "./read-token.ts";
 import { jsonBodyOf } from "./request-body.ts";
 import { type Call, json, jsonText, type Parameter, type Reply, type Route, text } from "./route.ts";
-import { acceptedForm, rowFormTypes, rowsBody } from "./row-form.ts";
+import { rowFormTypes } from "./row-form.ts";
 import { parseLiveQuery, parseRowOptions, parseRowQuery } from "./row-query.ts";
-import { rangeAnswer } from "./row-range.ts";
+import { rowsReply } from "./rows-reply.ts";
 import { anything, array, boolean, integer, list, object, ref, string } from "./schemas.ts";
 
 export const readErrors = [
@@ -52,7 +50,7 @@ export const rowErrors = [
 
 const otherForms = { [rowFormTypes.lines]: string, "text/csv": string, [rowFormTypes.object]: ref("Row") };
 
-const rowHeaders: readonly Parameter[] = [
+export const rowHeaders: readonly Parameter[] = [
   { name: "Prefer", in: "header", about: "count=exact, planned or estimated; handling=strict.", schema: string },
   { name: "Range", in: "header", about: "0-24: these rows, as limit and offset.", schema: string },
 ];
@@ -80,6 +78,20 @@ const findRouteParameters: readonly Parameter[] = [
   { name: "zoom", in: "query", about: "Adds _tile, as zoom/x/y: 0 to 24.", schema: integer },
 ];
 
+export const rowsAnswers: Route["answers"] = {
+  200: {
+    about: "The rows; Link has the next page, Content-Range their places.",
+    schema: array(ref("Row")),
+    also: otherForms,
+  },
+  206: {
+    about: "As 200, where the rows were counted and there are more.",
+    schema: array(ref("Row")),
+    also: otherForms,
+  },
+  304: { about: "The rows are those of the ETag that was sent." },
+};
+
 const staleParameter: Parameter = {
   name: "stale",
   in: "query",
@@ -94,7 +106,7 @@ const asOfParameter: Parameter = {
   schema: { ...string, format: "date-time" },
 };
 
-const rowParameters: readonly Parameter[] = [
+export const rowParameters: readonly Parameter[] = [
   {
     name: "select",
     in: "query",
@@ -153,52 +165,9 @@ export function viewRoutes(
       callers: true,
       parameters: [...rowParameters, ...rowHeaders],
       openQuery: true,
-      answers: {
-        200: {
-          about: "The rows; Link has the next page, Content-Range their places.",
-          schema: array(ref("Row")),
-          also: otherForms,
-        },
-        206: {
-          about: "As 200, where the rows were counted and there are more.",
-          schema: array(ref("Row")),
-          also: otherForms,
-        },
-        304: { about: "The rows are those of the ETag that was sent." },
-      },
+      answers: rowsAnswers,
       errors: [...readErrors, ...tokenErrors, ...rowErrors],
-      handle: async (call) => {
-        const view = viewOf(call);
-        const form = acceptedForm(call.headers.accept);
-        const { count, applied } = parsePreferences(call.headers.prefer);
-        const query = parseRowQuery(call.query, limits, call.headers.range);
-        await waitForViews(call, viewsFor(views, call), sources, limits.tokenWaitMs, [{ view, ...query }]);
-        const answer = await viewsFor(views, call).rows(view, {
-          ...query,
-          // A second row is what says that the first one is not the only one.
-          ...(form === "object" ? { limit: Math.min(query.limit, 2) } : {}),
-          ...(form === "csv" ? { form: "cells" } : {}),
-          ...(count === null ? {} : { count }),
-        });
-        const body = rowsBody(form, answer.rows, answer.columns ?? [], view);
-        const range = rangeAnswer(query.cursor === null ? query.offset : null, answer.rows.length, answer.total);
-        return {
-          kind: "body",
-          status: range.status,
-          type: rowFormTypes[form],
-          body,
-          headers: {
-            ...readHeaders(answer.position, tagOf(form === "json" ? body : `${form}\n${body}`)),
-            ...range.headers,
-            ...staleHeaders([answer]),
-            ...suggestionHeaders(answer.suggestions),
-            ...warningHeaders([{ view, unindexed: answer.unindexed }]),
-            vary: "Accept, Prefer, Range",
-            ...(applied === null ? {} : { "preference-applied": applied }),
-            ...(answer.next === null ? {} : linkTo(call, answer.next, query.limit)),
-          },
-        };
-      },
+      handle: (call) => rowsReply(call, { view: viewOf(call), views, sources, limits }, parseRowQuery),
     },
     {
       method: "GET",
@@ -343,7 +312,12 @@ export function viewJson(view: ViewInfo, publication: PublicationInfo | undefine
     ...(versions && { versions: { name: versions.name, keep: versions.keepMs && printDuration(versions.keepMs) } }),
     ...(refresh && { refresh: { every: printDuration(refresh.everyMs), behind: refresh.behind } }),
     ...(window && {
-      window: { ends: window.ends, grace: printDuration(window.graceMs), emit: window.final ? "final" : "updates" },
+      window: {
+        ends: window.ends,
+        grace: printDuration(window.graceMs),
+        ...(window.session && { session: { gap: printDuration(window.session.gapMs), by: window.session.by } }),
+        emit: window.final ? "final" : "updates",
+      },
     }),
     ...(watermarks && {
       watermarks: watermarks.map(({ topic, atMs }) => ({
@@ -377,27 +351,6 @@ export function lastEventIdOf(call: Call): string | null {
   const header = call.headers["last-event-id"];
   const value = Array.isArray(header) ? header[0] : header;
   return value === undefined || value === "" ? null : value;
-}
-
-function tagOf(body: string): string {
-  return createHash("sha256").update(body).digest("base64url").slice(0, 22);
-}
-
-function readHeaders(position: GroupPosition, tag: string): Record<string, string> {
-  return { "millrace-token": groupToken(position), etag: `W/"${tag}"`, "cache-control": "no-cache" };
-}
-
-/** The same address with the cursor of the next page, relative to this one. */
-function linkTo(call: Call, cursor: string, limit: number): Record<string, string> {
-  const search = new URLSearchParams();
-  for (const { name, value } of call.query) {
-    if (name !== "cursor" && name !== "offset" && name !== "after") search.append(name, value);
-  }
-  // A range says how many, and the next page has none.
-  if (call.headers.range !== undefined) search.set("limit", String(limit));
-  search.append("cursor", cursor);
-  // Header values are bytes of ASCII: URLSearchParams has encoded everything else.
-  return { link: `<?${search}>; rel="next"` };
 }
 
 async function readQuery(

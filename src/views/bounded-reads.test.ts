@@ -117,6 +117,31 @@ const cases: readonly { readonly about: string; readonly text: string; readonly 
     is: "keyed",
     text: "select max(n) as hi from orders group by customer_id",
   },
+  {
+    about: "grouping sets of extremes over a join",
+    is: "keyed",
+    text: "select c.id, c.name, o.n, grouping(c.name, o.n) as level, max(o.id) as last from orders o join customers c on c.id = o.customer_id group by c.id, rollup (c.name, o.n)",
+  },
+  {
+    about: "groups of groups by an aggregate",
+    is: "keyed",
+    text: "select last, count(*) as n from (select customer_id, max(id) as last from orders group by customer_id) m group by last",
+  },
+  {
+    about: "the number and the sum of groups",
+    is: "keyed",
+    text: "select count(*) as n, sum(hi) as s from (select customer_id, max(n) as hi from orders group by customer_id) m",
+  },
+  {
+    about: "ranks among groups by an aggregate",
+    is: "keyed",
+    text: "select customer_id, rank() over (partition by last order by hi) as place from (select customer_id, max(id) as last, max(n) as hi from orders group by customer_id) m",
+  },
+  {
+    about: "groups of groups of groups",
+    is: "keyed",
+    text: "select n, count(*) as times, max(last) as latest from (select last, count(*) as n from (select customer_id, max(id) as last from orders group by customer_id) m group by last having count(*) < 5) g where last < 100000000 group by last, n",
+  },
 ];
 
 const orders: MirrorBinding = { id: 1, shape: shape("orders", ["id", "customer_id", "n"]) };
@@ -161,7 +186,7 @@ test(`a changed row among ${rows} reads at most ${tuplesMax} rows, whatever the 
       for (const statement of [
         `drop view views.v`,
         ...compiled.drop,
-        "drop table if exists pg_temp.dv_v__1, pg_temp.fr_v__1",
+        ...compiled.connect.map((sql) => `drop table pg_temp.${/ if not exists ("(?:[^"]|"")+")/.exec(sql)?.[1]}`),
       ])
         await client.query(statement);
     }
@@ -191,7 +216,9 @@ async function create(client: pg.Client, compiled: CompiledView): Promise<void> 
     );
   for (const statement of [...compiled.create, compiled.fill, compiled.publicView, ...compiled.connect])
     await client.query(statement);
-  await client.query(`analyze shop.orders; analyze shop.customers; analyze ${compiled.stateTable}`);
+  await client.query(
+    `analyze shop.orders; analyze shop.customers; analyze ${[compiled.stateTable, ...(compiled.innerTables ?? [])].join(", ")}`,
+  );
 }
 
 /** Rows that one batch read of the mirrors and of the view's state. */

@@ -13,15 +13,16 @@ import type { Binding } from "./compile/from.ts";
 import { viewHash } from "./compile/hash.ts";
 import { withHistory } from "./compile/history-option.ts";
 import { Inlining, viewsRead } from "./compile/inlining.ts";
+import { type CompileOuter, compileOverInner } from "./compile/inner/compile-over.ts";
 import { joinOrder } from "./compile/join-order.ts";
 import { chooseKey, groupKey } from "./compile/key.ts";
 import { Untraceable } from "./compile/keyed/alternative.ts";
-import { compileKeyed, type ProbedIndex } from "./compile/keyed/compile-keyed.ts";
+import { compileKeyed } from "./compile/keyed/compile-keyed.ts";
+import type { ProbedIndex } from "./compile/keyed/trace-rows.ts";
 import { makePlan } from "./compile/make-plan.ts";
 import { makeMultisetState } from "./compile/multiset-state.ts";
 import { type Plan, withKey } from "./compile/plan.ts";
 import { refuseWithoutPolicy, withPolicy } from "./compile/policy.ts";
-import { traceQuery } from "./compile/query-trace.ts";
 import { withReferences } from "./compile/references.ts";
 import { loadParser, type SourceText } from "./compile/source-text.ts";
 import { makeState } from "./compile/state.ts";
@@ -53,7 +54,7 @@ export function compileViewSync(request: CompileRequest): CompiledView {
     (view, source) => {
       if (compileSource({ ...request, view }, source, whole).class === "whole") whole.push(view.name);
     },
-    (view, source) => withWindow(view, source, (written) => traceQuery(request.mirrors, written)),
+    (view, source) => withWindow(view, source, request.mirrors),
   );
   const source = inlining.sourceOf(request.view);
   const found = withFind(compileSource(request, source, whole), request.view, source);
@@ -145,7 +146,28 @@ function compileByKey(
     const compiled = compileKeyed({ view, version, source, mirrors });
     return { ...compiled, mirrorIndexes: withoutPrefixes(compiled.mirrorIndexes) };
   } catch (cause) {
-    throw cause instanceof Untraceable ? refusal : cause;
+    if (!(cause instanceof Untraceable)) throw cause;
+    return compileOver({ view, mirrors, version }, source, refusal);
+  }
+}
+
+/** What cannot be traced to tables may be to the rows of a subquery. */
+function compileOver(request: CompileRequest, source: SourceText, refusal: MillraceError): CompiledView {
+  const outer: CompileOuter = ({ source: over, ...rest }) => {
+    try {
+      return compilePlanned(rest, over);
+    } catch (cause) {
+      if (!MillraceError.is(cause) || cause.code !== "VIEW_UNSUPPORTED") throw cause;
+      return compileKeyed({ ...rest, source: over });
+    }
+  };
+  try {
+    const compiled = compileOverInner({ ...request, source }, outer);
+    return { ...compiled, mirrorIndexes: withoutPrefixes(compiled.mirrorIndexes) };
+  } catch (cause) {
+    if (!MillraceError.is(cause)) throw cause instanceof Untraceable ? refusal : cause;
+    // What is run again as a whole may have a key that nothing proves.
+    throw /^VIEW_KEY_/.test(cause.code) && request.view.refreshMs === undefined ? cause : refusal;
   }
 }
 

@@ -32,6 +32,8 @@ export function shownRows({ publicView }: Pick<CompiledView, "publicView">): str
 export interface MirrorBinding {
   readonly id: number;
   readonly shape: TableShape;
+  /** Of a table that a version keeps for itself: where its rows and their changes stand, in SQL, and what people call it. */
+  readonly kept?: { readonly rows: string; readonly changes: string; readonly label: string };
 }
 
 export interface CompileRequest {
@@ -117,6 +119,8 @@ export interface CompiledView {
   /** Quoted and qualified. */
   readonly stateTable: string;
   readonly logTable: string;
+  /** Tables that are kept for the state and shown to nobody (`compile/staged`), quoted and qualified. */
+  readonly innerTables?: readonly string[];
   /** Makes the state table with its indexes (one of them unique over the key, or what stands for it), without a key `rowsRelation`, and the log table `(batch bigint not null, w smallint not null, <public columns>)` with an index on batch. */
   readonly create: readonly string[];
   /** Removes everything that `create` makes (not the public view): other relations than the two named may be among it. */

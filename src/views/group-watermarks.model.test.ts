@@ -21,24 +21,61 @@ import { clicks, minuteEnd, perMinute, SkewedClock, windowed } from "./windows-f
 const seed = Number(process.env.MILLRACE_TEST_SEED ?? Math.floor(performance.now() * 1e6) % 1e9);
 /** One takes seconds: of the runs that `MILLRACE_MODEL_RUNS` asks for it is one in fifty, and a longer one. */
 const histories = Math.ceil(Number(process.env.MILLRACE_MODEL_RUNS ?? 1) / 50);
-const rounds = process.env.MILLRACE_MODEL_RUNS === undefined ? 14 : 40;
+const rounds = process.env.MILLRACE_MODEL_RUNS === undefined ? 9 : 40;
 
 const latenessMs = 10_000;
-const graces = { per_minute: 0, most: 20, each_click: 0, corrected: 30 };
+const graces = { per_minute: 0, most: 20, each_click: 0, corrected: 30, hops: 10, offsets: 0, sessions: 10 };
 const most = `select ${minuteEnd} as ends, n, max(at) as last, count(*) as c from topics.clicks group by 1, 2`;
 const each = "select _partition, _offset, at as ends, n from topics.clicks";
+const hopping = `cross join lateral generate_series(${minuteEnd}, ${minuteEnd} + interval '2 minutes', interval '1 minute') w`;
+const hops = `select w as ends, max(at) as last, count(*) as c from topics.clicks ${hopping} group by w`;
+const offset = "at + k * interval '40 seconds'";
+const offsets = `select _partition, _offset, k, ${offset} as ends from generate_series(1, 3) k, topics.clicks`;
+const sessions =
+  "select n, _begins as began, _ends as ends, count(*) as c, max(_offset) as last from topics.clicks group by 1, 2, 3";
+const gapSeconds = 40;
 const views: readonly ViewDefinition[] = [
   ...windowed(),
   ...windowed(most, { window: { ends: "ends", grace: "20s" } }, "most"),
   ...windowed(each, {}, "each_click"),
   ...windowed(perMinute, { emit: "updates", window: { ends: "ends", grace: "30s" } }, "corrected"),
+  ...windowed(hops, { window: { ends: "ends", grace: "10s" } }, "hops"),
+  ...windowed(offsets, { emit: "updates" }, "offsets"),
+  ...windowed(
+    sessions,
+    { window: { ends: "ends", grace: "10s", session: { gap: `${gapSeconds}s`, by: "n" } } },
+    "sessions",
+  ),
 ];
 
 /** What each view is to show, written by hand over the mirror and the watermark of one snapshot. */
-function byHand(end: string, graceSeconds: number, isFinal: boolean, select: string, rest: string): string {
+function byHand(
+  end: string,
+  graceSeconds: number,
+  isFinal: boolean,
+  select: string,
+  rest: string,
+  from = "topics.clicks",
+): string {
   const over = (moment: string) => `${end} + interval '${graceSeconds} s' <= ${moment}`;
   const shown = isFinal ? ` and ${over("(select at from millrace.watermarks where topic = 'clicks')")}` : "";
-  return `select ${select} from topics.clicks where (${over("_watermark")}) is not true${shown} ${rest}`;
+  return `select ${select} from ${from} where (${over("_watermark")}) is not true${shown} ${rest}`;
+}
+
+function lateByHand(end: string, graceSeconds: number, from: string, more = "", is = "<="): string {
+  return `select clicks.*, ${end} as _ends${more} from ${from} where ${end} + interval '${graceSeconds} s' ${is} _watermark`;
+}
+
+/** A session begins with each event that has none of its value in the gap before it. */
+function sessionsByHand(graceSeconds: number): string {
+  const place = (of: string) => `(${of}.at, ${of}._partition, ${of}._offset)`;
+  const end = `max(at) + interval '${gapSeconds} s'`;
+  const shown = `having ${end} + interval '${graceSeconds} s' <= (select at from millrace.watermarks where topic = 'clicks')`;
+  return `with counted as (select * from topics.clicks where (at + interval '${graceSeconds} s' < _watermark) is not true),
+    first as (select * from counted c where not exists (select from counted d where d.n is not distinct from c.n
+      and ${place("d")} < ${place("c")} and d.at + interval '${gapSeconds} s' > c.at)),
+    numbered as (select *, (select count(*) from first f where f.n is not distinct from c.n and ${place("f")} <= ${place("c")}) as session from counted c)
+    select n, min(at) as began, ${end} as ends, count(*) as c, max(_offset) as last from numbered group by n, session ${shown}`;
 }
 
 const wanted: Readonly<Record<string, string>> = {
@@ -52,8 +89,32 @@ const wanted: Readonly<Record<string, string>> = {
   ),
   each_click: byHand("at", graces.each_click, true, "_partition, _offset, at as ends, n", ""),
   corrected: byHand(minuteEnd, graces.corrected, false, `${minuteEnd} as ends, count(*) as c`, "group by 1"),
+  hops: byHand(
+    "w",
+    graces.hops,
+    true,
+    "w as ends, max(at) as last, count(*) as c",
+    "group by 1",
+    `topics.clicks ${hopping}`,
+  ),
+  offsets: byHand(
+    offset,
+    graces.offsets,
+    false,
+    `_partition, _offset, k, ${offset} as ends`,
+    "",
+    "topics.clicks, generate_series(1, 3) k",
+  ),
+  sessions: sessionsByHand(graces.sessions),
 };
-const finals = ["per_minute", "most", "each_click"];
+const finals = ["per_minute", "most", "each_click", "hops", "sessions"];
+/** A row for each record and window that it came too late for: what counts nowhere is there. */
+const wantedLate: Readonly<Record<string, string>> = {
+  "per_minute.late": lateByHand(minuteEnd, graces.per_minute, "topics.clicks"),
+  "hops.late": lateByHand("w", graces.hops, `topics.clicks ${hopping}`),
+  "offsets.late": lateByHand(offset, graces.offsets, "topics.clicks, generate_series(1, 3) k", ", k as _window"),
+  "sessions.late": lateByHand("at", graces.sessions, "topics.clicks", "", "<"),
+};
 
 class Model {
   readonly random: Random;
@@ -89,11 +150,11 @@ class Model {
   }
 
   async assertRight(fixture: ViewsFixture): Promise<void> {
-    for (const [name, query] of Object.entries(wanted)) {
+    for (const [name, query] of Object.entries({ ...wanted, ...wantedLate })) {
       const names = await columnsOf(fixture, name);
       const differing = (a: string, b: string) =>
         `select ${names} from (${a}) a except all select ${names} from (${b}) b`;
-      const state = `select * from views.${name}`;
+      const state = `select * from views."${name}"`;
       const wrong = await fixture.rows(
         `select 'too much' as what, d.* from (${differing(state, query)}) d union all select 'missing', d.* from (${differing(query, state)}) d`,
       );
@@ -122,7 +183,7 @@ async function emptyStore(fixture: ViewsFixture): Promise<void> {
 }
 
 async function columnsOf(fixture: ViewsFixture, name: string): Promise<string> {
-  const { fields } = await fixture.pool.query(`select * from views.${name} limit 0`);
+  const { fields } = await fixture.pool.query(`select * from views."${name}" limit 0`);
   return fields.map((field) => `"${field.name}"`).join(", ");
 }
 

@@ -222,6 +222,14 @@ export const timedFeatures: readonly LawFeature[] = [
     about: "groups joined with rows",
     text: "select o.id, s.hi from t0 o join (select a, max(n) as hi from t2 where at > now() - interval '20 minutes' group by a) s on s.a = o.a where o.until > now()",
   },
+  {
+    about: "a rollup of extremes",
+    text: "select a, t, grouping(a, t) as level, max(n) as hi, count(*) as n from t0 where at > now() - interval '20 minutes' group by rollup (a, t)",
+  },
+  {
+    about: "groups of groups of what is left",
+    text: "select hi, count(*) as groups from (select a, max(b) as hi from t0 where until > now() group by a) g group by hi",
+  },
   { about: "a view over a view", text: "select f.id, f.t from views.recent f where f.until > now()" },
 ];
 

@@ -106,8 +106,10 @@ export class LawDriver {
   async drop(compiled: CompiledView): Promise<void> {
     await this.#client.query(`drop view views.${quote(compiled.name)}`);
     for (const sql of compiled.drop) await this.#client.query(sql);
-    for (const table of ["dv", "fr"])
-      await this.#client.query(`drop table if exists pg_temp.${quote(`${table}_${compiled.name}__1`)}`);
+    for (const sql of compiled.connect) {
+      const [, table = ""] = / if not exists ("(?:[^"]|"")+")/.exec(sql) ?? [];
+      await this.#client.query(`drop table if exists pg_temp.${table}`);
+    }
     this.#views.splice(0, this.#views.length, ...this.#views.filter((one) => one.compiled !== compiled));
   }
 

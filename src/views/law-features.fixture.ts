@@ -43,6 +43,18 @@ export const multisetFeatures: readonly LawFeature[] = [
     about: "grouping sets that are there twice",
     text: "select a, count(*) as n from t3 group by grouping sets (a, a, (), ())",
   },
+  {
+    about: "a rollup of extremes in which a NULL may be one of the table",
+    text: "select a, t, max(n) as hi, count(*) as n from t3 group by rollup (a, t)",
+  },
+  {
+    about: "grouping sets of extremes that are there twice, without what they are of",
+    text: "select max(n) as hi, count(*) as n, sum(b) as s from t3 group by grouping sets (a, a, (), ())",
+  },
+  {
+    about: "groups of groups without what they are of",
+    text: "select count(*) as groups, max(a) as last from (select a, max(t) as hi from t3 group by a) g group by hi",
+  },
   { about: "a left join without its keys", text: "select o.t, r.n from t0 o left join t2 r on r.a = o.a" },
   { about: "a left join of a table without a key", text: "select o.a, r.t from t3 o left join t3 r on r.a = o.b" },
   { about: "rows that are in another table", text: "select o.t, o.n from t0 o where o.a in (select r.a from t3 r)" },
@@ -110,6 +122,10 @@ export const features: readonly LawFeature[] = [
   {
     about: "grouping by nothing",
     text: "select count(*) as n, sum(a) as s, avg(n) as m, count(t) filter (where f) as c, 'x' as kind from t3",
+  },
+  {
+    about: "grouping by a constant",
+    text: "select count(*) as n, sum(a) as s from (select a, true as f from t0 where b > 0) q group by f",
   },
   { about: "grouping by nothing, with having", text: "select count(*) as n from t3 having count(*) > 5" },
   { about: "groups with NULLs in their key", text: "select t, f, count(*) as n, sum(n) as s from t3 group by t, f" },
@@ -297,6 +313,55 @@ export const keyedFeatures: readonly LawFeature[] = [
     about: "a rollup beside rows, with its greatest",
     text: "select r.id, s.level, s.a as sum_of, s.n, s.hi from t2 r left join (select a, grouping(a) as level, count(*) as n, max(b) as hi from t0 group by rollup (a)) s on s.a = r.a or s.level = 1",
     key: ["id", "sum_of", "level"],
+  },
+  {
+    about: "grouping sets of any aggregate",
+    text: "select a, t, grouping(a, t) as level, max(n) as hi, array_agg(distinct b) as bs, stddev(m) as sd from t0 group by grouping sets ((a, t), (t))",
+  },
+  {
+    about: "a rollup of extremes, with the row of all rows",
+    text: "select k, grouping(k) as level, max(v) as hi, min(v) as lo, count(*) as n, sum(c) as s, bool_or(v > 0) as up from (select a as k, m as v, b as c from t0 union all select a, n, b from t2) u group by rollup (k)",
+  },
+  {
+    about: "a cube over a left join, by names and numbers of the select list",
+    text: "select coalesce(o.t, 'none') as tag, r.a as g, grouping(coalesce(o.t, 'none'), r.a) as level, coalesce(r.a::text, 'all') as label, max(o.n) as hi from t0 o left join t2 r on r.id = o.a where o.f is not false group by cube (tag, 2)",
+  },
+  {
+    about: "groups of groups by an aggregate",
+    text: "select hi, count(*) as groups, sum(a) as s from (select a, max(b) as hi from t0 group by a) g group by hi",
+  },
+  {
+    about: "extremes of groups, by an aggregate of theirs",
+    text: "select rows, max(hi) as hi, string_agg(t, ',' order by t) as ts from (select t, count(*) as rows, max(n) as hi from t3 group by t) g where hi is not null group by rows",
+  },
+  {
+    about: "the number of groups, and the sum of what they have",
+    text: "with g as (select a, t, sum(b) as total from t0 group by a, t having count(*) > 1) select count(*) as n, sum(total) as s, avg(total) as mean from g",
+  },
+  {
+    about: "how many there are of each rank",
+    text: "with r as (select id, a, n, rank() over (partition by a order by n) as place from t0), g (p, k) as (select place, id from r) select p, count(*) as n, min(k) as first from g group by p",
+  },
+  {
+    about: "ranks among groups that share an aggregate",
+    text: "select a, last, row_number() over (partition by last order by hi nulls first, a nulls first) as place from (select a, max(t) as last, min(n) as hi from t0 group by a) g",
+  },
+  { about: "each aggregate once", text: "select distinct last from (select a, max(t) as last from t3 group by a) g" },
+  {
+    about: "the first group of each aggregate",
+    text: "select distinct on (rows) rows, a, hi from (select a, count(*) as rows, max(n) as hi from t3 group by a) g order by rows, a nulls last",
+  },
+  {
+    about: "groups of groups of groups",
+    text: "select groups, count(*) as times, max(hi) as hi from (select hi, count(*) as groups from (select a, max(t) as hi from t0 group by a) g group by hi) h where groups < 9 group by groups",
+  },
+  {
+    about: "groups by an aggregate that is joined with rows",
+    text: "select hi, max(t) as t, count(*) as n from (select g.hi, r.t from (select a, max(b) as hi from t0 group by a) g join t2 r on r.id = g.a) x group by hi",
+  },
+  {
+    about: "a rollup by an aggregate",
+    text: "select last, f, grouping(last, f) as level, count(*) as n, max(a) as hi from (select a, max(t) as last, bool_or(f) as f from t0 group by a) g group by rollup (last, f)",
   },
   {
     about: "values",

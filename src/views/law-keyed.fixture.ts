@@ -32,6 +32,8 @@ export function makeKeyed(
     distinctOn,
     laterals,
     unionOfAll,
+    groupingSets,
+    groupsOfGroups,
   ]);
   return { text: make(random, mirrors), kind: "keyed" };
 }
@@ -126,6 +128,68 @@ function extremes(random: Random, mirrors: readonly MirrorBinding[]): string {
   const items = groups.map((sql, i) => `${sql} as g${i}`);
   const having = chance(random, 0.2) ? ` having max(${of(random, sources, "a")}) > 0` : "";
   return `select ${[...items, `${fullAggregate(random, sources)} as x`, `${fullAggregate(random, sources)} as y`].join(", ")} ${from} group by ${groups.map((_, i) => i + 1).join(", ")}${having}`;
+}
+
+/** With the row of all rows where it follows from others. */
+function groupingSets(random: Random, mirrors: readonly MirrorBinding[]): string {
+  const { text: from, sources } = makeFrom(random, mirrors, 1 + random.below(2));
+  const groups = [of(random, sources, "a"), text(random, sources), of(random, sources, "f")].slice(
+    0,
+    1 + random.below(3),
+  );
+  const [first = "", ...rest] = groups;
+  const all = groups.join(", ");
+  const derivable = () =>
+    pick(random, [
+      `min(${number(random, sources)})`,
+      `max(${text(random, sources)})`,
+      `bool_and(${of(random, sources, "f")})`,
+      `sum(${int(random, sources)})`,
+      `count(${text(random, sources)}) filter (where ${predicate(random, sources)})`,
+    ]);
+  const shown = groups.flatMap((sql, i) => (chance(random, 0.7) ? [`${sql} as g${i}`] : []));
+  const level = chance(random, 0.6) ? [`grouping(${all}) as level`] : [];
+  const [sets, aggregates] = chance(random, 0.6)
+    ? [
+        pick(random, [
+          `rollup (${all})`,
+          `cube (${all})`,
+          `grouping sets ((${all}), (${first}), ())`,
+          `grouping sets ((), (), (${all}))`,
+        ]),
+        [`max(${number(random, sources)}) as x`, `${derivable()} as y`, "count(*) as n"],
+      ]
+    : [
+        rest.length === 0
+          ? `grouping sets ((${all}), (${first}))`
+          : pick(random, [`${first}, cube (${rest.join(", ")})`, `grouping sets (${groups.join(", ")})`]),
+        [`${fullAggregate(random, sources)} as x`, `${fullAggregate(random, sources)} as y`],
+      ];
+  return `select ${[...shown, ...level, ...aggregates].join(", ")} ${from} group by ${sets}`;
+}
+
+/** What is grouped, numbered or counted by is an aggregate of smaller groups. */
+function groupsOfGroups(random: Random, mirrors: readonly MirrorBinding[]): string {
+  const { text: from, sources } = makeFrom(random, mirrors, 1 + random.below(2));
+  const value = pick(random, [
+    `max(${int(random, sources)})`,
+    `count(*)`,
+    `min(${text(random, sources)})`,
+    `count(distinct ${int(random, sources)})`,
+    `sum(${int(random, sources)})`,
+  ]);
+  const inner = `select ${of(random, sources, "a")} as g, ${text(random, sources)} as h, ${value} as v, bool_or(${of(random, sources, "f")}) as f ${from} group by 1, 2`;
+  const outer = pick(random, [
+    "select v, count(*) as n, count(g) as gs from inside group by v",
+    "select v, max(h) as h, array_agg(distinct g) as gs from inside group by v",
+    "select count(*) as n, sum(g) as s from inside where f is not false",
+    "select distinct v, f from inside",
+    "select g, h, v, count(*) over (partition by v) as beside from inside",
+    "select distinct on (v) v, g, h from inside order by v, g nulls last, h nulls last",
+    "select v, f, grouping(v, f) as level, count(*) as n, max(g) as hi from inside group by rollup (v, f)",
+    "select n, count(*) as vs from (select v, count(*) as n from inside group by v) again where n > 1 group by n",
+  ]);
+  return chance(random, 0.5) ? outer.replace("inside", `(${inner}) as m`) : `with inside as (${inner}) ${outer}`;
 }
 
 function windows(random: Random, mirrors: readonly MirrorBinding[]): string {

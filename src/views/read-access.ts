@@ -6,6 +6,7 @@
  */
 import type { IndexField } from "../catalog/definitions.ts";
 import type { FindFilter } from "./find/find-query.ts";
+import { treeTerm } from "./find/tree.ts";
 import type { LiveView } from "./live-view.ts";
 import { hasAggregates } from "./row-aggregates.ts";
 import { fieldName } from "./row-field.ts";
@@ -13,7 +14,7 @@ import { operatorsOf } from "./row-operators.ts";
 import { baseType, isTextType } from "./row-type.ts";
 import type { Field, Filter, RowQuery, UnindexedRead } from "./view-info.ts";
 
-type Indexed = Pick<LiveView, "columns" | "indexes" | "reads">;
+type Indexed = Pick<LiveView, "name" | "columns" | "indexes" | "reads" | "find">;
 type Compare = Extract<Filter, { kind: "compare" }>;
 type Junction = Extract<Filter, { kind: "and" | "or" }>;
 
@@ -65,7 +66,7 @@ function isServed(view: Indexed, filter: Filter): boolean {
     return filter.kind === "or" ? parts.every((one) => isServed(view, one)) : parts.some((one) => isServed(view, one));
   }
   // An option that searches has its index; without it the read is refused.
-  if (filter.kind !== "compare") return true;
+  if (filter.kind !== "compare" || treeTerm(view, filter) !== null) return true;
   const lookup = lookupOf(view, filter);
   return (lookup !== null && isFirst(view, filter, lookup)) || isGin(view, filter);
 }
@@ -158,7 +159,7 @@ function namesIn(filter: Filter): string[] {
 
 /** What a search is of is no column, or is served. */
 function found(filter: FindFilter): string[] {
-  return filter.kind === "similar" ? [filter.column] : [];
+  return (filter.kind === "similar" || filter.kind === "tree") && filter.column !== null ? [filter.column] : [];
 }
 
 const fieldsMax = 4;

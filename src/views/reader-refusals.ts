@@ -43,11 +43,15 @@ export async function explainRefusal(pool: Pool, error: unknown, statement: Stat
   return new MillraceError("FILTER_INVALID", server.message, { cause: error });
 }
 
+const pathHint =
+  "A path is labels of letters, digits, _ and - with dots between: Top.Science.Astronomy. A pattern is lquery.Top.*.Astronomy.";
+
 function refusedValue(origin: ValueOrigin, message: string, cause: unknown): MillraceError {
   const details = { column: origin.column, type: origin.type };
   switch (origin.part) {
     case "filter":
       return new MillraceError("FILTER_INVALID", `the value for column "${origin.column}" cannot be used: ${message}`, {
+        ...(/\.ltree$/.test(origin.type) ? { hint: pathHint } : {}),
         cause,
         details,
       });

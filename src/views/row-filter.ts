@@ -5,6 +5,7 @@
 import { MillraceError } from "../base/errors.ts";
 import { type FindableView, findTermSql } from "./find/find-filter.ts";
 import { FindSettings } from "./find/find-settings.ts";
+import { treeTerm } from "./find/tree.ts";
 import { type FieldExpression, fieldOf } from "./row-field.ts";
 import {
   binaryOperators,
@@ -102,7 +103,8 @@ const arraysMax = 1_000;
 export function filterSql(view: FindableView, filter: Filter | null, alias: string, parameters: Parameters): string {
   if (filter === null) return "true";
   let terms = 0;
-  const print = (one: Filter, depth: number): string => {
+  const print = (asked: Filter, depth: number): string => {
+    const one = asked.kind === "compare" ? (treeTerm(view, asked) ?? asked) : asked;
     if (depth > depthMax) throw tooLarge(`is nested more than ${depthMax} deep`);
     if (++terms > termsMax) throw tooLarge(`has more than ${termsMax} terms`);
     if (one.kind === "compare") return negate(one.negated, compareSql(view, one, alias, parameters));

@@ -9,7 +9,7 @@ import { type CompiledView, weightColumn } from "./compiled-view.ts";
 import { createStaging, deltaTable, type Mirror, mirrorTable } from "./mirror.ts";
 
 export interface Upkeep {
-  /** Of its rows and their indexes. */
+  /** Of its rows, of those that it keeps for itself, and of their indexes. */
   readonly stateBytes: number;
   /** Of the change rows that are kept for readers. */
   readonly changeBytes: number;
@@ -34,8 +34,8 @@ const timeoutMs = 10_000;
 /** Throws what the store says; the connection is left as it was found. */
 export async function upkeepOf(client: Client, view: CompiledView, mirrors: readonly Mirror[]): Promise<Upkeep> {
   const { rows } = await client.query<{ state: string; changes: string }>(
-    "select pg_total_relation_size($1::regclass) as state, pg_total_relation_size($2::regclass) as changes",
-    [view.stateTable, view.logTable],
+    "select (select sum(pg_total_relation_size(name::regclass)) from unnest($1::text[]) name) as state, pg_total_relation_size($2::regclass) as changes",
+    [[view.stateTable, ...(view.innerTables ?? [])], view.logTable],
   );
   const [sizes] = rows;
   return {
@@ -68,8 +68,10 @@ async function statementPlans(
     }
     await ownJoins(client, true);
     for (const sql of view.recompute) {
-      plans.push(await planOf(client, "the query for the keys that were found", sql));
-      await client.query(sql);
+      const own = view.innerTables?.find((table) => writes(sql, table));
+      const about = own === undefined ? "the query for the keys that were found" : `what is kept beneath it, ${own}`;
+      plans.push(await planOf(client, about, sql));
+      if (own === undefined) await client.query(sql);
     }
     await ownJoins(client, false);
     plans.push(await planOf(client, "merge", view.merge("0::bigint")));
@@ -82,6 +84,10 @@ async function statementPlans(
 function sample({ id, shape }: Mirror): string {
   const columns = shape.columns.map((column) => quote(column.name)).join(", ");
   return `insert into ${deltaTable(id)} (${weightColumn}, ${columns}) select -1, ${columns} from ${mirrorTable(shape)} limit ${sampleRows}`;
+}
+
+function writes(sql: string, table: string): boolean {
+  return sql.startsWith(`insert into ${table} `) || sql.startsWith(`delete from ${table} `);
 }
 
 async function ownJoins(client: Client, on: boolean): Promise<void> {

@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { mirrorName, quote } from "../catalog/definitions.ts";
 import { asTruncate, mergeStatements, ownerOf } from "./applier-batch.ts";
 import type { PipelineStatement } from "./applier-pipeline.ts";
+import { levelsMax } from "./compile/inner/inner-state.ts";
 import type { CompiledView } from "./compiled-view.ts";
 import type { Mirror } from "./mirror.ts";
 import { type Chunk, createPending, pendingTable, type Recording } from "./recording.ts";
@@ -68,7 +69,8 @@ export function publicName(view: string): string {
 
 /** All that a version has in the store. */
 export function dropVersion(name: string, version: number): string[] {
-  return ["_pending", "_log", "_next", "_reach", "", "_key"].map(
+  const inner = Array.from({ length: levelsMax }, (_, i) => `_inner${i + 1}`);
+  return ["_pending", "_log", "_next", "_reach", "", "_key", ...inner].map(
     (part) => `drop table if exists millrace.${quote(`${name}__${version}${part}`)} cascade`,
   );
 }

@@ -245,11 +245,15 @@ export class ViewBuild {
   async #fill(recording: Recording, batch: number): Promise<void> {
     const { rows } = await this.#query<{ "QUERY PLAN": unknown }>(`explain (format json) ${this.view.fill}`, []);
     this.#become({ kind: "filling", recording, estimate: estimateOf(rows[0]?.["QUERY PLAN"]) });
-    const { whole, stateTable } = this.view;
+    const { whole, stateTable, innerTables = [] } = this.view;
     const { wide } = this.#options;
     await this.#run(whole ? this.#limited(this.view.fill) : [this.view.fill]);
     await this.#run(wide ? [] : this.#indexes());
-    await this.#run([`analyze ${stateTable}`, ...(whole ? [whole.filled(`${batch}`)] : []), "commit"]);
+    await this.#run([
+      `analyze ${[stateTable, ...innerTables].join(", ")}`,
+      ...(whole ? [whole.filled(`${batch}`)] : []),
+      "commit",
+    ]);
     this.#become({ kind: "filled", recording });
   }
 

@@ -84,8 +84,12 @@ export const overdue = view(
 export const clicks = topic("clicks", {
   schema: {
     type: "object",
-    properties: { page: { type: "string" }, at: { type: "string", format: "date-time" } },
-    required: ["page", "at"],
+    properties: {
+      visitor: { type: "string" },
+      page: { type: "string" },
+      at: { type: "string", format: "date-time" },
+    },
+    required: ["visitor", "page", "at"],
   },
   watermark: { time: "at", lateness: "30s" },
 });
@@ -104,4 +108,25 @@ export const clicksSoFar = view(
     select date_bin('1 minute', at, '2000-01-01') + interval '1 minute' as ends, page, count(*) as clicks
     from ${clicks} group by 1, 2`,
   { window: { ends: "ends", grace: "2m" } },
+);
+
+export const clicksLastThree = view(
+  "clicks_last_three",
+  sql`
+    select w as ends, count(*) as clicks
+    from ${clicks} c
+    cross join lateral generate_series(
+      date_bin('1 minute', c.at, '2000-01-01') + interval '1 minute',
+      date_bin('1 minute', c.at, '2000-01-01') + interval '3 minutes',
+      interval '1 minute') w
+    group by w`,
+  { window: { ends: "ends" }, emit: "final" },
+);
+
+export const stays = view(
+  "stays",
+  sql`
+    select visitor, _begins as began, _ends as ends, count(*) as clicks
+    from ${clicks} group by visitor, _begins, _ends`,
+  { window: { ends: "ends", session: { gap: "1m", by: "visitor" } }, emit: "final" },
 );

@@ -152,7 +152,7 @@ export const viewCodes = {
     exit: 2,
     action: "fix-setup",
     about:
-      "The view reads a topic whose records the log lets go, and does not say that the store may be their only copy.",
+      "The view reads a topic whose records the log lets go, takes not only what is younger, and does not say that the store may be their only copy.",
   },
   PUBLISH_TOPIC_TAKEN: {
     http: 409,

@@ -1,4 +1,4 @@
-/** What a view is found by besides its columns: the options `search`, `fuzzy` and `geo` of `view(…)`. */
+/** What a view is found by besides its columns: the options `search`, `fuzzy`, `geo` and `tree` of `view(…)`. */
 import { MillraceError } from "../../base/errors.ts";
 import { refuseUnknown } from "./names.ts";
 
@@ -23,6 +23,8 @@ export interface FindOptionsInput {
   readonly fuzzy?: readonly string[];
   /** Columns with degrees of latitude and longitude (WGS 84), for `?near=`, `?within=` and `?bbox=`. */
   readonly geo?: { readonly lat: string; readonly lon: string };
+  /** Columns with paths of labels, `Top.Science.Astronomy`: for what is below and above a node (`/v1/views/{view}/tree/…`), and for patterns. */
+  readonly tree?: string | readonly string[];
 }
 
 export interface FindOptions {
@@ -34,10 +36,12 @@ export interface FindOptions {
   } | null;
   readonly fuzzy: readonly string[];
   readonly geo: { readonly lat: string; readonly lon: string } | null;
+  /** Absent when there are none. */
+  readonly tree?: readonly string[];
 }
 
 /** Names of these options, for messages. */
-export const findOptionNames = ["search", "fuzzy", "geo"] as const;
+export const findOptionNames = ["search", "fuzzy", "geo", "tree"] as const;
 
 const columnsMax = 32;
 const weights: readonly unknown[] = ["A", "B", "C", "D"];
@@ -52,12 +56,13 @@ export const searchLanguages = [
 
 /** Null when none of them is given. Throws `DEFINITION_INVALID`; whether the columns exist is the compiler's question. */
 export function findOptions(view: string, options: FindOptionsInput): FindOptions | null {
-  const { search, fuzzy, geo } = options;
-  if (search === undefined && fuzzy === undefined && geo === undefined) return null;
+  const { search, fuzzy, geo, tree } = options;
+  if ([search, fuzzy, geo, tree].every((one) => one === undefined)) return null;
   return Object.freeze({
     search: search === undefined ? null : searchOption(view, search),
     fuzzy: fuzzy === undefined ? [] : columnNames(view, "fuzzy", fuzzy),
     geo: geo === undefined ? null : geoOption(view, geo),
+    ...(tree === undefined ? {} : { tree: columnNames(view, "tree", typeof tree === "string" ? [tree] : tree) }),
   });
 }
 

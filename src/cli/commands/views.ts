@@ -110,17 +110,19 @@ export const viewsCommand: CommandModule = (program, context) => {
 /** Each of these has an index. */
 export function searchedBy(find: FindOptions | undefined): string | null {
   if (find === undefined) return null;
-  const { search, fuzzy, geo } = find;
+  const { search, fuzzy, geo, tree } = find;
   const words = search?.columns.map(({ column, weight }) => `${column} (${weight})`).join(", ");
   return [
     ...(search ? [`words of ${words}, ${search.language}`] : []),
     ...(fuzzy.length > 0 ? [`what resembles ${fuzzy.join(", ")}`] : []),
     ...(geo ? [`the place (${geo.lat}, ${geo.lon})`] : []),
+    ...(tree ? [`paths in ${tree.join(", ")}`] : []),
   ].join("; ");
 }
 
-function windowOf({ ends, grace, emit }: NonNullable<ViewAnswer["window"]>): string {
-  return `ends by ${ends}${grace === "0ms" ? "" : `, ${grace} of grace`}; rows are shown ${emit === "final" ? "when it is over" : "from the first event on"}`;
+export function windowOf({ ends, grace, session, emit }: NonNullable<ViewAnswer["window"]>): string {
+  const sessions = session === undefined ? "" : `sessions by ${session.by.join(", ")} with gaps of ${session.gap}; `;
+  return `${sessions}ends by ${ends}${grace === "0ms" ? "" : `, ${grace} of grace`}; rows are shown ${emit === "final" ? "when it is over" : "from the first event on"}`;
 }
 
 function watermarksOf(watermarks: ViewAnswer["watermarks"] = []): string | null {

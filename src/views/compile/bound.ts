@@ -3,6 +3,7 @@
  * over a delta or over a view's state. Text between holes is complete: operations stand in parentheses.
  */
 import type { MirrorBinding } from "../compiled-view.ts";
+import type { Reach } from "./drift.ts";
 import type { SqlType } from "./sql-type.ts";
 import type { TimeFilter } from "./temporal.ts";
 
@@ -18,8 +19,13 @@ export interface RowsFunction {
   /** As it is called, with WITH ORDINALITY and the list of columns that it is given. */
   readonly call: Bound;
   readonly columns: readonly string[];
+  readonly types: readonly SqlType[];
   /** What comes after the alias: `(a, b)`, or `(a int, b text)` where the types are given. */
   readonly definition: string;
+  /** Where the call stands: a byte position. */
+  readonly at: number | undefined;
+  /** Between what the values of its first column lie; null where that is not known before it is called. */
+  readonly reach: Reach | null;
 }
 
 export type Hole =
@@ -99,10 +105,31 @@ export function columnsOf(bound: Bound): ColumnHole[] {
   return bound.parts.filter((part): part is ColumnHole => typeof part !== "string" && part.kind === "column");
 }
 
+/** Those of what functions of FROM are called with as well. */
+export function columnsBeneath(bound: Bound): ColumnHole[] {
+  return bound.parts.flatMap((part) => {
+    if (typeof part === "string") return [];
+    if (part.kind === "function") return columnsBeneath(part.of.call);
+    return part.kind === "column" ? [part] : [];
+  });
+}
+
+type FunctionHole = Extract<Hole, { kind: "function" }>;
+
+export function functionsOf(bound: Bound): FunctionHole[] {
+  return bound.parts.filter((part): part is FunctionHole => typeof part !== "string" && part.kind === "function");
+}
+
 /** The column, when the expression is nothing else. */
 export function plainColumn(bound: Bound): ColumnHole | null {
   const [part, ...rest] = bound.parts;
   return part !== undefined && typeof part !== "string" && part.kind === "column" && rest.length === 0 ? part : null;
+}
+
+/** The column of a function of FROM, when the expression is nothing else. */
+export function plainFunction(bound: Bound): FunctionHole | null {
+  const [part, ...rest] = bound.parts;
+  return part !== undefined && typeof part !== "string" && part.kind === "function" && rest.length === 0 ? part : null;
 }
 
 /** True when no column is read, as the author wrote it. */

@@ -87,7 +87,7 @@ export function clockItself(node: Node, binding: Rewriting): Moment | null {
   return null;
 }
 
-function isClockCall(call: FuncCall): boolean {
+export function isClockCall(call: FuncCall): boolean {
   return (
     isOwn(call.funcname) &&
     clockFunctions.has(functionName(call)) &&
@@ -130,7 +130,7 @@ function isOwn(names: readonly Node[] = []): boolean {
 }
 
 /** With a precision, such as `current_timestamp(0)`, it is another moment. */
-function clockWord({ op, typmod }: SQLValueFunction): string | null {
+export function clockWord({ op, typmod }: SQLValueFunction): string | null {
   return typmod === undefined || typmod === -1 ? (clockWords[op ?? ""] ?? null) : null;
 }
 

@@ -3,7 +3,7 @@
  * driven by a delta, plain when the state is filled from the mirrors.
  */
 import { quote } from "../../catalog/definitions.ts";
-import { weightColumn } from "../compiled-view.ts";
+import { type MirrorBinding, weightColumn } from "../compiled-view.ts";
 import { type Bound, type Conjunct, columnsOf, type Hole, type Occurrence, print } from "./bound.ts";
 import { type ClockSide, printClock } from "./clock.ts";
 import { joinOrder } from "./join-order.ts";
@@ -18,7 +18,7 @@ export type Rows = "mirror" | "delta" | "mirror less delta" | "flipped";
 /** The clock that a condition is asked by in a term; null where the rows have been asked already. */
 export type ClockOf = (condition: Conjunct) => ClockSide | null;
 
-export const deltaTable = (mirrorId: number) => `pg_temp."d_${mirrorId}"`;
+export const deltaTable = ({ id, kept }: MirrorBinding) => kept?.changes ?? `pg_temp."d_${id}"`;
 
 const weightName = quote(weightColumn);
 
@@ -196,7 +196,7 @@ function printRows(plan: Plan, b: number, occurrence: Occurrence, rows: Rows): s
     const filters = plan.branches[b]?.conjuncts.filter(({ time }) => time?.occurrence === occurrence) ?? [];
     return flippedRows(filters, columns);
   }
-  const delta = deltaTable(occurrence.mirror.id);
+  const delta = deltaTable(occurrence.mirror);
   const listed = columns.map((column) => `, ${column}`).join("");
   if (rows === "mirror less delta") {
     // As signed rows: what the table was is what it is, less what came, plus what went.

@@ -215,9 +215,11 @@ export function readTypeName(typeName: TypeName | undefined, place: ExpressionPl
       place,
       `a cast to "${names.join(".")}" is not known here`,
       typeName?.location,
-      nearest === null
-        ? "Enums and types of the source are text in the store: cast to text, or leave the cast out."
-        : `Did you mean ${nearest}?`,
+      name === "ltree"
+        ? 'A path is text here: leave the cast out, and the option tree of view(…) makes a tree of the column: { tree: "path" }.'
+        : nearest === null
+          ? "Enums and types of the source are text in the store: cast to text, or leave the cast out."
+          : `Did you mean ${nearest}?`,
     );
   }
   const modifiers = (typeName?.typmods ?? []).map((one) =>

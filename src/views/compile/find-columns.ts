@@ -1,7 +1,7 @@
 /** Whether the columns that a view is to be searched and read by are columns of it. */
 import type { ViewDefinition } from "../../catalog/definitions.ts";
 import type { CompiledView } from "../compiled-view.ts";
-import { foundMembers } from "../find/find-query.ts";
+import { foundMembers, treeMembers } from "../find/find-query.ts";
 import { nearestName } from "./nearest.ts";
 import { shortList } from "./scope.ts";
 import type { SourceText } from "./source-text.ts";
@@ -29,12 +29,14 @@ export function withFind(compiled: CompiledView, { find }: ViewDefinition, sourc
     ...(find.search?.columns ?? []).map(({ column }) => ["search", column] as const),
     ...find.fuzzy.map((column) => ["fuzzy", column] as const),
     ...(find.geo === null ? [] : [find.geo.lat, find.geo.lon]).map((column) => ["geo", column] as const),
+    ...(find.tree ?? []).map((column) => ["tree", column] as const),
   ];
   checkColumns(names, wanted, source);
-  const taken = names.find((name) => foundMembers.some((member) => member === name));
+  const members: readonly string[] = [...foundMembers, ...(find.tree === undefined ? [] : treeMembers)];
+  const taken = names.find((name) => members.includes(name));
   if (taken === undefined) return { ...compiled, find };
   throw source.refusal("VIEW_OPTION_INVALID", `its column "${taken}" has the name of what searching adds to rows`, {
-    hint: `Rename it in the select list; ${foundMembers.join(", ")} are taken.`,
+    hint: `Rename it in the select list; ${members.join(", ")} are taken.`,
     details: { column: taken },
   });
 }

@@ -16,6 +16,13 @@ export function groupingSets(select: SelectStmt, place: Place): Sets {
   return (select.groupClause ?? []).reduce<Sets>((sets, item) => product(sets, setsOf(item, place), place), [[]]);
 }
 
+/** Every expression of GROUP BY, in the order in which they are written. */
+export function groupedExpressions(select: SelectStmt): Node[] {
+  const expressions = (item: Node): Node[] =>
+    "GroupingSet" in item ? (item.GroupingSet.content ?? []).flatMap(expressions) : unit(item);
+  return (select.groupClause ?? []).flatMap(expressions);
+}
+
 function product(left: Sets, right: Sets, place: Place): Sets {
   if (left.length * right.length > groupingSetsMax) throw tooMany(place);
   return left.flatMap((a) => right.map((b) => [...a, ...b]));

@@ -6,10 +6,11 @@ import { usedColumns } from "./contribution.ts";
 import type { Binding } from "./from.ts";
 import { isOpaque, Untraceable } from "./keyed/alternative.ts";
 import { bindWhole, tablesUsed } from "./keyed/compile-keyed.ts";
+
 import { makePlan } from "./make-plan.ts";
 import type { Plan } from "./plan.ts";
 import type { SourceText } from "./source-text.ts";
-import type { QueryTrace } from "./window.ts";
+import type { QueryTrace } from "./window-end.ts";
 
 /** Throws what compiling the query throws. */
 export function traceQuery(mirrors: readonly MirrorBinding[], source: SourceText): QueryTrace {

@@ -285,7 +285,9 @@ function printNet(plan: Plan, key: readonly number[], described: readonly number
   );
   const grouped = key.map((i) => `g.${quote(plan.groups[i]?.column ?? "")}`).join(", ");
   const count = `count(*) filter (where ${rows} > 0) as ${arrived}`;
-  return `per_group as (${perGroup}),\nnet as (select ${[...columns, ...slots, count].join(", ")} from per_group g group by ${grouped})`;
+  // Rows that are grouped by constants alone are one group, where there are any.
+  const by = grouped === "" ? "having count(*) > 0" : `group by ${grouped}`;
+  return `per_group as (${perGroup}),\nnet as (select ${[...columns, ...slots, count].join(", ")} from per_group g ${by})`;
 }
 
 /** Rows `a` and `b` have the same key, as the indexes of `keyIndexes` find it. */

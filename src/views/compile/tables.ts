@@ -17,12 +17,14 @@ export interface NamedTable {
 
 /** As messages name a table: `shop.orders`, `shop.audit.events`, `views.rates.history`. */
 export function tableLabel(mirror: MirrorBinding): string {
+  if (mirror.kept !== undefined) return mirror.kept.label;
   if (mirror.shape.history !== undefined) return `views.${historyName(mirror.shape.history.view)}`;
   return `${mirror.shape.source}.${mirrorName(mirror.shape.schema, mirror.shape.table)}`;
 }
 
 /** Quoted and qualified. */
 export function mirrorTable(mirror: MirrorBinding): string {
+  if (mirror.kept !== undefined) return mirror.kept.rows;
   return `${quote(mirror.shape.source)}.${quote(mirrorName(mirror.shape.schema, mirror.shape.table))}`;
 }
 

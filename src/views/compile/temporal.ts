@@ -9,8 +9,10 @@ import { type ViewClock, weightColumn } from "../compiled-view.ts";
 import {
   type Bound,
   type Conjunct,
-  columnsOf,
+  columnsBeneath,
   compose,
+  functionsOf,
+  type Hole,
   isConstant,
   type Occurrence,
   plainColumn,
@@ -88,10 +90,11 @@ function isNull(node: Node, place: ExpressionPlace): boolean {
 }
 
 function filterOf(node: Node, value: Bound, moment: Moment, { place, tables }: TemporalPlace): TimeFilter {
-  const columns = columnsOf(value);
+  const columns = columnsBeneath(value);
   const [first] = columns;
   const one = columns.every((column) => column.occurrence === first?.occurrence);
-  const traced = value.parts.every((part) => typeof part === "string" || part.kind === "column");
+  const kinds = topicOf(moment) === null ? ["column"] : ["column", "function"];
+  const traced = value.parts.every((part) => typeof part === "string" || kinds.includes(part.kind));
   const at = locationOf(node);
   if (first === undefined || !one || !traced || !tables.includes(first.occurrence)) {
     throw refuse(
@@ -133,7 +136,7 @@ function byWatermark(node: Node, occurrence: Occurrence, moment: Moment, place: 
     place,
     "how far it is from a column of time is not known",
     locationOf(node),
-    "Compute it from one column of time by date_bin, date_trunc, at time zone and constant intervals.",
+    "Compute it from one column of time by date_bin, date_trunc, at time zone and constant intervals, or generate_series between two such.",
   );
 }
 
@@ -163,21 +166,48 @@ export function timeFilters(conjuncts: readonly Conjunct[]): Map<Occurrence, Con
  * 1 for those that came, −1 for those that went. `columns` are quoted.
  */
 export function flippedRows(filters: readonly Conjunct[], columns: readonly string[]): string {
+  const weight = quote(weightColumn);
+  const passes = (side: ClockSide) =>
+    `${passing(filters, side, (hole) => (hole.kind === "column" ? `m.${quote(hole.column)}` : ""))}::integer`;
+  const listed = columns.map((column) => `, ${column}`).join("");
+  return `(select f.* from (select ${passes("now")} - ${passes("before")} as ${weight}${listed}${fromNearby(filters)}) f where f.${weight} <> 0)`;
+}
+
+/** Whether what is compared with the clock is made of the row by a function of FROM. */
+export function readsFunction(filters: readonly Conjunct[]): boolean {
+  return filters.some(({ bound }) => functionsOf(bound).length > 0);
+}
+
+/** The rows of a table among which are those whose filters may have let something in or out. `columns` are quoted. */
+export function rowsNearby(filters: readonly Conjunct[], columns: readonly string[]): string {
+  return `(select ${columns.join(", ")}${fromNearby(filters)})`;
+}
+
+/** Whether the filters are another answer than before. `hole` prints everything but the clock. */
+export function flipped(filters: readonly Conjunct[], hole: (hole: Hole) => string): string {
+  return `${passing(filters, "now", hole)} <> ${passing(filters, "before", hole)}`;
+}
+
+function passing(filters: readonly Conjunct[], side: ClockSide, hole: (hole: Hole) => string): string {
+  const printed = filters.map(({ bound }) =>
+    print(bound, (one) => (one.kind === "clock" ? printClock(one, side) : hole(one))),
+  );
+  return `((${printed.join(" and ")}) is true)`;
+}
+
+function fromNearby(filters: readonly Conjunct[]): string {
   const [first] = filters;
   if (first?.time === undefined) throw new Error("no filter by time");
-  const weight = quote(weightColumn);
-  const passes = (clock: ClockSide) =>
-    `((${filters.map(({ bound }) => printAt(bound, clock)).join(" and ")}) is true)::integer`;
-  const listed = columns.map((column) => `, ${column}`).join("");
   const ranges = filters.map(({ time }) => (time === undefined ? null : printRange(time)));
   const where = ranges.includes(null) ? "" : ` where ${ranges.join(" or ")}`;
-  return `(select f.* from (select ${passes("now")} - ${passes("before")} as ${weight}${listed} from ${mirrorTable(first.time.occurrence.mirror)} m${where}) f where f.${weight} <> 0)`;
+  return ` from ${mirrorTable(first.time.occurrence.mirror)} m${where}`;
 }
 
 /** An expression over the columns of one table. */
 function printAt(bound: Bound, clock: ClockSide, column = (name: string) => `m.${quote(name)}`): string {
   return print(bound, (hole) => {
     if (hole.kind === "clock") return printClock(hole, clock);
+    if (hole.kind === "function") return hole.of.columns[Number(hole.column.slice(1))] ?? "";
     return hole.kind === "column" ? column(hole.column) : "";
   });
 }

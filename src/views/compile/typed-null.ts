@@ -1,5 +1,6 @@
 /** NULL in the place of an expression, with its type. */
 import { type Bound, compose, plainColumn } from "./bound.ts";
+import { unknownType } from "./sql-type.ts";
 
 /** Null when the type is not known here. */
 export function typedNull(bound: Bound): Bound | null {
@@ -16,7 +17,7 @@ function writtenType(bound: Bound): string | null {
   const plain = plainColumn(bound);
   if (plain !== null) {
     const column = plain.occurrence.mirror.shape.columns.find((one) => one.name === plain.column);
-    return column?.storeType ?? null;
+    return column === undefined || column.storeType === unknownType.name ? null : column.storeType;
   }
   const { name, modifier, array } = bound.type;
   if (name === "?" || name === "literal") return null;

@@ -85,6 +85,188 @@ test("a window is traced through groups, aliases, subqueries and WITH, in every 
   }
 });
 
+const hops = `generate_series(${end}, ${end} + interval '4 minutes', interval '1 minute')`;
+
+test("windows that a function of FROM makes of a record are traced through groups, aliases, subqueries and WITH", () => {
+  const cases: readonly (readonly [query: string, key: string | undefined])[] = [
+    [`select w as ends, count(*) n from topics.orders o cross join lateral ${hops} w group by w`, "ends"],
+    [`select w as ends, count(*) n from topics.orders o, ${hops} w group by w`, "ends"],
+    [
+      `select "W".e as ends, who, sum(o.id) from (topics.orders o cross join ${hops} as "W" (e)) where id > 3 or who = 'x' group by 1, 2`,
+      "ends,who",
+    ],
+    [
+      `with p as (select who, g.ends from topics.public.orders, ${hops} as g (ends) where who is distinct from 'x' -- all but one
+      ) select p.ends, max(who) from p group by p.ends having count(*) > 1`,
+      "ends",
+    ],
+    [
+      `select date_bin('1 minute', b.x, '2000-01-01') + k * interval '1 minute' as ends, count(*) n from generate_series(1, 5) k
+      cross join topics.orders as b (p, o, t, y, h, v, pr, wm, "order", who, x) where b.order > 3 or b.order is null group by 1`,
+      "ends",
+    ],
+    [
+      "select s._partition, s._offset, at + k as ends from (select * from topics.orders o cross join unnest(array[interval '1 minute', '1 hour']) k) s where s.k > '2 minutes'",
+      undefined,
+    ],
+  ];
+  for (const [query, key] of cases) {
+    const compiled = compile(query);
+    assert.equal(compiled.class, "keyed", query);
+    assert.equal(compiled.key?.join(), key, query);
+    assert.deepEqual(compiled.clock?.topics, ["orders"], query);
+    assert.match(compiled.mirrorIndexes.map(({ columns }) => columns.join()).join(" "), /\bat\b/, query);
+    assert.match(compiled.query, /is not true\) and \(.* <= \(select millrace.watermark\('orders'\)\)\)/, query);
+  }
+});
+
+test("without final rows the windows of a record that are over are left out alone", () => {
+  const query = `select w as ends, c.name, count(*) n from topics.orders o join shop.customers c on c.id = o.id, ${hops} w where c.name <> 'x' or w is null group by 1, 2`;
+  const compiled = compile(query, { emit: "updates" });
+  assert.equal(compiled.clock, undefined);
+  assert.match(
+    compiled.query,
+    /where \(\("w"\."w" <= "o"\."_watermark"\) is not true\) and \( c\.name <> 'x' or w is null\) group by/,
+  );
+  for (const is of ["is", "is not"]) {
+    const joined = `select w as ends, o.id from (shop.customers c join shop.customers d on c.id ${is} distinct from d.id cross join topics.orders o), ${hops} w`;
+    assert.match(
+      compile(joined, { emit: "updates" }).query,
+      / w where \(\("w"\."w" <= "o"\."_watermark"\) is not true\)$/,
+    );
+  }
+});
+
+test("an event that is late for several windows is a row for each of them", () => {
+  const cases: readonly (readonly [query: string, key: string])[] = [
+    [`select w as ends, max(id) n from topics.orders o, ${hops} w group by 1`, "_partition,_offset,_ends"],
+    [
+      "select at + k * interval '1 minute' as ends, count(*) n from topics.orders, generate_series(1, 5) k group by 1",
+      "_partition,_offset,_window",
+    ],
+  ];
+  for (const [query, key] of cases) {
+    const [late] = lateView(defined(query, { window: { ends: "ends", grace: "5m" } }));
+    assert.ok(late);
+    const compiled = compileViewSync({ view: late, mirrors, version: 1 });
+    assert.equal(compiled.key?.join(), key);
+    assert.ok(["_watermark", "_value", "who", "_ends"].every((name) => compiled.publicColumns.includes(name)));
+    assert.match(compiled.query, /interval '300000 ms' <= t\."_watermark"/);
+  }
+});
+
+test("windows that a function does not make of one topic's record beside it are refused", () => {
+  refused(
+    `select w as ends, o.id from topics.orders o left join lateral ${hops} w on true`,
+    /one record[\s\S]*by cross join/,
+  );
+  refused(
+    `select w as ends, o.id from (topics.orders o left join shop.customers c on c.id = o.id) cross join lateral ${hops} w`,
+    /in an outer join/,
+    { emit: "updates" },
+  );
+  refused(
+    `select w as ends, count(*) n from (select * from topics.orders) o cross join lateral ${hops} w group by 1`,
+    /does not stand beside topic "orders"[\s\S]*one FROM/,
+  );
+  refused(
+    `select x.w as ends, count(*) n from topics.orders o cross join lateral (select w from ${hops} w) x group by 1`,
+    /does not stand beside/,
+  );
+  refused(
+    "select o.at + k * interval '1 minute' as ends, o.id from topics.orders o cross join (values (1), (2)) v (k)",
+    /one record[\s\S]*generate_series/,
+  );
+  refused(
+    "select w as ends, o.id from topics.orders o join topics.other p using (id), generate_series(o.at, p.at, interval '1 day') w",
+    /one record/,
+  );
+  refused(
+    "select e as ends, o.id from topics.orders o, unnest(array[o.id]) n, generate_series(o.at, o.at + n * interval '1 day', interval '1 day') e",
+    /one record/,
+  );
+  for (const made of [
+    "generate_series(o.at, o.until, interval '1 day')",
+    "generate_series(o.at, o.at + o.id * interval '1 day', interval '1 day')",
+    "unnest(array[o.at, o.until])",
+  ]) {
+    assert.throws(
+      () => compile(`select w as ends, count(*) n from topics.orders o, ${made} w group by 1`),
+      (error) =>
+        MillraceError.is(error) &&
+        error.code === "VIEW_UNSUPPORTED" &&
+        /how far it is from a column of time is not known/.test(error.message),
+      made,
+    );
+    compile(`select w as ends, count(*) n from topics.orders o, ${made} w group by 1`, { emit: "updates" });
+  }
+});
+
+const session = { gap: "30m", by: "who" };
+const inSessions: ViewOptions = { window: { ends: "ends", grace: "5m", session } };
+
+test("a topic has the begin and the end of each event's session where a view has sessions", () => {
+  for (const query of [
+    "select who, _begins as began, _ends as ends, count(*) n from topics.orders group by 1, 2, 3",
+    "select _ends as ends, o._begins::date, max(id) n from topics.orders o group by who, o._ends, o._begins",
+    "with o as (select *, _ends - _begins as long from topics.public.orders) select who, long, _ends as ends from o",
+    "select who, topics.orders._ends as ends from topics.orders where _begins > '2026-01-01'::timestamptz",
+  ]) {
+    const compiled = compile(query, inSessions);
+    assert.equal(compiled.class, "keyed", query);
+    assert.deepEqual(compiled.clock?.topics, ["orders"], query);
+    const indexes = compiled.mirrorIndexes.map(({ columns }) => columns.join());
+    assert.ok(indexes.includes("at") && indexes.includes("who"), query);
+    assert.deepEqual(compiled.scans, [], query);
+    assert.match(compiled.explanation, /again for each (orders\.|o\.)?who that/, query);
+    assert.equal(compile(query, { ...inSessions, emit: "updates" }).clock, undefined, query);
+  }
+  const { explanation } = compile("select who, _ends as ends from topics.orders", inSessions);
+  assert.match(explanation, /^window: sessions by who with gaps of 30m; ends by ends and 5m of grace; rows are shown/m);
+});
+
+test("an event is late for its session by its own time, and other gaps are another view", () => {
+  const query = "select who, _ends as ends, count(*) n from topics.orders group by 1, 2";
+  const [late] = lateView(defined(query, inSessions));
+  assert.ok(late);
+  const compiled = compileViewSync({ view: late, mirrors, version: 1 });
+  assert.equal(compiled.class, "linear");
+  assert.match(compiled.query, /"at" as "_ends" .* where \("at" \+ interval '300000 ms' < "_watermark"\)/);
+  const others = [session, { ...session, gap: "31m" }, { ...session, by: ["who", "id"] }];
+  const hashes = others.map((one) => compile(query, { window: { ends: "ends", session: one } }).hash);
+  assert.equal(new Set(hashes).size, others.length);
+});
+
+test("sessions that are not told by the topic's columns are refused with what would help", () => {
+  const query = "select who, _ends as ends, count(*) n from topics.orders group by 1, 2";
+  const by = (columns: string | string[]): ViewOptions => ({
+    window: { ends: "ends", session: { gap: "1m", by: columns } },
+  });
+  refused(query, /by "whom", which is no column of it[\s\S]*Did you mean "who"/, by("whom"));
+  refused(query, /by "_ends"/, by(["who", "_ends"]));
+  refused("select who, at as ends from topics.orders", /does not end by the column _ends/, inSessions);
+  refused("select who, _ends + interval '1 minute' as ends from topics.orders", /column _ends/, inSessions);
+  refused(`select who, w as ends from topics.orders, ${hops} w`, /column _ends/, inSessions);
+  refused("select who, max(_ends) as ends from topics.orders group by 1", /one record of one topic/, inSessions);
+  refused("select who, _ends as ends from topics.plain", /has no watermark/, inSessions);
+  refused(
+    "select o.who, o._ends as ends from topics.orders o join shop.customers c on c.id = o.id",
+    /reads more than topic "orders"/,
+    inSessions,
+  );
+  const timed = topicTable(topic("bare", { watermark: { time: "at" } }));
+  const bare = view("v", sql`select _key, _ends as ends from topics.bare`, {
+    window: { ends: "ends", session: { gap: "1m", by: "_key" } },
+  });
+  assert.throws(
+    () => compileViewSync({ view: bare, mirrors: timed === null ? [] : [{ id: 9, shape: timed }], version: 1 }),
+    (error) =>
+      MillraceError.is(error) &&
+      /whose time "at" there is no column/.test(error.message) &&
+      /date-time/.test(error.hint ?? ""),
+  );
+});
+
 test("without final rows it asks no clock, and may read what it likes beside the topic", () => {
   const query = `select ${end} as ends, c.name, count(*) n from topics.orders o join shop.customers c on c.id = o.id group by 1, 2`;
   const compiled = compile(query, { emit: "updates" });
@@ -189,6 +371,14 @@ test("options that say no window are refused where they are given", () => {
     [{ window: { ends: "e", grace: 5 } }, /grace/],
     [{ window: { ends: "e", grace: "-1s" } }, /grace/],
     [{ window: { ends: "e", lateness: "1s" } }, /"lateness", which is none/],
+    [{ window: { ends: "e", session: "30m" } }, /have no gap/],
+    [{ window: { ends: "e", session: { gap: "30m" } } }, /nothing that has them/],
+    [{ window: { ends: "e", session: { gap: "30m", by: [] } } }, /no list of columns/],
+    [{ window: { ends: "e", session: { gap: "30m", by: ["a", 3] } } }, /no list of columns/],
+    [{ window: { ends: "e", session: { gap: "30m", by: ["a", "a"] } } }, /no list of columns/],
+    [{ window: { ends: "e", session: { gap: "0s", by: "a" } } }, /gap between its sessions is no time/],
+    [{ window: { ends: "e", session: { gap: 30, by: "a" } } }, /gap/],
+    [{ window: { ends: "e", session: { gap: "1m", by: "a", ends: "b" } } }, /"ends", which is none/],
   ];
   for (const [options, says] of cases) {
     assert.throws(() => view("v", sql`select 1`, options as ViewOptions), says);

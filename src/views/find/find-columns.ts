@@ -3,12 +3,13 @@
  * PostgreSQL computes (`generated … stored`), their indexes, and the relation that shows them to readers. Pure.
  *
  * Always true: nothing that a row holds can make a hidden column fail, since that would stop the view: texts are cut,
- * and coordinates out of range have none. The expressions are the same for a stored column and for a change row.
+ * and neither coordinates out of range nor texts that are no paths have one. The expressions are the same for a stored
+ * column and for a change row.
  */
 import { type FindOptions, quote } from "../../catalog/definitions.ts";
 import { contentColumn, copyColumn } from "../compiled-view.ts";
 import { extensionOf, type FindExtension } from "./find-extensions.ts";
-import { foldFunction, geodesicFunction } from "./find-functions.ts";
+import { foldFunction, geodesicFunction, treePathFunction } from "./find-functions.ts";
 
 /** Where the extensions are, by name: an own store may have them in any schema. */
 export type ExtensionSchemas = Readonly<Partial<Record<FindExtension, string>>>;
@@ -35,6 +36,10 @@ export const geoColumn = "_millrace_geo";
 
 export function fuzzyColumn(options: FindOptions, column: string): string {
   return `_millrace_fuzzy_${options.fuzzy.indexOf(column) + 1}`;
+}
+
+export function treeColumn(options: FindOptions, column: string): string {
+  return `_millrace_tree_${(options.tree ?? []).indexOf(column) + 1}`;
 }
 
 /**
@@ -65,6 +70,19 @@ export function configuration(language: string): string {
 /** The text of a column as it is compared: small letters without accents. */
 export function fuzzyExpression(column: string, alias: string): string {
   return `${foldFunction}(left(${alias}${quote(column)}::text, ${fuzzyCharactersMax}))`;
+}
+
+/** The path of a column as an `ltree`; null where it is none, or longer or deeper than an index takes. */
+export function treeExpression(column: string, alias: string): string {
+  return `${treePathFunction}(${alias}${quote(column)}::text)`;
+}
+
+/**
+ * A text by which paths are ordered as a tree is walked: each before what is below it. A blank comes before every character
+ * of a label, so that what is below a path is what begins with its text and a blank.
+ */
+export function treeKey(path: string): string {
+  return `(translate(${path}::text, '.', ' ') collate "C")`;
 }
 
 /** The coordinate as a float where it is on the globe; null else. */
@@ -117,11 +135,13 @@ export function findTables(view: VersionTables, schemas: ExtensionSchemas): stri
 /** After it is filled. */
 export function findIndexes({ stateTable, find }: VersionTables, schemas: ExtensionSchemas): string[] {
   if (find === undefined) return [];
-  return hiddenColumns(find, schemas).map(({ index }) => `create index on ${stateTable} using ${index}`);
+  return hiddenColumns(find, schemas).flatMap(({ index, more = [] }) =>
+    [index, ...more].map((one) => `create index on ${stateTable} using ${one}`),
+  );
 }
 
 function hiddenColumns(find: FindOptions, schemas: ExtensionSchemas) {
-  const columns: { name: string; type: string; sql: string; index: string }[] = [];
+  const columns: { name: string; type: string; sql: string; index: string; more?: readonly string[] }[] = [];
   if (find.search !== null) {
     const name = quote(searchColumn);
     columns.push({ name, type: "tsvector", sql: searchExpression(find, ""), index: `gin (${name})` });
@@ -136,6 +156,14 @@ function hiddenColumns(find: FindOptions, schemas: ExtensionSchemas) {
     const name = quote(geoColumn);
     const type = `${extensionOf(schemas, "cube")}.cube`;
     columns.push({ name, type, sql: geoExpression(find, schemas, ""), index: `gist (${name})` });
+  }
+  for (const column of find.tree ?? []) {
+    const name = quote(treeColumn(find, column));
+    const schema = extensionOf(schemas, "ltree");
+    // Patterns, with signatures that are found to tell a million labels apart; below and above in the order of pages; one level.
+    const index = `gist (${name} ${schema}.gist_ltree_ops (siglen = 100))`;
+    const more = [`btree (${treeKey(name)})`, `btree (${schema}.nlevel(${name}), ${treeKey(name)})`];
+    columns.push({ name, type: `${schema}.ltree`, sql: treeExpression(column, ""), index, more });
   }
   return columns;
 }

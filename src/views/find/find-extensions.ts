@@ -4,15 +4,16 @@ import { type FindOptions, quote } from "../../catalog/definitions.ts";
 import { tableColumns } from "../read-indexes.ts";
 import { serverError } from "../reader-errors.ts";
 import type { ExtensionSchemas } from "./find-columns.ts";
-import { makeFold } from "./find-functions.ts";
+import { makeFold, makeTreePath } from "./find-functions.ts";
 
-export type FindExtension = "pg_trgm" | "unaccent" | "cube";
+export type FindExtension = "pg_trgm" | "unaccent" | "cube" | "ltree";
 
 /** Full text search is PostgreSQL's own. */
-export function neededExtensions({ fuzzy, geo }: FindOptions): FindExtension[] {
+export function neededExtensions({ fuzzy, geo, tree }: FindOptions): FindExtension[] {
   return [
     ...(fuzzy.length > 0 ? (["pg_trgm", "unaccent"] as const) : []),
     ...(geo === null ? [] : (["cube"] as const)),
+    ...(tree === undefined ? [] : (["ltree"] as const)),
   ];
 }
 
@@ -55,6 +56,7 @@ export async function makeExtensions(query: Query, view: string, options: FindOp
   }
   const schemas = await findSchemas(query, options);
   if (options.fuzzy.length > 0) await query(makeFold(extensionOf(schemas, "unaccent")), []);
+  if (options.tree !== undefined) await query(makeTreePath(extensionOf(schemas, "ltree")), []);
   return schemas;
 }
 
@@ -79,6 +81,8 @@ export async function checkTypes(query: Query, view: string, stateTable: string,
   for (const column of options.geo === null ? [] : [options.geo.lat, options.geo.lon]) {
     check("geo", column, numberTypes, "number", `${column}::double precision`);
   }
+  for (const column of options.tree ?? [])
+    check("tree", column, /^(text|character varying)\b/, "text", `${column}::text`);
 }
 
 /** Not permitted, not known to the server, no such file. */

@@ -2,7 +2,6 @@
  * Terms that search, as SQL. Over a version's rows the hidden columns are read, by their indexes; over change rows, which
  * have none, the same expressions are computed. What a client sent travels as parameters.
  */
-import { MillraceError } from "../../base/errors.ts";
 import { type FindOptions, quote } from "../../catalog/definitions.ts";
 import type { ColumnsOfView } from "../row-column.ts";
 import { columnOf } from "../row-column.ts";
@@ -24,7 +23,9 @@ import {
 import { extensionOf } from "./find-extensions.ts";
 import { foldFunction, geodesic } from "./find-functions.ts";
 import type { FindFilter, Place } from "./find-query.ts";
+import { optionMissing } from "./option-missing.ts";
 import { type Box, blockOf, chordsOf, type Point, pointOf } from "./sphere.ts";
+import { treeTerm, treeTermSql } from "./tree.ts";
 
 /** A view as terms are printed for it: `hidden` where its hidden columns can be read. */
 export interface FindableView extends ColumnsOfView {
@@ -47,6 +48,8 @@ export function findTermSql(view: FindableView, term: FindFilter, alias: string,
       return `(${term.polygons.map((one) => polygonSql(view, one, alias, parameters)).join(" or ")})`;
     case "tile":
       return inTileSql(view, term, alias, parameters);
+    case "tree":
+      return treeTermSql(view, term, alias, parameters);
   }
 }
 
@@ -108,7 +111,7 @@ function similarParts(view: FindableView, term: SimilarTerm, alias: string, para
   const column = columnOf(view, term.column).name;
   const find = view.find;
   if (!find?.options.fuzzy.includes(column)) {
-    throw missing(view.name, `has no fuzzy index of the column "${column}"`, "fuzzy", JSON.stringify([column]));
+    throw optionMissing(view.name, `has no fuzzy index of the column "${column}"`, "fuzzy", JSON.stringify([column]));
   }
   return {
     value: view.hidden ? `${alias}.${quote(fuzzyColumn(find.options, column))}` : fuzzyExpression(column, `${alias}.`),
@@ -206,24 +209,18 @@ export function searchable(view: FindableView): LiveFind & {
 } {
   const { find } = view;
   if (find?.options.search) return { ...find, options: { ...find.options, search: find.options.search } };
-  throw missing(view.name, "is not searched by words", "search", '["title"]');
+  throw optionMissing(view.name, "is not searched by words", "search", '["title"]');
 }
 
 /** Throws `VIEW_OPTION_MISSING`. */
 export function locatable(view: FindableView): LiveFind {
   if (view.find?.options.geo) return view.find;
-  throw missing(view.name, "has no places", "geo", '{ lat: "lat", lon: "lon" }');
-}
-
-function missing(view: string, what: string, option: string, example: string): MillraceError {
-  return new MillraceError("VIEW_OPTION_MISSING", `view "${view}" ${what}`, {
-    hint: `Add the option ${option} to its definition: view("${view}", …, { ${option}: ${example} }).`,
-    details: { view, option },
-  });
+  throw optionMissing(view.name, "has no places", "geo", '{ lat: "lat", lon: "lon" }');
 }
 
 /** The terms that search, wherever they stand. */
-export function findTerms(filter: Filter | null): FindFilter[] {
-  if (filter === null || filter.kind === "compare") return [];
-  return "of" in filter ? filter.of.flatMap(findTerms) : [filter];
+export function findTerms(view: FindableView, filter: Filter | null): FindFilter[] {
+  if (filter === null) return [];
+  if (filter.kind === "compare") return [treeTerm(view, filter)].filter((one) => one !== null);
+  return "of" in filter ? filter.of.flatMap((one) => findTerms(view, one)) : [filter];
 }

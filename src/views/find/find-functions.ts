@@ -2,6 +2,22 @@
 
 export const foldFunction = "millrace.fold";
 export const geodesic = "millrace.geodesic";
+export const treePathFunction = "millrace.tree_path";
+
+/** Of a path that is indexed: bytes of its text, and labels. Two paths of that size are in one entry of the index. */
+export const treePathBytesMax = 1_000;
+export const treeLevelsMax = 100;
+
+/** In statements, so that a text which is no path is never read as one. */
+export function makeTreePath(ltreeSchema: string): string {
+  const type = `${ltreeSchema}.ltree`;
+  const labels = "length(path) - length(replace(path, '.', ''))";
+  return (
+    `create or replace function ${treePathFunction}(path text) returns ${type} language plpgsql immutable strict parallel safe as $function$ begin ` +
+    `if octet_length(path) <= ${treePathBytesMax} and ${labels} < ${treeLevelsMax} and pg_input_is_valid(path, ${literal(type)}) then ` +
+    `return path::${type}; end if; return null; end $function$`
+  );
+}
 
 /**
  * Small letters without accents. It is as unchanging as the rules of unaccent are, which PostgreSQL will not assume:

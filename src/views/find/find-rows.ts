@@ -29,6 +29,7 @@ import {
 } from "./find-filter.ts";
 import type { FindFilter } from "./find-query.ts";
 import { angleRatio, pointOf } from "./sphere.ts";
+import { treePlaceSql } from "./tree.ts";
 
 interface SearchableRows extends FindableView {
   readonly publicView: string;
@@ -46,7 +47,7 @@ export interface Found<View> {
 
 /** The view with its hidden columns, when a filter's terms search. */
 export function findIn<View extends SearchableRows>(view: View, filter: Filter | null, parameters: Parameters): View {
-  const terms = findTerms(filter);
+  const terms = findTerms(view, filter);
   if (terms.length === 0 || view.find === undefined) return view;
   parameters.settings.expect(terms);
   return { ...view, publicView: view.find.relation, hidden: true };
@@ -58,8 +59,8 @@ export function findRows<View extends SearchableRows>(
   query: RowQuery,
   parameters: Parameters,
 ): Found<View> {
-  const terms = findTerms(query.filter);
-  const { search, near, highlight, geohash, zoom } = query.find ?? {};
+  const terms = findTerms(view, query.filter);
+  const { search, near, highlight, geohash, zoom, tree } = query.find ?? {};
   const cells = geohash !== undefined || zoom !== undefined;
   if (near || cells) locatable(view);
   if (terms.length === 0 && !near && !cells) return { view, query, bound: null };
@@ -91,6 +92,11 @@ export function findRows<View extends SearchableRows>(
       return `concat_ws('/', ${zoom}, ${x}, ${y})`;
     };
     add("_tile", "text", true, cellSql(base, tile));
+  }
+  if (tree) {
+    const { depth, place } = treePlaceSql(base, tree.column, "r");
+    add("_depth", "integer", false, depth);
+    add("_tree", "text", false, place);
   }
   if (highlight) add("_highlight", "json", false, highlightSql(base, highlight, search ?? "", parameters));
   const rows = `select r.*${added.map(({ column, sql }) => `, ${sql} as ${quote(column.name)}`).join("")} from ${base.publicView} as r`;
@@ -128,18 +134,19 @@ function similarTerms(filter: Filter | null): Extract<FindFilter, { kind: "simil
 
 function defaultOrder(added: readonly string[]): RowQuery["order"] {
   if (added.includes("_distance")) return [{ column: "_distance", descending: false, nulls: null }];
+  if (added.includes("_tree")) return [{ column: "_tree", descending: false, nulls: null }];
   const column = ["_rank", "_similarity"].find((one) => added.includes(one));
   return column === undefined ? [] : [{ column, descending: true, nulls: "last" }];
 }
 
-/** What was asked for by a parameter of its own comes by itself; ranks are selected. */
+/** What was asked for by a parameter of its own comes by itself; ranks and places in a tree are selected. */
 function selectFound(
   select: RowQuery["select"],
   columns: readonly ViewColumn[],
   added: readonly string[],
 ): readonly Selected[] {
   const own = columns.map(({ name }): Selected => name);
-  const byThemselves = added.filter((name) => name !== "_rank" && name !== "_similarity");
+  const byThemselves = added.filter((name) => !["_rank", "_similarity", "_tree"].includes(name));
   if (select === null || select.length === 0) return [...own, ...byThemselves];
   const expanded = select.flatMap((one) => (typeof one === "object" && "all" in one ? own : [one]));
   return added.includes("_highlight") && !expanded.includes("_highlight") ? [...expanded, "_highlight"] : expanded;

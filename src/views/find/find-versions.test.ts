@@ -165,6 +165,64 @@ test("a column of a type that cannot be searched so fails its view, with the cas
   ]);
 });
 
+test("paths of a captured column are a tree from the first moment, and a row without one stands in none", async () => {
+  await using fixture = await ViewsFixture.open();
+  const nodes = tableShape("geo", "nodes", ["id integer", "path text"]);
+  const source = await fixture.source("geo", [nodes]);
+  const node = (id: number, path: string): FixtureChange => ({ table: nodes, insert: [`${id}`, path] });
+  const query = text("select id, path from geo.nodes");
+  const group = await fixture.group([
+    view("nodes", query, { key: "id", tree: "path" }),
+    view("numbers", query, { key: "id", tree: "id" }),
+  ]);
+  await source.snapshot([node(1, "Top.Science"), node(2, "no path"), node(3, "Top")]);
+  await until(group, () => group.list().every(({ state }) => state.kind !== "building"));
+  const reader = readerOf(fixture, group);
+  const below = async () => {
+    const filter: Filter = { kind: "compare", column: "path", operator: "cd", values: ["Top"], negated: false };
+    return (await reader.rows("nodes", { ...none, filter })).rows.map((row) => JSON.parse(row).id);
+  };
+  assert.deepEqual(await below(), [1, 3]);
+  await source.commit(
+    { table: nodes, update: ["1", "Bottom.Science"] },
+    { table: nodes, update: ["2", "Top.Arts"] },
+    node(4, "Top..Arts"),
+  );
+  await fixture.settled(group);
+  assert.deepEqual(await below(), [2, 3]);
+  assert.deepEqual((await reader.rows("nodes", { ...none, filter: null })).rows.length, 4);
+  assert.deepEqual(group.info("nodes").find?.tree, ["path"]);
+  assert.match(await reader.explain("nodes"), /using gist \("_millrace_tree_1" "millrace"\.gist_ltree_ops/);
+  const { state } = group.info("numbers");
+  assert.ok(state.kind === "failed" && state.error.code === "VIEW_OPTION_INVALID");
+  assert.equal(state.error.hint, "Select it as id::text.");
+});
+
+test("a tree in a store that lacks ltree fails its view alone, and takes the extension from where it is", async () => {
+  await using fixture = await ViewsFixture.open();
+  await fixture.pool.query(
+    `create function no_extensions() returns event_trigger language plpgsql as
+       $$ begin raise exception 'extension "ltree" is not available' using errcode = '0A000'; end $$;
+     create event trigger no_extensions on ddl_command_start when tag in ('CREATE EXTENSION') execute function no_extensions()`,
+  );
+  const source = await fixture.source("geo", [towns]);
+  const group = await fixture.group([townsView({ tree: "name" })]);
+  await source.snapshot([town(1, "Styria.Graz")]);
+  const failed = () => group.info("towns").state;
+  await until(group, () => failed().kind === "failed");
+  const state = failed();
+  assert.ok(state.kind === "failed" && state.error.code === "STORE_EXTENSION_MISSING");
+  assert.match(state.error.hint ?? "", /create extension ltree/);
+  await fixture.pool.query(
+    "drop event trigger no_extensions; create schema elsewhere; create extension ltree schema elsewhere",
+  );
+  await group.rebuild("towns");
+  await live(group);
+  const filter: Filter = { kind: "tree", column: null, question: { is: "lquery", text: "*.Graz" }, negated: false };
+  assert.deepEqual(await found(readerOf(fixture, group), { filter }), [1]);
+  assert.deepEqual(await found(readerOf(fixture, group), { filter, find: { tree: { column: null } } }), [1]);
+});
+
 test("options name columns of the select list, or the nearest one is said", async () => {
   const mirrors = [{ id: 1, shape: towns }];
   const compile = (options: ViewOptions, query = rows) =>
@@ -180,8 +238,18 @@ test("options name columns of the select list, or the nearest one is said", asyn
     code: "VIEW_OPTION_INVALID",
     message: /"_rank" has the name of what searching adds/,
   });
-  const hashes = [{}, { search: ["name"] }, { search: ["name"], fuzzy: ["name"] }].map(async (options) => {
-    return (await compile(options)).hash;
+  await assert.rejects(compile({ tree: "nam" }), { message: /its tree names "nam"/, hint: 'Did you mean "name"?' });
+  const depth = 'select id, name, id as "_depth" from geo.towns';
+  await assert.rejects(compile({ tree: "name" }, depth), { message: /"_depth" has the name of what searching adds/ });
+  await compile({ search: ["name"] }, depth);
+  await assert.rejects(compile({}, "select id, name::ltree from geo.towns"), {
+    code: "VIEW_UNSUPPORTED",
+    hint: /\{ tree: "path" \}/,
   });
-  assert.equal(new Set(await Promise.all(hashes)).size, 3);
+  const hashes = [{}, { search: ["name"] }, { search: ["name"], fuzzy: ["name"] }, { tree: "name" }].map(
+    async (options) => {
+      return (await compile(options)).hash;
+    },
+  );
+  assert.equal(new Set(await Promise.all(hashes)).size, 4);
 });

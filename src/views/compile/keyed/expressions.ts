@@ -9,11 +9,13 @@ import { clockItself } from "../clock.ts";
 import { bindExpression, type ExpressionPlace, functionName, nameOf, operatorName, refuse } from "../expression.ts";
 import { placeOf } from "../from.ts";
 import { findFunction } from "../function-list.ts";
+import { walk } from "../inlining.ts";
 import { findColumn, type Scope } from "../scope.ts";
 import { isText, type, unknownType } from "../sql-type.ts";
 import { bindTemporal } from "../temporal.ts";
-import { type Alternative, isOpaque, opaque } from "./alternative.ts";
+import { type Alternative, isOpaque, opaque, Untraceable } from "./alternative.ts";
 import { aggregates, rowsFunctions, windowFunctions } from "./functions.ts";
+import { resultType } from "./result-types.ts";
 import { inner, note, type QueryContext, type TracedAlternative } from "./traced.ts";
 
 /** What the expressions of one SELECT have in them, gathered while they are bound. */
@@ -24,7 +26,7 @@ export interface Found {
   /** PARTITION BY of each window function, as keys. */
   readonly partitions: ReadonlySet<string>[];
   /** The arguments of each `grouping()`, as keys, by its own key. */
-  readonly groupings: Map<string, ReadonlySet<string>>;
+  readonly groupings: Map<string, readonly string[]>;
 }
 
 export function nothingFound(): Found {
@@ -98,7 +100,8 @@ function intercept(node: Node, place: TracedPlace, plain: ExpressionPlace): Boun
   }
   if ("GroupingFunc" in node) {
     const key = `#?${place.context.path}:${node.GroupingFunc.location}`;
-    place.found.groupings.set(key, new Set((node.GroupingFunc.args ?? []).map((arg) => bindTraced(arg, place).key)));
+    const args = (node.GroupingFunc.args ?? []).map((arg) => bindTraced(arg, place).key);
+    place.found.groupings.set(key, args);
     return opaque(type("int4"), key, true);
   }
   return null;
@@ -142,9 +145,16 @@ function bindCall(call: FuncCall, place: TracedPlace): Bound | null {
   const ownSchema = (call.funcname ?? []).length === 1 || nameOf(call.funcname?.[0] as Node) === "pg_catalog";
   if (!ownSchema) return null;
   const result = () => {
-    const children = [...(call.args ?? []), ...(call.agg_order ?? []), ...(call.agg_filter ? [call.agg_filter] : [])];
-    for (const child of children) bindTraced("SortBy" in child ? child.SortBy.node : child, place);
-    return opaque(unknownType, `#?${path}:${call.location}`);
+    const bind = (child: Node) => bindTraced("SortBy" in child ? child.SortBy.node : child, place);
+    const args = (call.args ?? []).map(bind);
+    const [ordered] = (call.agg_order ?? []).map(bind);
+    if (call.agg_filter !== undefined) bind(call.agg_filter);
+    const is = resultType(
+      name,
+      args.map((arg) => arg.type),
+      call.agg_within_group === true ? ordered?.type : undefined,
+    );
+    return opaque(is, `#?${path}:${call.location}`);
   };
   if (place.ofRows === true && (call.over !== undefined || (aggregates.has(name) && findFunction(name) === null))) {
     throw refuse(
@@ -167,6 +177,8 @@ function bindCall(call: FuncCall, place: TracedPlace): Bound | null {
     return result();
   }
   if (aggregates.has(name) && findFunction(name) === null) {
+    if (!binding.whole && isOfQueryAround(call, place))
+      throw new Untraceable("an aggregate in a subquery is of the query around it");
     place.found.aggregates = true;
     checkSum(name, call, place);
     return result();
@@ -175,6 +187,19 @@ function bindCall(call: FuncCall, place: TracedPlace): Bound | null {
     throw refuse(binding, `${name}() makes rows and stands in the select list`, call.location, "Put it into FROM.");
   }
   return null;
+}
+
+/** An aggregate is of the innermost query whose columns it is given. */
+function isOfQueryAround(call: FuncCall, { scope, context }: TracedPlace): boolean {
+  let around = false;
+  let own = false;
+  walk([call.args, call.agg_order, call.agg_filter], (node) => {
+    if (!("ColumnRef" in node)) return;
+    const names = ((node.ColumnRef as { fields?: Node[] }).fields ?? []).map(nameOf);
+    if (has(scope, names)) own = true;
+    else if (context.outer.some((one) => has(one, names))) around = true;
+  });
+  return around && !own;
 }
 
 function checkSum(name: string, call: FuncCall, place: TracedPlace): void {

@@ -3,8 +3,9 @@ import type { JoinExpr, Node, RangeFunction, RangeSubselect, RangeVar } from "@p
 import { validFrom, versionsTold } from "../as-of.ts";
 import { type Bound, type Conjunct, compose, listed, plainColumn, printedSize, type RowsFunction } from "../bound.ts";
 import { locationOf } from "../clauses.ts";
+import { reachOf } from "../drift.ts";
 import { functionName, nameOf, refuse } from "../expression.ts";
-import { bindTable, converted, expressionCharactersMax, renamed } from "../from.ts";
+import { bindTable, converted, expressionCharactersMax, placeOf, renamed } from "../from.ts";
 import { checkMeet, pinTables, usingNames } from "../natural-join.ts";
 import type { Scope, ScopeColumn, ScopeTable } from "../scope.ts";
 import { commonType, parseType, type SqlType, sameType, type, unknownType } from "../sql-type.ts";
@@ -193,7 +194,7 @@ function bindFunctionItem(item: RangeFunction, context: QueryContext): TracedFro
     throw refuse(binding, "this form of function in FROM is not read here", locationOf(call), "Call one function.");
   }
   const name = functionName(call.FuncCall);
-  const { columns, definition, types } = functionColumns(item, name, context, call.FuncCall.location);
+  const { columns, definition, types: given } = functionColumns(item, name, context, call.FuncCall.location);
   // Its arguments may read what stands before it, and nothing else.
   const [before = nothing.scope, ...outer] = context.outer;
   const place: TracedPlace = {
@@ -202,19 +203,19 @@ function bindFunctionItem(item: RangeFunction, context: QueryContext): TracedFro
     found: nothingFound(),
     windows: new Map(),
   };
-  const args = (call.FuncCall.args ?? []).map((arg) => bindTraced(arg, place));
+  const nodes = call.FuncCall.args ?? [];
+  const args = nodes.map((arg) => bindTraced(arg, place));
   const ordinality = item.ordinality === true ? " with ordinality" : "";
-  const of: RowsFunction = {
-    call: compose([`pg_catalog."${name}"(`, ...listed(args), `)${ordinality}`], { type: unknownType }),
-    columns,
-    definition,
-  };
+  const called = compose([`pg_catalog."${name}"(`, ...listed(args), `)${ordinality}`], { type: unknownType });
+  const reach = reachOf(name, nodes, { call: called, definition }, placeOf(binding, before));
+  const types = columns.map((column, i) => given[i] ?? elementType(name, args[0], column));
+  const of: RowsFunction = { call: called, columns, types, definition, at: call.FuncCall.location, reach };
   note(binding, of.call);
   const alias = item.alias?.aliasname ?? name;
   const traceable = !isOpaque(of.call);
   const scoped = columns.map((column, i): ScopeColumn => {
     const key = `#${path}.${i}`;
-    const is = types[i] ?? elementType(name, args[0], column);
+    const is = types[i] ?? unknownType;
     const bound: Bound = { parts: [{ kind: "function", of, column: `c${i}` }], key, type: is, notNull: false };
     return { name: column, qualifier: alias, bound: traceable ? bound : opaque(is, key) };
   });

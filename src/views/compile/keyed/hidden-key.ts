@@ -4,8 +4,9 @@
  */
 import type { Node, SelectStmt } from "@pgsql/types";
 import { quote } from "../../../catalog/definitions.ts";
+import { blockText } from "../block-text.ts";
 import { hiddenPrefix } from "../plan.ts";
-import { isWord, type SourceText } from "../source-text.ts";
+import type { SourceText } from "../source-text.ts";
 import type { Replacements } from "./gathered.ts";
 import { chooseTraceKey } from "./trace-key.ts";
 import type { ColumnName, TracedQuery } from "./traced.ts";
@@ -29,48 +30,43 @@ export function hiddenKey(
   source: SourceText,
   attempt: (select: SelectStmt) => TracedQuery,
 ): HiddenKey | null {
-  const from = fromWord(source);
+  const from = blockText(source)?.from;
   const columns = query.unselected().slice(0, columnsMax);
-  if (from === null || columns.length === 0) return null;
+  if (from === undefined || columns.length === 0) return null;
   const shown = query.names.length;
-  const all = attempt(withColumns(select, columns));
+  const withColumns = (names: readonly ColumnName[]) =>
+    hiddenColumns(
+      select,
+      names.map(columnNode),
+      from,
+      names.map((name) => name.map(quote).join(".")),
+    );
+  const all = attempt(withColumns(columns).select);
   const positions = chooseTraceKey(all, null)?.positions ?? [];
   const needed = columns.filter((_, i) => positions.includes(shown + i));
   if (needed.length === 0) return null;
-  const listed = needed.map((column, i) => `, ${column.map(quote).join(".")} as ${quote(hiddenName(i))}`).join("");
+  return { ...withColumns(needed), labels: needed.map((column) => column.join(".")) };
+}
+
+/** Behind the select list, which ends at `from`; `texts` are what the nodes are in SQL. */
+export function hiddenColumns(
+  select: SelectStmt,
+  nodes: readonly Node[],
+  from: { readonly start: number; readonly end: number },
+  texts: readonly string[],
+): Pick<HiddenKey, "select" | "replacements"> {
+  const targets = nodes.map((val, i): Node => ({ ResTarget: { name: hiddenName(i), val } }));
+  const listed = texts.map((text, i) => `, ${text} as ${quote(hiddenName(i))}`).join("");
   return {
-    select: withColumns(select, needed),
-    labels: needed.map((column) => column.join(".")),
+    select: { ...select, targetList: [...(select.targetList ?? []), ...targets] },
     replacements: new Map([[from.start, { end: from.end, text: `${listed} from` }]]),
   };
 }
 
+function columnNode(name: ColumnName): Node {
+  return { ColumnRef: { fields: name.map((sval): Node => ({ String: { sval } })) } };
+}
+
 function hiddenName(index: number): string {
   return `${hiddenPrefix}k${index}`;
-}
-
-function withColumns(select: SelectStmt, columns: readonly ColumnName[]): SelectStmt {
-  const targets = columns.map((column, i): Node => {
-    const fields = column.map((sval): Node => ({ String: { sval } }));
-    return { ResTarget: { name: hiddenName(i), val: { ColumnRef: { fields } } } };
-  });
-  return { ...select, targetList: [...(select.targetList ?? []), ...targets] };
-}
-
-/** The word FROM of the outermost SELECT: `is distinct from` has one too, functions have theirs in parentheses. */
-function fromWord(source: SourceText) {
-  const words = source.words();
-  const outermost = words.findIndex((word) => word.text !== "(");
-  let depth = outermost;
-  let inSelect = false;
-  for (const [i, word] of words.entries()) {
-    if (i < outermost) continue;
-    if (word.text === "(") depth++;
-    if (word.text === ")") depth--;
-    if (depth !== outermost) continue;
-    if (isWord(word, "select")) inSelect = true;
-    const before = words[i - 1];
-    if (inSelect && isWord(word, "from") && !(before !== undefined && isWord(before, "distinct"))) return word;
-  }
-  return null;
 }

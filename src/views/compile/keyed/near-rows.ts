@@ -5,10 +5,12 @@
 
 import { quote } from "../../../catalog/definitions.ts";
 import type { CompiledView, MirrorBinding } from "../../compiled-view.ts";
-import { columnsOf, plainColumn, print } from "../bound.ts";
+import { type Bound, columnsBeneath, functionsOf, plainColumn, print, type RowsFunction } from "../bound.ts";
 import { type Drift, driftOf } from "../drift.ts";
 import { bindTable, placeOf } from "../from.ts";
+import type { ScopeColumn, ScopeTable } from "../scope.ts";
 import { SourceText } from "../source-text.ts";
+import { unknownType } from "../sql-type.ts";
 import { mirrorTable } from "../tables.ts";
 import type { Replacements } from "./gathered.ts";
 import type { TracedBinding, TracedQuery } from "./traced.ts";
@@ -58,30 +60,65 @@ function nearOf(
     .filter(({ drivers }) => drivers.length > 0)
     .map(({ outputs, occurrences }) => {
       const bound = outputs[position];
-      const [first] = bound === undefined ? [] : columnsOf(bound);
-      const plain = bound?.parts.every(
-        (part) => typeof part === "string" || (part.kind === "column" && part.occurrence === first?.occurrence),
-      );
-      if (bound === undefined || first === undefined || plain !== true || plainColumn(bound) !== null) return null;
+      const columns = bound === undefined ? [] : columnsBeneath(bound);
+      const [first] = columns;
+      const one = columns.every(({ occurrence }) => occurrence === first?.occurrence);
+      if (bound === undefined || first === undefined || !one || plainColumn(bound) !== null) return null;
       // A name of WITH can stand for it twice.
       if (occurrences.filter(({ mirror }) => mirror === first.occurrence.mirror).length > 1) return null;
-      const sql = print(bound, (hole) => (hole.kind === "column" ? quote(hole.column) : ""));
-      return { id: first.occurrence.mirror.id, sql };
+      const functions = [...new Set(functionsOf(bound).map(({ of }) => of))];
+      const sql = print(bound, (hole) => {
+        if (hole.kind === "function") return `${aliasOf(functions.indexOf(hole.of))}.${hole.column}`;
+        return hole.kind === "column" ? quote(hole.column) : "";
+      });
+      return { id: first.occurrence.mirror.id, sql, functions };
     });
   const [text] = texts;
   const mirror = mirrors.find(({ id }) => id === text?.id);
   if (text === null || text === undefined || mirror === undefined) return null;
   if (texts.some((one) => one?.id !== text.id || one.sql !== text.sql)) return null;
-  const drift = driftOfText(text.sql, mirror, source.view);
+  if (texts.some((one) => one?.functions.some((of, i) => !sameCall(of, text.functions[i])))) return null;
+  const drift = driftOfText(text.sql, mirror, text.functions, source.view);
   return drift && { mirror, drift };
 }
 
-/** Of an expression over the columns of a table. */
-function driftOfText(sql: string, mirror: MirrorBinding, view: string): Drift | null {
+function aliasOf(i: number): string {
+  return `millrace_f${i}`;
+}
+
+/** Whether what they yield lies within the same bounds. */
+function sameCall(a: RowsFunction, b: RowsFunction | undefined): boolean {
+  return b !== undefined && JSON.stringify(a.reach) === JSON.stringify(b.reach);
+}
+
+/** Of an expression over the columns of a table, and of what functions make of them. */
+function driftOfText(
+  sql: string,
+  mirror: MirrorBinding,
+  functions: readonly RowsFunction[],
+  view: string,
+): Drift | null {
   const source = new SourceText(view, `select ${sql} from ${mirrorTable(mirror)}`);
   const [from, target] = [source.statement.fromClause?.[0], source.statement.targetList?.[0]];
   if (from === undefined || !("RangeVar" in from) || target === undefined || !("ResTarget" in target)) return null;
   const binding = { source, mirrors: [mirror], replacements: new Map() };
   const { scope } = bindTable(from.RangeVar, binding);
-  return target.ResTarget.val === undefined ? null : driftOf(target.ResTarget.val, placeOf(binding, scope));
+  const tables = [...scope.tables, ...functions.map(tableOf)];
+  const place = placeOf(binding, { ...scope, tables });
+  return target.ResTarget.val === undefined ? null : driftOf(target.ResTarget.val, place);
+}
+
+/** Its columns as they are called where what is computed from them is printed. */
+function tableOf(of: RowsFunction, i: number): ScopeTable {
+  const columns = of.columns.map((_, c): ScopeColumn => {
+    const column = `c${c}`;
+    const bound: Bound = {
+      parts: [{ kind: "function", of, column }],
+      key: "",
+      type: of.types[c] ?? unknownType,
+      notNull: false,
+    };
+    return { name: column, qualifier: aliasOf(i), bound };
+  });
+  return { alias: aliasOf(i), path: [], columns, label: aliasOf(i), occurrence: null };
 }

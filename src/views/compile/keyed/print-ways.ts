@@ -1,12 +1,12 @@
 /** A way as a statement: the keys that a change of its table reaches, old and new, added to the view's `dv` table. */
 import { quote } from "../../../catalog/definitions.ts";
 import { type DeltaTerm, weightColumn } from "../../compiled-view.ts";
-import { type Bound, columnsOf, type Hole, type Occurrence, print } from "../bound.ts";
+import { type Bound, type Conjunct, columnsOf, type Hole, type Occurrence, print } from "../bound.ts";
 import { printClock } from "../clock.ts";
 import { deltaTable } from "../contribution.ts";
 import { hasOneSpelling, parseType } from "../sql-type.ts";
 import { mirrorTable } from "../tables.ts";
-import { flippedRows } from "../temporal.ts";
+import { flipped, flippedRows, readsFunction, rowsNearby } from "../temporal.ts";
 import type { Way } from "./ways.ts";
 
 /** The columns that the whole view reads, by mirror. */
@@ -28,10 +28,19 @@ export function printClockWays(way: Way, target: string): string[] {
   if (filters.length === 0) return [];
   const lasting = { ...way, conjuncts: way.conjuncts.filter(({ time }) => time === undefined) };
   const columns = way.driver.mirror.shape.columns.map((column) => quote(column.name));
-  return [printKeys(lasting, target, flippedRows(filters, columns), ({ mirror }) => mirrorTable(mirror))];
+  const rows = ({ mirror }: Occurrence) => mirrorTable(mirror);
+  if (!readsFunction(filters)) return [printKeys(lasting, target, flippedRows(filters, columns), rows)];
+  return [printKeys(lasting, target, rowsNearby(filters, columns), rows, filters)];
 }
 
-function printKeys(way: Way, target: string, driven: string, rows: (one: Occurrence) => string): string {
+/** `flipping` are filters by time of which those are to be found that are another answer than before. */
+function printKeys(
+  way: Way,
+  target: string,
+  driven: string,
+  rows: (one: Occurrence) => string,
+  flipping: readonly Conjunct[] = [],
+): string {
   const tables = [way.driver, ...way.steps.map((step) => step.occurrence)];
   const aliases = new Map<object, string>();
   tables.forEach((one, i) => {
@@ -70,6 +79,7 @@ function printKeys(way: Way, target: string, driven: string, rows: (one: Occurre
   for (const one of way.functions)
     lines.push(`cross join lateral ${printed(one.call)} as ${aliases.get(one)}${one.definition}`);
   where.push(...open.map(({ bound }) => printed(bound)));
+  if (flipping.length > 0) where.push(flipped(flipping, hole));
   return (
     `insert into ${target}\nselect distinct ${way.key.map(printed).join(", ")}\n${lines.join("\n")}` +
     (where.length === 0 ? "" : `\nwhere ${where.join(" and ")}`)
@@ -78,7 +88,7 @@ function printKeys(way: Way, target: string, driven: string, rows: (one: Occurre
 
 /** Old and new images; without those that only differ in what the view does not read. */
 function changed({ mirror }: Occurrence, used: Used): string {
-  const delta = deltaTable(mirror.id);
+  const delta = deltaTable(mirror);
   const { columns } = mirror.shape;
   const read = columns.filter((column) => used.get(mirror.id)?.has(column.name));
   const names = read.map((column) => quote(column.name)).join(", ");
@@ -92,5 +102,5 @@ function rowsOf(occurrence: Occurrence, driver: Occurrence): string {
   const mirror = mirrorTable(occurrence.mirror);
   if (occurrence.mirror.id !== driver.mirror.id) return mirror;
   const columns = occurrence.mirror.shape.columns.map((column) => quote(column.name)).join(", ");
-  return `(select ${columns} from ${mirror} union all select ${columns} from ${deltaTable(occurrence.mirror.id)})`;
+  return `(select ${columns} from ${mirror} union all select ${columns} from ${deltaTable(occurrence.mirror)})`;
 }

@@ -5,7 +5,7 @@
  */
 import type { CommonTableExpr, Node, SelectStmt, WindowDef } from "@pgsql/types";
 import { versionsTold } from "../as-of.ts";
-import type { Bound } from "../bound.ts";
+import { type Bound, textBound } from "../bound.ts";
 import { locationOf } from "../clauses.ts";
 import { nameOf, refuse } from "../expression.ts";
 import { converted, withoutNulls } from "../from.ts";
@@ -14,6 +14,7 @@ import { groupNode } from "../groups.ts";
 import { expandTargets, type Target } from "../linear.ts";
 import { isWord } from "../source-text.ts";
 import { commonType, hasOneSpelling, unknownType } from "../sql-type.ts";
+import { typedNull } from "../typed-null.ts";
 import { type Alternative, alternativesMax, isOpaque, neverMet, nothing, opaque, tooMany } from "./alternative.ts";
 import {
   bindTraced,
@@ -30,6 +31,7 @@ import { allRowsKnown, closure, remembered } from "./rows-known.ts";
 import {
   type ColumnName,
   type Ctes,
+  type GroupingMember,
   inner,
   note,
   type QueryContext,
@@ -189,7 +191,11 @@ class Block {
     const traceable = this.#traceable(first);
     const grouped = select.groupClause !== undefined;
     const single = (grouped || first.found.aggregates) && first.sets.length === 1 && first.sets[0]?.size === 0;
-    const alternatives = rows.flatMap((row) => this.#alternatives(row, traceable, single));
+    const several = this.#areSeveral(first);
+    const inSets = (several ? first.sets : [null]).map((set) =>
+      rows.flatMap((row) => this.#alternatives(row, traceable, single, set)),
+    );
+    const alternatives = inSets.flat();
     if (alternatives.length > alternativesMax) throw tooMany();
     const keys = first.outputs.map((output) => output.key);
     const facts = {
@@ -210,7 +216,18 @@ class Block {
       const on = this.#distinctKeys(first);
       const known = closure(facts, start);
       if (on?.every((key) => known.columns.has(key)) === true) return true;
-      if (grouped) return first.groups.every((key) => known.columns.has(key)) && setsToldApart(bound, known.columns);
+      if (grouped) {
+        // What a set leaves out is NULL in its rows, and says nothing of what is not.
+        const within = (set: ReadonlyMap<string, boolean>) =>
+          first.sets.length === 1
+            ? known
+            : closure(
+                facts,
+                start.filter((key) => set.has(key) || !first.groups.includes(key)),
+              );
+        const determined = first.sets.every((set) => [...set.keys()].every((key) => within(set).columns.has(key)));
+        return determined && setsToldApart(bound, new Set(start));
+      }
       return known.rows.size === facts.sources.length;
     };
     const names = first.targets.map((target) => target.name);
@@ -222,7 +239,20 @@ class Block {
         among,
       );
     const unselected = () => this.#unselected(first, traceable);
-    return { names, alternatives, determines: remembered(determines), restricted, unselected };
+    const traced = { names, alternatives, determines: remembered(determines), restricted, unselected };
+    if (!several) return traced;
+    const membersOf = (set: ReadonlySet<string>) =>
+      first.members.filter(({ key }) => set.has(key)).map((one) => ({ ...one, position: keys.indexOf(one.key) }));
+    const sets = first.sets.map((set, i) => ({
+      members: membersOf(new Set(set.keys())),
+      alternatives: inSets[i] ?? [],
+    }));
+    return { ...traced, sets };
+  }
+
+  /** The planner does not reach into a query with grouping sets: only of the outermost one is each asked for by itself. */
+  #areSeveral({ sets }: BoundRow): boolean {
+    return sets.length > 1 && this.#context.depth === 0;
   }
 
   #unselected(row: BoundRow, traceable: (key: string) => boolean): ColumnName[] {
@@ -260,8 +290,14 @@ class Block {
       note(binding, target.column.bound);
       return target.column.bound;
     });
+    const members: Omit<GroupingMember, "position">[] = [];
     const sets = groupingSets(select, binding).map((set) =>
-      set.map((node) => bindTraced(groupNode(node, targets, [row], binding), { ...above, ofRows: true })),
+      set.map((written) => {
+        const node = groupNode(written, targets, [row], binding);
+        const bound = bindTraced(node, { ...above, ofRows: true });
+        if (!members.some(({ key }) => key === bound.key)) members.push({ key: bound.key, node, written });
+        return bound;
+      }),
     );
     if (select.havingClause !== undefined) {
       bindTraced(select.havingClause, above);
@@ -284,6 +320,7 @@ class Block {
       outputs,
       groups: sets.flat().map((bound) => bound.key),
       sets: this.#setsOf(sets),
+      members,
       distinct,
       found,
     };
@@ -315,8 +352,8 @@ class Block {
   #traceable(row: BoundRow): (key: string) => boolean {
     const select = this.#select;
     const sets: ReadonlySet<string>[] = [...row.found.partitions];
-    // The planner does not reach into a query with grouping sets, not even for what is in each of them.
-    if (select.groupClause !== undefined) sets.push(new Set(row.sets.length === 1 ? row.groups : []));
+    if (this.#areSeveral(row)) sets.push(new Set([...row.groups, ...row.found.groupings.keys()]));
+    else if (select.groupClause !== undefined) sets.push(new Set(row.sets.length === 1 ? row.groups : []));
     else if (row.found.aggregates) sets.push(new Set());
     const on = this.#distinctKeys(row);
     if (on !== null) sets.push(new Set(on));
@@ -324,15 +361,25 @@ class Block {
     return (key) => sets.every((set) => set.has(key));
   }
 
-  #alternatives(bound: BoundRow, traceable: (key: string) => boolean, single: boolean): TracedAlternative[] {
+  /** `set` is one of several grouping sets, whose rows they make. */
+  #alternatives(
+    bound: BoundRow,
+    traceable: (key: string) => boolean,
+    single: boolean,
+    set: ReadonlyMap<string, boolean> | null,
+  ): TracedAlternative[] {
     const { row, found } = bound;
-    const outputs = bound.outputs.map((output) =>
+    const outputs = bound.outputs.map((output) => {
+      if (set !== null && traceable(output.key)) return inSet(output, set, found.groupings.get(output.key));
       // What a grouping set leaves out is NULL.
-      traceable(output.key) ? output : opaque(output.type, output.key, output.notNull && bound.sets.length === 1),
-    );
+      return traceable(output.key)
+        ? output
+        : opaque(output.type, output.key, output.notNull && bound.sets.length === 1);
+    });
     const ways = [row, ...(row.present ? found.subqueries.map((one) => withSubquery(row, one)) : [])];
     const made = ways.map(({ scope: _, ...way }) => ({ ...way, outputs }));
-    const ofAll = this.#select.groupClause !== undefined && bound.sets.some((set) => set.size === 0);
+    const sets = set === null ? bound.sets : [set];
+    const ofAll = this.#select.groupClause !== undefined && sets.some((one) => one.size === 0);
     if (!single && !ofAll) return made;
     // The row of all rows is there whether it has rows to count or not.
     const { scope: _, ...lone } = nothing;
@@ -347,16 +394,25 @@ type BoundRow = {
   readonly groups: readonly string[];
   /** The keys of each grouping set, with whether each cannot be NULL. */
   readonly sets: readonly ReadonlyMap<string, boolean>[];
+  /** What is grouped by, each once. */
+  readonly members: readonly Omit<GroupingMember, "position">[];
   readonly distinct: readonly string[];
   readonly found: Found;
 };
 
-/** Whether any two grouping sets differ in a column that is NULL in the one alone, or that a known `grouping()` tells of. */
-function setsToldApart(rows: readonly BoundRow[], known: ReadonlySet<string>): boolean {
+/** What an output is in the rows of a grouping set; `args` are those of `grouping()`, a bit for each, the last one the lowest. */
+function inSet(output: Bound, set: ReadonlyMap<string, boolean>, args: readonly string[] | undefined): Bound {
+  if (args === undefined) return set.has(output.key) ? output : (typedNull(output) ?? opaque(output.type, output.key));
+  const bits = args.reduce((sum, arg) => sum * 2 + (set.has(arg) ? 0 : 1), 0);
+  return { ...textBound(`${bits}`, output.type, true), key: output.key };
+}
+
+/** Whether any two grouping sets differ in a column that is NULL in the one alone, or that a `grouping()` tells of. */
+function setsToldApart(rows: readonly BoundRow[], given: ReadonlySet<string>): boolean {
   const [first] = rows;
-  const told = [...(first?.found.groupings ?? [])].flatMap(([key, args]) => (known.has(key) ? [...args] : []));
+  const told = [...(first?.found.groupings ?? [])].flatMap(([key, args]) => (given.has(key) ? [...args] : []));
   const tells = (key: string) =>
-    told.includes(key) || rows.every(({ sets }) => sets.every((set) => set.get(key) !== false));
+    told.includes(key) || (given.has(key) && rows.every(({ sets }) => sets.every((set) => set.get(key) !== false)));
   return (first?.sets ?? []).every((one, i, sets) =>
     sets.slice(i + 1).every((other) => {
       const apart = [...one.keys(), ...other.keys()].filter((key) => !(one.has(key) && other.has(key)));

@@ -4,7 +4,7 @@ import type { ScanToken } from "libpg-query";
 import type { Binding } from "../from.ts";
 import { isWord } from "../source-text.ts";
 import type { Among, Restricted } from "./gathered.ts";
-import type { KeyedQuery } from "./state.ts";
+import type { KeyedQuery } from "./slices.ts";
 
 /** The query in its parts where it has an EXCEPT that can be told apart, else as one text. */
 export function queryParts(

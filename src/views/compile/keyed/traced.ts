@@ -1,5 +1,5 @@
 /** What binding of a query that is recomputed by key works with and yields. */
-import type { SelectStmt } from "@pgsql/types";
+import type { Node, SelectStmt } from "@pgsql/types";
 import type { Bound, Occurrence } from "../bound.ts";
 import type { Binding } from "../from.ts";
 import type { Scope } from "../scope.ts";
@@ -54,6 +54,24 @@ export interface TracedQuery {
   readonly restricted: (positions: readonly number[], among: Among) => Restricted;
   /** Columns of FROM that it can be traced by and does not show; none where another column would be another query. */
   readonly unselected: () => readonly ColumnName[];
+  /** Of the outermost query with several grouping sets. */
+  readonly sets?: readonly GroupingSet[];
+}
+
+/** One of several: rows of it can be traced by its expressions, as those of a plain grouping can. */
+export interface GroupingSet {
+  readonly members: readonly GroupingMember[];
+  readonly alternatives: readonly TracedAlternative[];
+}
+
+export interface GroupingMember {
+  readonly key: string;
+  /** The expression, be it what a name or a number in GROUP BY stands for. */
+  readonly node: Node;
+  /** As it is written in GROUP BY. */
+  readonly written: Node;
+  /** In the select list; -1 where it is not shown. */
+  readonly position: number;
 }
 
 const depthMax = 80;

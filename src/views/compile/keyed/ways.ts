@@ -4,6 +4,7 @@ import {
   type ColumnHole,
   type Conjunct,
   columnsOf,
+  functionsOf,
   type Occurrence,
   plainColumn,
   type RowsFunction,
@@ -37,9 +38,11 @@ export function waysOf(alternatives: readonly TracedAlternative[], positions: re
 function wayFrom(driver: Occurrence, alternative: TracedAlternative, wanted: readonly Bound[]): Way {
   const usable = alternative.conjuncts.filter(({ bound }) => !isOpaque(bound));
   const key = wanted.map((bound) => nearest(bound, driver, usable));
-  const functions = functionsIn(key, alternative.functions);
+  // Where time lets rows of it in, it is asked whether the key needs it or not.
+  const timed = usable.filter(({ time }) => time?.occurrence === driver).map(({ bound }) => bound);
+  const functions = functionsIn([...key, ...timed], alternative.functions);
   const needed = new Set([driver, ...[...key, ...functions.map((one) => one.call)].flatMap(tablesIn)]);
-  const plain = usable.filter(({ bound }) => !readsFunction(bound));
+  const plain = usable.filter(({ bound }) => functionsOf(bound).length === 0);
   const steps = (occurrences: readonly Occurrence[]) => joinOrder({ occurrences, conjuncts: plain }, driver);
   let tables = alternative.occurrences.includes(driver) ? [...alternative.occurrences] : [driver];
   for (const table of [...tables].reverse()) {
@@ -97,10 +100,6 @@ function same(a: ColumnHole, b: ColumnHole): boolean {
 
 function tablesIn(bound: Bound): Occurrence[] {
   return columnsOf(bound).map((hole) => hole.occurrence);
-}
-
-function readsFunction(bound: Bound): boolean {
-  return bound.parts.some((part) => typeof part !== "string" && part.kind === "function");
 }
 
 /** Functions of FROM that these expressions read, in the order in which they stand. */
