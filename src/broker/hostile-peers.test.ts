@@ -165,12 +165,13 @@ describe("a slow or absent peer", () => {
   });
 
   test("that waits for a fetch is not idle", async () => {
-    await using open = await openDoor({ stallMs: 20, idleMs: 20 });
+    // Long enough for a machine that is busy between two requests.
+    await using open = await openDoor({ stallMs: 20, idleMs: 500 });
     const client = await open.client();
     await client.ask(metadata, 9, { topics: [{ name: "orders" }] });
     const partitions = [{ partition: 0, fetchOffset: 0, partitionMaxBytes: 1000 }];
     const answer = await client.ask(fetch, 12, {
-      maxWaitMs: 200,
+      maxWaitMs: 1_000,
       minBytes: 1,
       maxBytes: 1000,
       topics: [{ topic: "orders", topicId: zeroUuid, partitions }],
