@@ -38,7 +38,7 @@ describe("a crash at every step", () => {
     await world.caughtUp();
     let round = 1;
     let cuts = 0;
-    const step = long ? 1 : 2;
+    const step = long ? 1 : 3;
     for (let operation = 1; ; operation += step, round++) {
       const before = world.disk.operations;
       // In every other round nothing that we say reaches the server.

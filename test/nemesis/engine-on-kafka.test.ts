@@ -16,7 +16,7 @@ import { decodeCommitted, nextOffsetOf } from "../../src/engine/records.ts";
 import { type Kafka, kafkaMissing, startKafka } from "../support/kafka.ts";
 
 const isSoak = process.env.MILLRACE_SOAK === "1";
-const rounds = isSoak ? 60 : 3;
+const rounds = isSoak ? 60 : 2;
 const downMs = 3_000;
 const upMs = 2_000;
 const partitions = [0, 1, 2];

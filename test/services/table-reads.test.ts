@@ -16,7 +16,8 @@ async function open(sql: string): Promise<PostgresFixture> {
   return PostgresFixture.open(sql, await databaseOn((await server).url));
 }
 
-readsSuite("tables that are read while the stream goes on, on the system's PostgreSQL", open, missing);
+const short = process.env.MILLRACE_SOAK === "1" ? false : "skipped: the long form only (npm run test:soak)";
+readsSuite("tables that are read while the stream goes on, on the system's PostgreSQL", open, missing || short);
 filtersSuite("columns and conditions, on the system's PostgreSQL", open, missing);
 
 after(async () => (await server)?.stop());
