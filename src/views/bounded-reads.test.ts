@@ -201,7 +201,7 @@ async function fill(client: pg.Client): Promise<void> {
     "create schema shop; create schema millrace; create schema views",
     "create table shop.orders (id integer primary key, customer_id integer not null, n integer not null)",
     "create table shop.customers (id integer primary key, name text not null, region integer not null)",
-    `insert into shop.orders select i, i % ${rows / 20}, (i * 7919) % 101 from generate_series(1, ${rows}) i`,
+    `insert into shop.orders select i, i % ${rows / 20}, (i::bigint * 7919) % 101 from generate_series(1, ${rows}) i`,
     `insert into shop.customers select i, 'c' || i, i % 50 from generate_series(0, ${rows / 20 - 1}) i`,
     `create temp table d_1 (${weightColumn} integer not null, id integer, customer_id integer, n integer)`,
     `create temp table d_2 (${weightColumn} integer not null, id integer, name text, region integer)`,
