@@ -48,7 +48,7 @@ function mountFailure(path: string): string | null {
     });
     return null;
   } catch (error) {
-    return `no file system of its own can be mounted (${(error as Error).message.split("\n")[1] ?? "mount"})`;
+    return `skipped: no file system of its own can be mounted (${(error as Error).message.split("\n")[1] ?? "mount"})`;
   }
 }
 
