@@ -2,8 +2,9 @@
  * PostgreSQL's own regression suite, from the source package of the system's distribution: queries that others have
  * thought of. It is fetched when the tests run, into a folder that `npm ci` removes, and is no part of this project.
  */
-import { existsSync, globSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, globSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { downloadByApt } from "./debian-packages.ts";
 import { attempt, make, run } from "./maven-jars.ts";
 
 const major = 15;
@@ -27,23 +28,15 @@ export function installRegressionSuite(): void {
   console.error(`services: fetching the sources of postgresql-${major}`);
   attempt(() =>
     make(folder, (draft) => {
-      // Lists of its own: the system's say nothing of sources, and stay as they are.
-      const lists = join(draft, "lists");
-      mkdirSync(join(lists, "partial"), { recursive: true });
-      const sources = join(draft, "sources.list");
-      writeFileSync(sources, "deb-src http://deb.debian.org/debian bookworm main\n");
-      const options = [
-        `Dir::Etc::sourcelist=${sources}`,
-        "Dir::Etc::sourceparts=/dev/null",
-        `Dir::State::lists=${lists}`,
-        "APT::Sandbox::User=root",
-      ].flatMap((option) => ["-o", option]);
-      run("apt-get", ["-qq", ...options, "update"]);
-      run("apt-get", ["-qq", ...options, "source", "--download-only", `postgresql-${major}`], { cwd: draft });
+      downloadByApt(draft, "deb-src http://deb.debian.org/debian bookworm main", [
+        "source",
+        "--download-only",
+        `postgresql-${major}`,
+      ]);
       const [archive = ""] = globSync("*.orig.tar.*", { cwd: draft });
       const parts = ["sql", "data"].map((name) => `*/src/test/regress/${name}/*`);
       run("tar", ["-xf", join(draft, archive), "-C", draft, "--strip-components=4", "--wildcards", ...parts]);
-      run("rm", ["-rf", lists, sources, ...globSync("postgresql-*", { cwd: draft }).map((name) => join(draft, name))]);
+      for (const name of globSync("postgresql-*", { cwd: draft })) rmSync(join(draft, name));
     }),
   );
 }

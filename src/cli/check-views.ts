@@ -6,6 +6,7 @@ import { topicRetentions } from "../catalog/topic-retentions.ts";
 import { topicTables } from "../catalog/topic-table.ts";
 import type { TableShape, ViewShape } from "../schema/table-shape.ts";
 import { checkDefinitions } from "../views/check.ts";
+import { ownerOf } from "../views/group-borders.ts";
 
 export interface CheckedView {
   readonly view: string;
@@ -20,7 +21,7 @@ export interface CheckedView {
   readonly warnings: readonly string[];
 }
 
-/** `tables` are those that are captured, `views` what is known of the columns of views. Errors carry the place in the SQL, with a caret. Throws what `arrange` throws. */
+/** `tables` are those that are captured, `views` what is known of the columns of views. Errors carry the place in the SQL, with a caret; the view of late events is left out where its view is refused. Throws what `arrange` throws. */
 export async function checkViews(
   definitions: readonly Definition[],
   tables: readonly TableShape[],
@@ -29,7 +30,10 @@ export async function checkViews(
   const arranged = arrange(definitions);
   const shapes = [...tables, ...topicTables(arranged)];
   const checked = await checkDefinitions(arranged.views, shapes, topicRetentions(arranged), views);
-  return checked.map(({ view, compiled, error, warnings }) => ({
+  const refused = new Set(checked.flatMap(({ view, error }) => (error === null ? [] : [view.name])));
+  // A view of late events has the query of its view, and is refused for the same.
+  const own = checked.filter(({ view }) => view.late !== true || !refused.has(ownerOf(view.name)));
+  return own.map(({ view, compiled, error, warnings }) => ({
     view: view.name,
     class: compiled?.class ?? null,
     key: compiled === null ? [] : compiled.key,

@@ -1,13 +1,14 @@
 /**
  * What else keeps the result of `salesQuery` beside its tables in one PostgreSQL: triggers written by hand, for each row
- * and for each statement, and a materialized view that is refreshed after each batch. A client applies the batches,
+ * and for each statement, pg_ivm, and a materialized view that is refreshed after each batch. A client applies the batches,
  * netted by key as a group nets them, with three prepared statements a table at most and a commit.
  */
-import type { Client } from "pg";
+import { type Client, escapeLiteral } from "pg";
 import type { FixtureCells, FixtureChange } from "../../../src/views/source-fixture.ts";
+import { findPgIvm } from "../../../tools/pg-ivm.ts";
 import { salesQuery, salesTables } from "./sales.ts";
 
-export type PeerKind = "row triggers" | "statement triggers" | "refresh";
+export type PeerKind = "row triggers" | "statement triggers" | "pg_ivm" | "refresh";
 
 type Table = (typeof salesTables)[number];
 
@@ -25,7 +26,7 @@ export async function openPeer(client: Client, kind: PeerKind, rows: readonly Fi
   const peer = new Peer(client, kind);
   for (let i = 0; i < rows.length; i += 10_000) await peer.applyRows(rows.slice(i, i + 10_000));
   await client.query(`create index on ${schema}.orders (customer_id); create index on ${schema}.orders (product_id)`);
-  for (const statement of setup[kind]) await client.query(statement);
+  for (const statement of kind === "pg_ivm" ? ivmSetup() : setup[kind]) await client.query(statement);
   await client.query("vacuum analyze");
   return peer;
 }
@@ -152,7 +153,19 @@ const forEachRow = "for each row";
 const forEachStatement = (rows: string) => `referencing ${rows} for each statement`;
 const both = "old table as old_rows new table as new_rows";
 
-const setup: Readonly<Record<PeerKind, readonly string[]>> = {
+function ivmSetup(): string[] {
+  const found = findPgIvm();
+  if (!found) throw new Error("pg_ivm is not here");
+  return [
+    `set extension_control_path = ${escapeLiteral(`${found.control}:$system`)}`,
+    `set dynamic_library_path = ${escapeLiteral(`${found.libraries}:$libdir`)}`,
+    "load 'pg_ivm'",
+    "create extension if not exists pg_ivm",
+    `select pgivm.create_immv('${schema}.sales', ${escapeLiteral(filled)})`,
+  ];
+}
+
+const setup: Readonly<Record<Exclude<PeerKind, "pg_ivm">, readonly string[]>> = {
   "row triggers": [
     ...resultTable,
     ...trigger("orders", "insert", forEachRow, added([ofOrder("1", "(select new.*)")])),

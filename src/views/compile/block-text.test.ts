@@ -43,3 +43,13 @@ test("set operations and what reads no table have no such clauses", () => {
   ])
     assert.equal(clausesOf(text), null, text);
 });
+
+test("behind a dot and behind AS every word is a name", () => {
+  const named = (text: string) => clausesOf(text)?.items;
+  assert.deepEqual(named("select t.from, t.distinct from t"), ["t . from", "t . distinct"]);
+  assert.deepEqual(named("select x as from, y as select, t.as a from t"), ["x as from", "y as select", "t . as a"]);
+  assert.equal(
+    clausesOf("select x from t where t.group = 1 and t.union is null group by t.where")?.groups,
+    "t . where",
+  );
+});

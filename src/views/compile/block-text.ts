@@ -1,6 +1,6 @@
 /** Where the clauses of a SELECT stand in its text: PostgreSQL's AST does not say where anything ends. */
 import type { ScanToken } from "libpg-query";
-import { isWord, type SourceText } from "./source-text.ts";
+import { isKeyword, type SourceText } from "./source-text.ts";
 
 /** Of the outermost SELECT, as tokens. */
 export interface BlockText {
@@ -19,7 +19,6 @@ export interface BlockText {
   readonly last: ScanToken;
 }
 
-/** No name and no alias can be one of them without quotes. */
 const clauses = ["where", "group", "having", "window", "order", "limit", "offset", "fetch", "for"];
 const operations = ["union", "intersect", "except"];
 
@@ -28,15 +27,13 @@ export function blockText(source: SourceText): BlockText | null {
   const words = unwrapped(source.words().filter(({ text }) => text !== ";"));
   const depths = depthsOf(words);
   const outer = words.filter((_, i) => depths[i] === 0);
-  const select = outer.find((word) => isWord(word, "select"));
-  const from = outer.find((word, i) => {
-    const before = outer[i - 1];
-    return isWord(word, "from") && !(before !== undefined && isWord(before, "distinct"));
-  });
+  const found = (...names: readonly string[]) => outer.filter((_, i) => isKeyword(outer, i, ...names));
+  const [select] = found("select");
+  const from = outer.find((_, i) => isKeyword(outer, i, "from") && !isKeyword(outer, i - 1, "distinct"));
   if (select === undefined || from === undefined || from.start < select.start) return null;
-  if (outer.some((word) => operations.some((one) => isWord(word, one)))) return null;
-  const marks = outer.filter((word) => word.start > from.start && clauses.some((one) => isWord(word, one)));
-  const clause = (name: string) => marks.find((word) => isWord(word, name)) ?? null;
+  if (found(...operations).length > 0) return null;
+  const marks = found(...clauses).filter(({ start }) => start > from.start);
+  const clause = (name: string) => marks.find(({ text }) => text.toLowerCase() === name) ?? null;
   /** Behind one word, up to the clause that comes next. */
   const behind = (word: ScanToken) => {
     const next = marks.find(({ start }) => start > word.start);

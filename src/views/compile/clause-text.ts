@@ -1,6 +1,6 @@
 /** Where the clauses of a SELECT stand in its text, which the parser's nodes do not say. */
 import type { ScanToken } from "libpg-query";
-import { isWord, type SourceText } from "./source-text.ts";
+import { isKeyword, type SourceText } from "./source-text.ts";
 
 type Replacements = ReadonlyMap<number, { readonly end: number; readonly text: string }>;
 
@@ -10,7 +10,7 @@ export function conditionAdded(source: SourceText, at: number, condition: string
   const from = beginOfFrom(words, at);
   const end = endOfClause(words, from + 1);
   const next = words[end];
-  const where = next !== undefined && isClause(words, end, ["where"]) ? next : null;
+  const where = next !== undefined && isKeyword(words, end, "where") ? next : null;
   if (where === null) return new Map([after(words[end - 1], ` where ${condition}`)]);
   const last = words[endOfClause(words, end + 1) - 1];
   return new Map([[where.start, { end: where.end, text: `where ${condition} and (` }], after(last, ")")]);
@@ -29,16 +29,9 @@ function beginOfFrom(words: readonly ScanToken[], at: number): number {
     if (text === ")") closed++;
     // One that was not closed is that of joins in parentheses.
     else if (text === "(") closed = Math.max(0, closed - 1);
-    else if (closed === 0 && isClause(words, i, ["from"]) && !comparesDistinct(words, i)) return i;
+    else if (closed === 0 && isKeyword(words, i, "from") && !isKeyword(words, i - 1, "distinct")) return i;
   }
   throw new Error("a table without FROM");
-}
-
-/** IS [NOT] DISTINCT FROM. */
-function comparesDistinct(words: readonly ScanToken[], i: number): boolean {
-  const [before, distinct] = [words[i - 2], words[i - 1]];
-  if (before === undefined || distinct === undefined || !isWord(distinct, "distinct")) return false;
-  return isWord(before, "is") || isWord(before, "not");
 }
 
 const clausesBehind = ["where", "group", "having", "window", "union", "intersect", "except"];
@@ -51,13 +44,7 @@ function endOfClause(words: readonly ScanToken[], start: number): number {
     const text = words[i]?.text;
     if (text === "(") open++;
     else if (text === ")") open--;
-    if (open < 0 || text === ";" || (open === 0 && isClause(words, i, [...clausesBehind, ...clausesLast]))) return i;
+    if (open < 0 || text === ";" || (open === 0 && isKeyword(words, i, ...clausesBehind, ...clausesLast))) return i;
   }
   return words.length;
-}
-
-/** Behind a dot each word is a name. */
-function isClause(words: readonly ScanToken[], i: number, names: readonly string[]): boolean {
-  const token = words[i];
-  return token !== undefined && words[i - 1]?.text !== "." && names.some((name) => isWord(token, name));
 }

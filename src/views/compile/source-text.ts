@@ -199,6 +199,13 @@ function isDeeper(root: object, levelsMax: number): boolean {
 }
 
 /** Whether a token is this reserved word, and no name or text that is spelled so. */
-export function isWord(token: ScanToken, word: string): boolean {
+function isWord(token: ScanToken, word: string): boolean {
   return token.tokenName !== "IDENT" && token.tokenName !== "SCONST" && token.text.toLowerCase() === word;
+}
+
+/** Whether the token at a place is one of these reserved words: behind a dot, and behind AS, every word is a name. */
+export function isKeyword(tokens: readonly ScanToken[], at: number, ...words: readonly string[]): boolean {
+  const [before, token] = [tokens[at - 1], tokens[at]];
+  if (token === undefined || !words.some((word) => isWord(token, word))) return false;
+  return before?.text !== "." && !(before !== undefined && isWord(before, "as") && tokens[at - 2]?.text !== ".");
 }

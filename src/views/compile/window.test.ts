@@ -106,6 +106,10 @@ test("windows that a function of FROM makes of a record are traced through group
       "ends",
     ],
     [
+      "select at + k as ends, o.where, count(*) as from from unnest(array[interval '1 minute', '1 hour']) k, topics.orders as o (a, b, c, d, e, f, g, h, \"where\", who, at) where o.where > 1 group by 1, o.where",
+      "ends,where",
+    ],
+    [
       "select s._partition, s._offset, at + k as ends from (select * from topics.orders o cross join unnest(array[interval '1 minute', '1 hour']) k) s where s.k > '2 minutes'",
       undefined,
     ],

@@ -8,7 +8,7 @@ import { quote } from "../../../catalog/definitions.ts";
 import { type BlockText, blockText, closing, listed } from "../block-text.ts";
 import { nameOf } from "../expression.ts";
 import { walk } from "../inlining.ts";
-import { isWord, SourceText } from "../source-text.ts";
+import { isKeyword, SourceText } from "../source-text.ts";
 
 export interface Split {
   readonly inner: SourceText;
@@ -93,7 +93,7 @@ function queryNamed(name: string, { withClause }: SelectStmt, { before }: BlockT
   const items = listed(words);
   const item = items[place];
   if (word === undefined || item === undefined || items.length !== ctes.length) return null;
-  const as = item.findIndex((token) => isWord(token, "as"));
+  const as = item.findIndex((_, i) => isKeyword(item, i, "as"));
   const open = item.findIndex((token, i) => i > as && token.text === "(");
   const end = closing(item, open);
   if (as < 0 || open < 0 || end !== item.length - 1) return null;

@@ -4,7 +4,8 @@
  */
 import type { RangeSubselect, RangeVar, SelectStmt } from "@pgsql/types";
 import { quote } from "../../../catalog/definitions.ts";
-import { isWord, type SourceText } from "../source-text.ts";
+import { closing } from "../block-text.ts";
+import { isKeyword, type SourceText } from "../source-text.ts";
 import { noFacts, type RowFacts } from "./rows-known.ts";
 
 export interface Gathered {
@@ -72,9 +73,8 @@ export function placeOfSubselect(item: RangeSubselect, source: SourceText): Plac
   const words = source.words();
   const first = words.findIndex((token) => token.start === firstLocation(query));
   for (let at = outerParenthesis(words, first); at >= 0; at = outerParenthesis(words, at)) {
-    const next = words[at + 1];
-    if (next === undefined || !(isWord(next, "select") || isWord(next, "with"))) continue;
-    const end = closingParenthesis(words, at);
+    if (!isKeyword(words, at + 1, "select", "with")) continue;
+    const end = closing(words, at);
     const [open, close] = [words[at], words[end]];
     if (open === undefined || close === undefined) return null;
     return {
@@ -113,16 +113,6 @@ function outerParenthesis(words: readonly Word[], from: number): number {
     const text = words[i]?.text;
     if (text === ")") depth++;
     if (text === "(" && depth-- === 0) return i;
-  }
-  return -1;
-}
-
-function closingParenthesis(words: readonly Word[], open: number): number {
-  let depth = 0;
-  for (let i = open; i < words.length; i++) {
-    const text = words[i]?.text;
-    if (text === "(") depth++;
-    if (text === ")" && --depth === 0) return i;
   }
   return -1;
 }

@@ -8,7 +8,7 @@ import type { Node, SelectStmt } from "@pgsql/types";
 import type { ScanToken } from "libpg-query";
 import { type BlockText, blockText, closing, listed } from "../block-text.ts";
 import { groupedExpressions } from "../grouping-sets.ts";
-import { isWord, type SourceText } from "../source-text.ts";
+import { isKeyword, type SourceText } from "../source-text.ts";
 import { Untraceable } from "./alternative.ts";
 import type { Replacements } from "./gathered.ts";
 import { hiddenColumns } from "./hidden-key.ts";
@@ -81,8 +81,7 @@ export function membersOf(sets: NonNullable<TracedQuery["sets"]>): GroupingMembe
 }
 
 function writtenExpressions(select: SelectStmt, block: BlockText): ReadonlyMap<Node, readonly ScanToken[]> {
-  const [first] = block.groups;
-  const quantified = first !== undefined && (isWord(first, "distinct") || isWord(first, "all"));
+  const quantified = isKeyword(block.groups, 0, "distinct", "all");
   const texts = expressionsIn(quantified ? block.groups.slice(1) : block.groups);
   const nodes = groupedExpressions(select);
   if (texts.length !== nodes.length) return new Map();
@@ -92,16 +91,8 @@ function writtenExpressions(select: SelectStmt, block: BlockText): ReadonlyMap<N
 /** As `groupedExpressions` takes them from the AST. */
 function expressionsIn(words: readonly ScanToken[]): (readonly ScanToken[])[] {
   return listed(words).flatMap((item) => {
-    const [first, second] = item;
-    const skip =
-      first === undefined
-        ? 0
-        : isWord(first, "rollup") || isWord(first, "cube")
-          ? 1
-          : isWord(first, "grouping") && second !== undefined && isWord(second, "sets")
-            ? 2
-            : 0;
-    const rest = item.slice(skip);
+    const sets = isKeyword(item, 0, "grouping") && isKeyword(item, 1, "sets") ? 2 : 0;
+    const rest = item.slice(isKeyword(item, 0, "rollup", "cube") ? 1 : sets);
     const enclosed = rest[0]?.text === "(" && closing(rest, 0) === rest.length - 1;
     return enclosed ? expressionsIn(rest.slice(1, -1)) : [item];
   });
@@ -115,11 +106,9 @@ function wordsOfTarget(node: Node, select: SelectStmt, { items }: BlockText): re
   const words = items[place];
   if (target === undefined || !("ResTarget" in target) || words === undefined || items.length !== targets.length)
     return undefined;
-  const [first] = words;
-  const from = first !== undefined && isWord(first, "all") ? 1 : 0;
+  const from = isKeyword(words, 0, "all") ? 1 : 0;
   if (target.ResTarget.name === undefined) return words.slice(from);
-  const named = words.at(-2);
-  return words.slice(from, named !== undefined && isWord(named, "as") ? -2 : -1);
+  return words.slice(from, isKeyword(words, words.length - 2, "as") ? -2 : -1);
 }
 
 /** What `grouping()` of all that is grouped by is in the set with these members. */

@@ -12,7 +12,7 @@ import { converted, withoutNulls } from "../from.ts";
 import { groupingSets } from "../grouping-sets.ts";
 import { groupNode } from "../groups.ts";
 import { expandTargets, type Target } from "../linear.ts";
-import { isWord } from "../source-text.ts";
+import { isKeyword } from "../source-text.ts";
 import { commonType, hasOneSpelling, unknownType } from "../sql-type.ts";
 import { typedNull } from "../typed-null.ts";
 import { type Alternative, alternativesMax, isOpaque, neverMet, nothing, opaque, tooMany } from "./alternative.ts";
@@ -91,7 +91,7 @@ function inlined({ ctematerialized, location }: CommonTableExpr, { source, repla
   if (ctematerialized !== undefined && ctematerialized !== "CTEMaterializeDefault") return;
   const words = source.words();
   const name = words.findIndex((token) => token.start === location);
-  const as = words.findIndex((token, i) => i > name && isWord(token, "as"));
+  const as = words.findIndex((_, i) => i > name && isKeyword(words, i, "as"));
   const token = words[as];
   if (name >= 0 && token !== undefined) replacements.set(token.start, { end: token.end, text: "as not materialized" });
 }

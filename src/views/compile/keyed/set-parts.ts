@@ -1,8 +1,9 @@
 /** The parts of a set operation as pieces of the definition's text: an AST of PostgreSQL does not say where a SELECT ends. */
 import type { SelectStmt } from "@pgsql/types";
 import type { ScanToken } from "libpg-query";
+import { unwrapped } from "../block-text.ts";
 import type { Binding } from "../from.ts";
-import { isWord } from "../source-text.ts";
+import { isKeyword } from "../source-text.ts";
 import type { Among, Restricted } from "./gathered.ts";
 import type { KeyedQuery } from "./slices.ts";
 
@@ -41,7 +42,7 @@ function split(
   names: readonly string[],
   binding: Binding,
 ): KeyedQuery | null {
-  const words = bare(tokens);
+  const words = unwrapped(tokens);
   if (select.op === undefined || select.op === "SETOP_NONE") {
     const [first, last] = [words[0], words.at(-1)];
     if (first === undefined || last === undefined) return null;
@@ -60,17 +61,6 @@ function split(
   return { kind: "set", operation, parts: [left, right] };
 }
 
-/** Without parentheses around the whole. */
-function bare(tokens: readonly ScanToken[]): readonly ScanToken[] {
-  let depth = 0;
-  const closes = tokens.findIndex((token) => {
-    depth += token.text === "(" ? 1 : token.text === ")" ? -1 : 0;
-    return depth === 0;
-  });
-  if (tokens[0]?.text !== "(" || closes !== tokens.length - 1) return tokens;
-  return bare(tokens.slice(1, -1));
-}
-
 /** UNION and EXCEPT bind alike, to the left; INTERSECT binds tighter: the root is the last one outside of parentheses. */
 function operatorAt(tokens: readonly ScanToken[], operation: string): number {
   const wanted = operation.replace("SETOP_", "").toLowerCase();
@@ -78,7 +68,7 @@ function operatorAt(tokens: readonly ScanToken[], operation: string): number {
   let found = -1;
   tokens.forEach((token, i) => {
     depth += token.text === "(" ? 1 : token.text === ")" ? -1 : 0;
-    if (depth === 0 && isWord(token, wanted)) found = i;
+    if (depth === 0 && isKeyword(tokens, i, wanted)) found = i;
   });
   return found;
 }
