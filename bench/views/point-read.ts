@@ -11,7 +11,7 @@ import { runChild } from "../log/support/child.ts";
 
 const connections = 64;
 const sizes = {
-  full: { keys: 10_000, rounds: 3, seconds: 4, warmSeconds: 2 },
+  full: { keys: 10_000, rounds: 7, seconds: 4, warmSeconds: 2 },
   tiny: { keys: 50, rounds: 1, seconds: 0.3, warmSeconds: 0 },
 } as const;
 /** Rows that a batch changes while rows are read. */
@@ -129,7 +129,7 @@ function measured(name: string, rounds: readonly Served[]): Measurement {
 export const benchmark: Benchmark = {
   question: "views/point-read: how many rows a second are read by their keys, with what wait?",
   method:
-    `${connections} keep-alive connections of another process, each with one request on its way, random keys of 10,000 rows, all of which were read before; the middle one of the rounds. ` +
+    `${connections} keep-alive connections of another process, each with one request on its way, random keys of 10,000 rows, all of which were read before, by a process that never sleeps; the middle one of the rounds. ` +
     "The door with its metrics, the reader and PostgreSQL as in the program; the bound answers a constant row with its length and type",
   notMeasured:
     "the network, TLS, the applier beside it, keys that are asked for unevenly, the fixture's own cost of a batch",
