@@ -29,6 +29,7 @@ import { makeState } from "./compile/state.ts";
 import { tableLabel } from "./compile/tables.ts";
 import { clockOf, indexesByTime } from "./compile/temporal.ts";
 import { makeClockTerms, makeTerms, type Term } from "./compile/terms.ts";
+import { untraced } from "./compile/untraced.ts";
 import { compileWhole } from "./compile/whole.ts";
 import { withWindow, withWindowWords } from "./compile/window.ts";
 import type { CompiledView, CompileRequest } from "./compiled-view.ts";
@@ -147,7 +148,7 @@ function compileByKey(
     return { ...compiled, mirrorIndexes: withoutPrefixes(compiled.mirrorIndexes) };
   } catch (cause) {
     if (!(cause instanceof Untraceable)) throw cause;
-    return compileOver({ view, mirrors, version }, source, refusal);
+    return compileOver({ view, mirrors, version }, source, untraced(source, refusal));
   }
 }
 

@@ -14,6 +14,7 @@ import {
   pick,
   predicate,
   type Source,
+  shuffled,
   someOutputs,
   text,
 } from "./law-pieces.fixture.ts";
@@ -63,8 +64,11 @@ function outerJoins(random: Random, mirrors: readonly MirrorBinding[]): string {
     sources.push(next);
   }
   const filter = chance(random, 0.4) ? ` where ${predicate(random, sources)}` : "";
-  if (chance(random, 0.5))
-    return `select ${[...keysOrNone(random, sources), ...someOutputs(random, sources)].join(", ")} ${text}${filter}`;
+  if (chance(random, 0.5)) {
+    // The key is what is left when columns are taken away from the last one on: in each order another one.
+    const outputs = shuffled(random, [...keysOrNone(random, sources), ...someOutputs(random, sources)]);
+    return `select ${outputs.join(", ")} ${text}${filter}`;
+  }
   const group = pick(random, sources);
   return `select ${group.alias}.a as g, ${group.alias}.t as h, ${fullAggregate(random, sources)} as x, count(*) as n ${text}${filter} group by 1, 2`;
 }

@@ -1,6 +1,7 @@
 /** Clauses of a SELECT that neither class has, each refused with what would help. */
 import type { Node, SelectStmt } from "@pgsql/types";
 import { refuse } from "./expression.ts";
+import { windowFunctions } from "./refusals.ts";
 import type { SourceText } from "./source-text.ts";
 
 /** The clauses that no linear or additive query has. */
@@ -20,17 +21,13 @@ export function refuseClauses(select: SelectStmt, place: { readonly source: Sour
   if (select.distinctClause !== undefined)
     no("distinct cannot be kept up to date yet", "Group by the same columns and add count(*).", select.targetList);
   if (select.windowClause !== undefined)
-    no(
-      "window functions cannot be kept up to date yet",
-      "Rank the rows when reading (order, limit).",
-      select.windowClause,
-    );
-  if (select.sortClause !== undefined)
-    no("order by has no meaning in a view", "Order the rows when reading.", select.sortClause);
+    no(windowFunctions, "Rank the rows when reading (order, limit).", select.windowClause);
   if (select.limitCount !== undefined || select.limitOffset !== undefined)
     no("limit and offset cannot be kept up to date yet", "Limit the rows when reading.", [
       select.limitCount ?? select.limitOffset ?? {},
     ] as Node[]);
+  if (select.sortClause !== undefined)
+    no("order by has no meaning in a view", "Order the rows when reading.", select.sortClause);
   if (select.lockingClause !== undefined) no("a view locks nothing", "Leave out FOR UPDATE and the like.");
   if (select.intoClause !== undefined) no("a view writes nothing", "Leave INTO out.");
   if ((select.targetList ?? []).length === 0) no("the select list is empty", "Name the columns.");

@@ -6,6 +6,7 @@ import type { A_Const, A_Expr, CaseExpr, FuncCall, Node, TypeCast, TypeName } fr
 import { type Bound, compose, isConstant, listed, textBound } from "./bound.ts";
 import { clockHint, findFunction, refusedAggregates, refusedFunctions } from "./function-list.ts";
 import { nearestName } from "./nearest.ts";
+import { windowFunctions } from "./refusals.ts";
 import { findColumn, type Scope } from "./scope.ts";
 import type { SourceText } from "./source-text.ts";
 import {
@@ -349,12 +350,7 @@ function bindFunction(call: FuncCall, args: readonly Bound[], place: ExpressionP
   const name = functionName(call);
   const at = call.location;
   if (call.over !== undefined) {
-    throw refuse(
-      place,
-      "window functions cannot be kept up to date yet",
-      at,
-      "Keep the rows as a view and rank them when reading (order, limit).",
-    );
+    throw refuse(place, windowFunctions, at, "Keep the rows as a view and rank them when reading (order, limit).");
   }
   if (["count", "sum", "avg"].includes(name) || Object.hasOwn(refusedAggregates, name))
     throw refuseAggregate(name, place, at);

@@ -26,6 +26,7 @@ import {
 } from "./from.ts";
 import { pinTables, usingNames } from "./natural-join.ts";
 import { outputName } from "./output-name.ts";
+import { groupedSubquery } from "./refusals.ts";
 import { emptyScope, findTable, refuseTwins, type Scope, type ScopeColumn } from "./scope.ts";
 import { commonType, type } from "./sql-type.ts";
 
@@ -46,7 +47,7 @@ export function bindLinear(select: SelectStmt, binding: Binding, outer: Ctes = n
   if (select.groupClause !== undefined || select.havingClause !== undefined) {
     throw refuse(
       binding,
-      "a grouped subquery cannot be kept up to date yet",
+      groupedSubquery,
       locationOf(select.groupClause?.[0] ?? select.havingClause),
       "Group in the view itself.",
     );

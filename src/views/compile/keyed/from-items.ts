@@ -343,7 +343,8 @@ function joined(
       const own: Found = outer ? nothingFound() : found;
       const rows: TracedPlace = { context, scope, found: own, windows: new Map(), ofRows: true };
       const place = outer ? rows : { ...rows, timed: met.occurrences };
-      const conjuncts = [...met.conjuncts, ...merged, ...bindTracedConjuncts(join.quals, place)];
+      const conditions = [...merged, ...bindTracedConjuncts(join.quals, place)];
+      const conjuncts = [...met.conjuncts, ...conditions];
       if (own !== found && own.subqueries.length > 0) {
         throw refuse(
           binding,
@@ -352,7 +353,8 @@ function joined(
           "Join it in FROM.",
         );
       }
-      if (!learned) learn(facts, conjuncts, left.facts, right.facts, kind);
+      // Those of joins inside of either side hold where that has met, and are told by its facts.
+      if (!learned) learn(facts, conditions, left.facts, right.facts, kind);
       if (!learned && using.length > 0 && kind === "JOIN_FULL")
         facts.implications.push(metByUsing(scope, merged, using));
       learned = true;

@@ -1,4 +1,5 @@
 /** Functions that a recomputed query may call beside those of `function-list.ts`: it need not know how to undo them. */
+import { functionName } from "../expression.ts";
 
 /** Aggregates whose value depends on the rows alone (and on their order, where one is asked for). */
 export const aggregates: ReadonlySet<string> = new Set(
@@ -50,3 +51,14 @@ export const distinctRows: ReadonlySet<string> = new Set([
   "jsonb_each_text",
   "jsonb_object_keys",
 ]);
+
+/** Of the SELECT itself; subqueries are their own. */
+export function holdsAggregate(value: unknown): boolean {
+  if (typeof value !== "object" || value === null || "SubLink" in value) return false;
+  if (Array.isArray(value)) return value.some(holdsAggregate);
+  if ("FuncCall" in value) {
+    const call = value.FuncCall as Parameters<typeof functionName>[0];
+    if (call.over !== undefined || aggregates.has(functionName(call))) return true;
+  }
+  return Object.values(value).some(holdsAggregate);
+}

@@ -7,7 +7,7 @@ import { quote } from "../../../catalog/definitions.ts";
 import { locationOf } from "../clauses.ts";
 import { functionName, refuse } from "../expression.ts";
 import { isInteger } from "../sql-type.ts";
-import { aggregates } from "./functions.ts";
+import { holdsAggregate } from "./functions.ts";
 import type { TracedBinding, TracedQuery } from "./traced.ts";
 
 /** What the value over all rows is of those over parts of them. */
@@ -58,17 +58,6 @@ export function combinations(
     const value = `${combine}(r.${quote(name)})`;
     return functionName(call) === "count" ? `coalesce(${value}, 0)` : value;
   });
-}
-
-/** Of the SELECT itself; subqueries are their own. */
-function holdsAggregate(value: unknown): boolean {
-  if (typeof value !== "object" || value === null || "SubLink" in value) return false;
-  if (Array.isArray(value)) return value.some(holdsAggregate);
-  if ("FuncCall" in value) {
-    const call = value.FuncCall as Parameters<typeof functionName>[0];
-    if (call.over !== undefined || aggregates.has(functionName(call))) return true;
-  }
-  return Object.values(value).some(holdsAggregate);
 }
 
 export interface TotalsPlan {
