@@ -191,7 +191,10 @@ test("what cannot be kept up to date is refused, saying what would help", () => 
   const cases: readonly (readonly [string, RegExp])[] = [
     ["select id from orders order by id", /order by[\s\S]*when reading/],
     ["select id from orders limit 3", /limit/],
-    ["select id, row_number() over (order by id) as r from orders", /row_number\(\) goes over all of them[\s\S]*Partition/],
+    [
+      "select id, row_number() over (order by id) as r from orders",
+      /row_number\(\) goes over all of them[\s\S]*Partition/,
+    ],
     ["select sum(weight) as w8 from lines", /float8[\s\S]*Cast to numeric/],
     ["select stddev(quantity) as w8 from lines", /stddev/],
     ["select id, now() as at from orders", /function now/],

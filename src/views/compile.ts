@@ -143,12 +143,25 @@ function compileByKey(
   source: SourceText,
   refusal: MillraceError,
 ): CompiledView {
+  const request = { view, mirrors, version };
+  let compiled: CompiledView;
   try {
-    const compiled = compileKeyed({ view, version, source, mirrors });
-    return { ...compiled, mirrorIndexes: withoutPrefixes(compiled.mirrorIndexes) };
+    compiled = compileKeyed({ ...request, source });
   } catch (cause) {
     if (!(cause instanceof Untraceable)) throw cause;
-    return compileOver({ view, mirrors, version }, source, untraced(source, refusal));
+    return compileOver(request, source, untraced(source, refusal));
+  }
+  const bounded = compiled.scans.length === 0 ? null : compileBounded(request, source, refusal);
+  return bounded ?? { ...compiled, mirrorIndexes: withoutPrefixes(compiled.mirrorIndexes) };
+}
+
+/** What reads all of something at each change may not with rows kept beneath it. */
+function compileBounded(request: CompileRequest, source: SourceText, refusal: MillraceError): CompiledView | null {
+  try {
+    const compiled = compileOver(request, source, refusal);
+    return compiled.scans.length === 0 ? compiled : null;
+  } catch {
+    return null;
   }
 }
 

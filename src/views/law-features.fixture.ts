@@ -360,6 +360,18 @@ export const keyedFeatures: readonly LawFeature[] = [
     text: "select hi, max(t) as t, count(*) as n from (select g.hi, r.t from (select a, max(b) as hi from t0 group by a) g join t2 r on r.id = g.a) x group by hi",
   },
   {
+    about: "groups of a join by an aggregate",
+    text: "select g.hi, max(r.t) as t, count(*) as n from (select a, max(b) as hi from t0 group by a) g left join t2 r on r.id = g.a where r.f is not true group by g.hi",
+  },
+  {
+    about: "groups by the aggregates of two subqueries",
+    text: "with g as (select a, max(b) as hi from t0 group by a), h as (select a, count(*) as rows from t3 group by a) select hi, rows, count(*) as n from g join h on h.a = g.a group by hi, rows",
+  },
+  {
+    about: "groups by an aggregate and a column beside it",
+    text: "select r.t, g.hi, count(distinct g.a) as n from t2 r join (select a, max(b) as hi from t0 group by a) g on g.a = r.id group by r.t, g.hi",
+  },
+  {
     about: "a rollup by an aggregate",
     text: "select last, f, grouping(last, f) as level, count(*) as n, max(a) as hi from (select a, max(t) as last, bool_or(f) as f from t0 group by a) g group by rollup (last, f)",
   },

@@ -183,17 +183,25 @@ function groupsOfGroups(random: Random, mirrors: readonly MirrorBinding[]): stri
     `sum(${int(random, sources)})`,
   ]);
   const inner = `select ${of(random, sources, "a")} as g, ${text(random, sources)} as h, ${value} as v, bool_or(${of(random, sources, "f")}) as f ${from} group by 1, 2`;
+  const beside = sourceOf(random, withKey(mirrors), "k").named;
   const outer = pick(random, [
+    `select j.v, count(*) as n, max(k.t) as t from inside as j join ${beside} on k.a = j.g group by j.v`,
+    `select j.v, k.f, sum(k.a) as s, count(j.h) as hs from inside as j left join ${beside} on k.a = j.g where j.f is not true group by 1, 2`,
+    `select k.t, j.v, count(distinct k.a) as n from ${beside} right join inside as j on k.a = j.g group by k.t, j.v having count(*) > 1`,
+    `select distinct j.v, k.t from inside as j, ${beside} where k.a = j.g`,
+    `select j.v, q.n, count(*) as times from inside as j left join (select k.a, count(*) as n from ${beside} group by k.a) as q on q.a = j.g group by j.v, q.n`,
     "select v, count(*) as n, count(g) as gs from inside group by v",
     "select v, max(h) as h, array_agg(distinct g) as gs from inside group by v",
     "select count(*) as n, sum(g) as s from inside where f is not false",
+    "select upper(h) as u, max(g) as g, count(*) as n from inside group by upper(h)",
     "select distinct v, f from inside",
     "select g, h, v, count(*) over (partition by v) as beside from inside",
     "select distinct on (v) v, g, h from inside order by v, g nulls last, h nulls last",
     "select v, f, grouping(v, f) as level, count(*) as n, max(g) as hi from inside group by rollup (v, f)",
     "select n, count(*) as vs from (select v, count(*) as n from inside group by v) again where n > 1 group by n",
   ]);
-  return chance(random, 0.5) ? outer.replace("inside", `(${inner}) as m`) : `with inside as (${inner}) ${outer}`;
+  if (chance(random, 0.5)) return `with inside as (${inner}) ${outer}`;
+  return outer.replace("inside", outer.includes("inside as") ? `(${inner})` : `(${inner}) as m`);
 }
 
 function windows(random: Random, mirrors: readonly MirrorBinding[]): string {

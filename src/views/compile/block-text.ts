@@ -13,6 +13,8 @@ export interface BlockText {
   /** What stands in FROM. */
   readonly tables: readonly ScanToken[];
   readonly where: ScanToken | null;
+  /** What stands behind WHERE. */
+  readonly filters: readonly ScanToken[];
   readonly group: ScanToken | null;
   /** What stands behind GROUP BY. */
   readonly groups: readonly ScanToken[];
@@ -39,14 +41,15 @@ export function blockText(source: SourceText): BlockText | null {
     const next = marks.find(({ start }) => start > word.start);
     return words.filter(({ start }) => start > word.start && (next === undefined || start < next.start));
   };
-  const group = clause("group");
+  const [where, group] = [clause("where"), clause("group")];
   return {
     select,
     before: words.filter(({ start }) => start < select.start),
     items: listed(words.filter(({ start }) => start > select.start && start < from.start)),
     from,
     tables: behind(from),
-    where: clause("where"),
+    where,
+    filters: where === null ? [] : behind(where),
     group,
     groups: group === null ? [] : behind(group).slice(1),
     last: words.at(-1) ?? from,

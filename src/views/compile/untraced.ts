@@ -32,7 +32,7 @@ export function untraced(source: SourceText, refusal: MillraceError): MillraceEr
   return no(
     "no column of its result tells which of its rows a change reaches",
     locationOf(groupClause?.[0] ?? targetList[0]),
-    "Select what the subquery groups by, or the key of a table. Or let what is joined and filtered stand inside of the subquery, and group over it alone: its rows are then kept beneath the view.",
+    "Select what the subquery groups by, or the key of a table. Or let what else it reads stand inside of the subquery, and group over that alone: its rows are then kept beneath the view.",
   );
 }
 

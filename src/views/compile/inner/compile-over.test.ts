@@ -64,14 +64,54 @@ test("what is joined stands in the subquery, whose rows are then traced by a col
   assert.deepEqual(made.scans, []);
 });
 
+test("a key that is computed from kept rows reads those near it, by an index", () => {
+  const last = "select customer, max(at) as last from orders group by customer";
+  const made = compiled(
+    `select date_trunc('day', last) as day, max(customer) as c from (${last}) m group by 1`,
+    mirrors,
+  );
+  assert.equal(made.innerTables?.length, 1);
+  assert.ok(made.create.some((one) => /create index on millrace\."v__1_inner1" \("c1"\)/.test(one)));
+  assert.ok(made.recompute.some((one) => /"v__1_inner1" where "c1" >= .*min\("day"\)/.test(one)));
+});
+
+test("over a join the joined rows are kept, with the columns that are read of them", () => {
+  const joined = `(${tops}) m join customers c on c.id = m.customer`;
+  const kept = (text: string) => {
+    const made = compiled(text, mirrors);
+    assert.equal(made.innerTables?.length, 1, text);
+    assert.deepEqual(made.scans, [], text);
+    return made;
+  };
+  const made = kept(`select m.top, count(*) as n from ${joined} where c.region <> 'north' group by m.top`);
+  assert.deepEqual([made.class, made.key, made.publicColumns], ["keyed", ["top"], ["top", "n"]]);
+  assert.match(made.explanation, /kept beneath it: the rows of what it joins, .* for each (m\.customer|c\.id) that/);
+  assert.deepEqual(made.uses[1], { mirrorId: 2, columns: ["id", "region"] });
+  kept(`select m.top, upper(c.region) as region, count(*) as n from ${joined} group by m.top, region`);
+  kept(
+    `select top, upper(region) as region, count(*) as n from ${joined} group by top, region, 2 having max(region) > ''`,
+  );
+  kept(`with m as (${tops}) select top, array_agg(c.region) from m, customers c where c.id = m.customer group by 1`);
+  kept(`select distinct m.top, c.region from ${joined}`);
+  // Without it, each change would compute the subquery whole.
+  kept(`select c.region, m.top, count(*) as n from ${joined} group by c.region, m.top`);
+});
+
+test("what is read of a join has to be told apart by name", () => {
+  const twice = `(${tops}) m join (select customer, min(amount) as top from orders group by customer) l on l.customer = m.customer`;
+  const no = (text: string) => refused("VIEW_UNSUPPORTED", text, /no column|of all groups/, mirrors);
+  no(`select m.top, l.top as low, count(*) as n from ${twice} group by 1, 2`);
+  assert.equal(compiled(`select m.top, count(*) as n from ${twice} group by m.top`, mirrors).innerTables?.length, 1);
+});
+
 test("what its rows cannot be traced through either stays refused, with what is in the way", () => {
   const no = (text: string, says: RegExp) => refused("VIEW_UNSUPPORTED", text, says, mirrors);
   no(`select max(top) as hi from (${tops}) m`, /of all groups/);
   for (const window of ["rank() over (order by top)", "rank() over w"])
     no(`select customer, ${window} as place from (${tops}) m window w as (order by top)`, /rank\(\) goes over all/);
-  const joined = `(${tops}) m join customers c on c.id = m.customer`;
-  no(`select top, count(*) as n from ${joined} group by top`, /no column[\s\S]*inside of the subquery/);
-  no(`select top, (select max(id) from orders) as last, count(*) as n from (${tops}) m group by top`, /no column/);
+  const beside = `select top, (select max(id) from orders) as last, count(*) as n from (${tops}) m group by top`;
+  no(beside, /no column[\s\S]*inside of the subquery/);
+  no(`select count(*) as n from (${tops}) m join customers c on c.id = m.customer`, /of all groups/);
   no("select max(id) as hi from orders", /max/);
   const last = "select customer, max(at) as last from orders group by customer";
   no(`select last, count(*) as n from (${last}) m where last > now() - interval '1 day' group by last`, /now\(\)/);

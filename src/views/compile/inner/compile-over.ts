@@ -1,5 +1,5 @@
 /**
- * Queries over a subquery that gathers rows, where what they gather by is computed there: groups of groups by an aggregate,
+ * Queries over a subquery that gathers rows, or over a join with one, where what they gather by is computed there: groups of groups by an aggregate,
  * counts of groups. No column of a table tells which of their rows a change reaches; rows of the subquery it does. These are
  * kept, out of sight, and the query over them is compiled as if they were a table, whose changes are those of a batch.
  */
@@ -176,7 +176,7 @@ function placed(
     split,
     rows,
     level,
-    mirror: innerMirror(rows, tables, subqueryLabel(split)),
+    mirror: innerMirror(rows, tables, split.label),
     item: `(select ${columns.join(", ")} from millrace.${quote(tables.table)})`,
   };
 }
@@ -195,12 +195,8 @@ function indexesOver(inner: Inner, outer: CompiledView): string[] {
   return outer.mirrorIndexes.map(({ columns }) => innerIndex(inner.rows, tablesOf(inner), columns));
 }
 
-function subqueryLabel({ label }: Split): string {
-  return label === "" ? "its subquery" : `its subquery "${label}"`;
-}
-
 function labelOf(split: Split, rows: TracedRows): string {
-  return `the rows of ${subqueryLabel(split)}, which nobody reads; ${keptWords(rows)}`;
+  return `the rows of ${split.label}, which nobody reads; ${keptWords(rows)}`;
 }
 
 function explain(inner: Inner, outer: CompiledView): string {

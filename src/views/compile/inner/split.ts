@@ -1,6 +1,6 @@
 /**
- * A query over one subquery, taken apart: what the subquery yields, and what is made of that. Where rows of the whole cannot
- * be traced to tables, those of the subquery may be.
+ * A query over one subquery, or over a join, taken apart: what that yields, and what is made of it. Where rows of the whole
+ * cannot be traced to tables, those of the subquery may be.
  */
 import type { SelectStmt } from "@pgsql/types";
 import type { ScanToken } from "libpg-query";
@@ -9,10 +9,11 @@ import { type BlockText, blockText, closing, listed } from "../block-text.ts";
 import { nameOf } from "../expression.ts";
 import { walk } from "../inlining.ts";
 import { isKeyword, SourceText } from "../source-text.ts";
+import { splitJoin } from "./split-join.ts";
 
 export interface Split {
   readonly inner: SourceText;
-  /** As the author calls the subquery. */
+  /** What the rows are those of, in the author's words. */
   readonly label: string;
   /** Names that WITH gives the columns of the inner query, from the first one on. */
   readonly names: readonly string[];
@@ -25,15 +26,24 @@ export function splitQuery(source: SourceText): Split | null {
   const { statement } = source;
   const block = blockText(source);
   const [item, ...others] = statement.fromClause ?? [];
-  if (block === null || item === undefined || others.length > 0) return null;
-  if (statement.withClause?.recursive === true || readsElsewhere(statement)) return null;
+  if (block === null || item === undefined || statement.withClause?.recursive === true) return null;
+  if (others.length > 0 || "JoinExpr" in item) {
+    const { whereClause: _, ...outside } = statement;
+    const split = readsElsewhere(outside) ? null : splitJoin(source, block);
+    if (split === null) return null;
+    const inner = innerOf(source, block.before, split.text);
+    const outer = (rows: string) => new SourceText(source.view, split.outer(rows));
+    return inner && { inner, label: "what it joins", names: [], outer };
+  }
+  if (readsElsewhere(statement)) return null;
   if ("RangeSubselect" in item) {
     if (item.RangeSubselect.lateral === true) return null;
     const end = closing(block.tables, 0);
     const [open, close] = [block.tables[0], block.tables[end]];
     const text = textOf(source, block.tables.slice(1, end));
     if (open?.text !== "(" || close === undefined || text === null) return null;
-    const label = item.RangeSubselect.alias?.aliasname ?? "";
+    const name = item.RangeSubselect.alias?.aliasname ?? "";
+    const label = name === "" ? "its subquery" : subquery(name);
     return splitAt(source, block, { label, names: [], text, before: block.before, from: open, to: close, as: "" });
   }
   if (!("RangeVar" in item) || item.RangeVar.schemaname !== undefined) return null;
@@ -44,7 +54,11 @@ export function splitQuery(source: SourceText): Split | null {
   if (named === null || name === undefined || text === null) return null;
   const as = alias === undefined ? ` as ${quote(relname)}` : "";
   const { names, before } = named;
-  return splitAt(source, block, { label: relname, names, text, before, from: name, to: name, as });
+  return splitAt(source, block, { label: subquery(relname), names, text, before, from: name, to: name, as });
+}
+
+function subquery(name: string): string {
+  return `its subquery "${name}"`;
 }
 
 /** Outside of FROM and WITH. */
@@ -72,10 +86,10 @@ function splitAt(
   { select, last }: BlockText,
   { label, names, text, before, from, to, as }: Place,
 ): Split | null {
-  const ctes = textOf(source, before);
-  if (ctes !== null && !/^select\b/i.test(text)) return null;
+  const inner = innerOf(source, before, text);
+  if (inner === null) return null;
   return {
-    inner: new SourceText(source.view, ctes === null ? text : `${ctes} ${text}`),
+    inner,
     label,
     names,
     outer: (item) => {
@@ -83,6 +97,13 @@ function splitAt(
       return new SourceText(source.view, source.rewritten(replacements, { start: select.start, end: last.end }));
     },
   };
+}
+
+/** With the queries of WITH that it may read. */
+function innerOf(source: SourceText, before: readonly ScanToken[], text: string): SourceText | null {
+  const ctes = textOf(source, before);
+  if (ctes !== null && !/^select\b/i.test(text)) return null;
+  return new SourceText(source.view, ctes === null ? text : `${ctes} ${text}`);
 }
 
 /** A name of WITH: its query, and what stands before it. */

@@ -98,7 +98,9 @@ function driftOfText(
   functions: readonly RowsFunction[],
   view: string,
 ): Drift | null {
-  const source = new SourceText(view, `select ${sql} from ${mirrorTable(mirror)}`);
+  const { kept, shape } = mirror;
+  const table = kept === undefined ? mirrorTable(mirror) : `${quote(shape.source)}.${quote(shape.table)}`;
+  const source = new SourceText(view, `select ${sql} from ${table}`);
   const [from, target] = [source.statement.fromClause?.[0], source.statement.targetList?.[0]];
   if (from === undefined || !("RangeVar" in from) || target === undefined || !("ResTarget" in target)) return null;
   const binding = { source, mirrors: [mirror], replacements: new Map() };
