@@ -128,6 +128,16 @@ const cases: readonly { readonly about: string; readonly text: string; readonly 
     text: "select last, count(*) as n from (select customer_id, max(id) as last from orders group by customer_id) m group by last",
   },
   {
+    about: "groups by an aggregate and a column of a join",
+    is: "keyed",
+    text: "select m.last, c.region, count(*) as n from (select customer_id, max(id) as last from orders group by customer_id) m join customers c on c.id = m.customer_id group by m.last, c.region",
+  },
+  {
+    about: "extremes by an aggregate of a join",
+    is: "keyed",
+    text: "select m.last, max(c.name) as name from (select customer_id, max(id) as last from orders group by customer_id) m left join customers c on c.id = m.customer_id where m.last > 0 group by m.last",
+  },
+  {
     about: "the number and the sum of groups",
     is: "keyed",
     text: "select count(*) as n, sum(hi) as s from (select customer_id, max(n) as hi from orders group by customer_id) m",
