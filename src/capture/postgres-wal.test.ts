@@ -83,6 +83,17 @@ test("a server without room for one more connection, or one more slot, is told a
   assert.ok(MillraceError.is(sourceError(slots, { name: "shop", url: "" }), "SOURCE_NOT_PERMITTED"));
 });
 
+test("a server that cannot decode its own log is told as that, with the way out", () => {
+  for (const message of [
+    'could not map filenumber "base/5/17351" to relation OID',
+    'could not map filenode "base/5/17351" to relation OID',
+  ]) {
+    const error = sourceError(Object.assign(new Error(message), { code: "XX000" }), { name: "shop", url: "" });
+    assert.equal(error.code, "SOURCE_UNDECODABLE");
+    assert.match(error.hint ?? "", /sources resnapshot shop/);
+  }
+});
+
 test("time limits that the role has for people do not end a capture", async () => {
   await using fixture = await PostgresFixture.open("create table t (id int primary key)");
   const limits = ["statement_timeout", "lock_timeout", "idle_session_timeout", "idle_in_transaction_session_timeout"];

@@ -62,6 +62,14 @@ export function sourceError(cause: unknown, source: SourceAddress): MillraceErro
       hint: wayOut(source.name, true),
     });
   }
+  // A fault of logical decoding in PostgreSQL: the slot cannot go on, whoever reads from it.
+  if (code === "XX000" && /could not map filen(ode|umber) /.test(message)) {
+    return new MillraceError(
+      "SOURCE_UNDECODABLE",
+      `source "${source.name}": its server cannot decode its own log: ${message}`,
+      { ...extra, hint: wayOut(source.name, false) },
+    );
+  }
   if (code === "3D000" || permissionStates.has(code)) {
     return new MillraceError("SOURCE_NOT_PERMITTED", `source "${source.name}": ${message}`, {
       ...extra,

@@ -65,6 +65,12 @@ export const sourceCodes = {
     action: "call-operator",
     about: "The replication slot is gone, or was invalidated.",
   },
+  SOURCE_UNDECODABLE: {
+    http: 503,
+    exit: 3,
+    action: "call-operator",
+    about: "The source's server cannot decode its own log from where the replication slot stands.",
+  },
   SOURCE_SLOT_AHEAD: {
     http: 503,
     exit: 3,
