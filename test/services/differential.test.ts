@@ -25,7 +25,7 @@ describe("random schemas and workloads on the system's PostgreSQL", { skip }, ()
           fixture.encoding = encoding;
           boundaries += (await runHistory(fixture, history)).boundaries;
         }),
-        { seed, numRuns: long ? 200 : 8, interruptAfterTimeLimit: 300_000, markInterruptAsFailure: !long },
+        { seed, numRuns: long ? 200 : 5, interruptAfterTimeLimit: 300_000, markInterruptAsFailure: !long },
       );
     } finally {
       await server.stop();

@@ -14,7 +14,7 @@ import { testDatabase } from "../../support/postgres.ts";
 import { eventually, type Program, runProgram } from "../../support/program.ts";
 
 const long = process.env.MILLRACE_SOAK === "1";
-const kills = long ? 40 : 4;
+const kills = long ? 40 : 3;
 const accounts = long ? 200_000 : 30_000;
 const owners = 500;
 const script = ["src/cli/millrace.ts", "start", "test/crash/process/view-builds-app.ts"];
