@@ -4,7 +4,7 @@ import { debianBinaries } from "../support/debian-postgres.ts";
 import { killLoop } from "./capture/kill-loop.ts";
 
 const long = process.env.MILLRACE_SOAK === "1";
-const { seconds, bulkRows } = long ? { seconds: 600, bulkRows: 1_000_000 } : { seconds: 14, bulkRows: 30_000 };
+const { seconds, bulkRows } = long ? { seconds: 600, bulkRows: 1_000_000 } : { seconds: 14, bulkRows: 12_000 };
 const given = process.env.MILLRACE_TEST_SEED;
 
 describe("source, Millrace and the network between them are killed at random", () => {
